@@ -1,0 +1,32 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint clean
+
+demo: $(VENV)/.demo
+	mkdir -p demo
+	$(BIN)/lposs-geo map examples/lakeside.tif --classes "water,forest,crop field,road,building" \
+		-o demo/lakeside.tif --vector demo/lakeside.gpkg --quicklook demo/lakeside.png --overwrite
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(VENV)/.demo: EXTRAS := .
+$(VENV)/.test: EXTRAS := .[test]
+$(VENV)/.lint: EXTRAS := .[lint]
+$(VENV)/.demo $(VENV)/.test $(VENV)/.lint: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '$(EXTRAS)'
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo build dist

@@ -1,0 +1,33 @@
+"""lposs-geo: words in, a finished land-cover map out.
+
+    >>> import lposs_geo
+    >>> lposs_geo.map_scene("scene.tif", "forest,water,road", "map.tif")  # doctest: +SKIP
+
+Importing this package loads neither torch nor GDAL; the functions below bring them in when first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lposs_geo.legend import Legend, from_words, read_legend
+    from lposs_geo.mapping import MapResult, map_scene, vectorize
+
+__all__ = ["Legend", "MapResult", "from_words", "map_scene", "read_legend", "vectorize"]
+
+_HOMES = {
+    "Legend": "lposs_geo.legend",
+    "from_words": "lposs_geo.legend",
+    "read_legend": "lposs_geo.legend",
+    "MapResult": "lposs_geo.mapping",
+    "map_scene": "lposs_geo.mapping",
+    "vectorize": "lposs_geo.mapping",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'lposs_geo' has no attribute '{name}'")

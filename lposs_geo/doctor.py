@@ -1,0 +1,97 @@
+"""What there is on this machine, on one screen that fits into a bug report."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from lposs_geo import models
+
+__all__ = ["Check", "examine"]
+
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "open_clip_torch",
+    "timm",
+    "numba",
+    "numpy",
+    "rasterio",
+    "geopandas",
+    "shapely",
+    "pyproj",
+)
+
+Check = tuple[str, str, bool]
+"""What was looked at, what was found, and whether it is fit for work."""
+
+
+def examine() -> Iterator[Check]:
+    """Look at the installation, the device, the models, the cache and GDAL, one line each."""
+    yield "lposs-geo", _version("lposs-geo"), True
+    yield "Python", f"{platform.python_version()} at {sys.executable}", True
+    yield "system", f"{platform.system()} {platform.release()} {platform.machine()}, {os.cpu_count()} processors", True
+    for package in PACKAGES:
+        found = _version(package)
+        yield package, found, found != _MISSING
+    yield from _device()
+    yield from _gdal()
+    for model in models.MODELS.values():
+        installed = models.is_installed(model)
+        state = "installed" if installed else f"not installed: lposs-geo models pull {model.name}"
+        preferred = ", used unless --model says otherwise" if model == models.preferred() else ""
+        yield f"model {model.name}", state + preferred, installed or not model.is_bundled
+    folder = models.cache_folder()
+    usable = _is_writable(folder)
+    yield "cache", f"{folder}{'' if usable else ' (not writable: set LPOSS_GEO_CACHE)'}", usable
+
+
+_MISSING = "missing: reinstall lposs-geo"
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return _MISSING
+
+
+def _device() -> Iterator[Check]:
+    try:
+        import torch
+        import torchvision.ops  # noqa: F401  a torchvision of another torch fails here
+    except (ImportError, OSError, RuntimeError) as error:
+        yield "device", f"torch doesn't load: {' '.join(str(error).split())}", False
+        return
+    yield "threads", str(torch.get_num_threads()), True
+    if torch.cuda.is_available():
+        for index in range(torch.cuda.device_count()):
+            properties = torch.cuda.get_device_properties(index)
+            yield f"device cuda:{index}", f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB", True
+    else:
+        yield "device", "cpu (torch sees no GPU)", True
+
+
+def _gdal() -> Iterator[Check]:
+    try:
+        import rasterio
+        from rasterio.crs import CRS
+        from rasterio.drivers import raster_driver_extensions
+
+        CRS.from_epsg(32632).to_wkt()  # fails where another program's PROJ_DATA is in the way
+    except Exception as error:  # a broken GDAL or PROJ fails in many ways, and each of them is the finding
+        yield "GDAL", f"doesn't work: {' '.join(str(error).split())}; unset PROJ_LIB, PROJ_DATA and GDAL_DATA", False
+        return
+    yield "GDAL", f"{rasterio.__gdal_version__}, PROJ {rasterio.__proj_version__}", True
+    has_tiff = "tif" in raster_driver_extensions()
+    disturbing = [name for name in ("PROJ_LIB", "PROJ_DATA", "GDAL_DATA", "PYTHONPATH") if name in os.environ]
+    yield "environment", f"sets {', '.join(disturbing)}" if disturbing else "sets nothing that could disturb", has_tiff
+
+
+def _is_writable(folder: Path) -> bool:
+    existing = next(place for place in (folder, *folder.parents) if place.exists())
+    return os.access(existing, os.W_OK)

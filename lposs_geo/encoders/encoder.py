@@ -1,0 +1,56 @@
+"""What every encoder offers to the rest of the house: crops in, patch features out; words in, embeddings out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+__all__ = ["Encoder", "PatchFeatures"]
+
+
+@dataclass(frozen=True)
+class PatchFeatures:
+    """Features of the patches of a batch of crops, both on the same (rows, cols) grid.
+
+    Attributes
+    ----------
+    vlm : torch.Tensor
+        (B, D, h, w), L2-normalised over D: comparable with text embeddings.
+    vm : torch.Tensor
+        (B, E, h, w), L2-normalised over E: comparable with each other.
+    """
+
+    vlm: torch.Tensor
+    vm: torch.Tensor
+
+
+class Encoder(Protocol):
+    """A VLM and a VM under one name, ready to run on one device.
+
+    Attributes
+    ----------
+    crop_size, stride, patch_size : int
+        Pixels; `crop_size` and `stride` are multiples of `patch_size`.
+    device : torch.device
+        Where the weights are and where images are moved to.
+    """
+
+    @property
+    def crop_size(self) -> int: ...
+    @property
+    def stride(self) -> int: ...
+    @property
+    def patch_size(self) -> int: ...
+    @property
+    def device(self) -> torch.device: ...
+
+    def patch_features(self, images: torch.Tensor) -> PatchFeatures:
+        """Encode crops: (B, 3, H, W) RGB in 0..1, H and W multiples of `patch_size`."""
+        ...
+
+    def text_embeddings(self, prompts: Sequence[Sequence[str]]) -> torch.Tensor:
+        """Embed one list of words per class: (C, D), L2-normalised."""
+        ...

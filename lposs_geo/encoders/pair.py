@@ -1,0 +1,122 @@
+"""A VLM from open_clip and a VM from timm, running side by side as one encoder: the paper's arrangement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import open_clip
+import timm
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from lposs_geo.encoders import dino, maskclip
+from lposs_geo.encoders.encoder import PatchFeatures
+from lposs_geo.errors import ModelError
+from lposs_geo.models import Model, Source, checkpoint
+
+__all__ = ["PairEncoder"]
+
+CROP_SIZE = 224
+"""Px that the paper's crops measure; rounded down to whole patches for other patch sizes."""
+
+
+@dataclass(frozen=True)
+class PairEncoder:
+    """A VLM and a VM that see the same crops.
+
+    Attributes
+    ----------
+    clip : open_clip.CLIP
+        The VLM.
+    tokenizer : callable
+        Sentences to token ids.
+    vit : timm VisionTransformer
+        The VM; its patches are the lattice.
+    device : torch.device
+    patch_size, crop_size, stride : int
+        Px.
+    """
+
+    clip: nn.Module
+    tokenizer: Callable[[list[str]], torch.Tensor]
+    vit: nn.Module
+    device: torch.device
+    patch_size: int
+    crop_size: int
+    stride: int
+
+    @classmethod
+    def load(cls, model: Model, device: torch.device) -> PairEncoder:
+        """Read both checkpoints of a model.
+
+        Raises
+        ------
+        ModelError
+            If a source is unknown, not installed, damaged, or not of a kind that LPOSS can take apart.
+        """
+        vlm, vm = Source.parse(model.vlm), Source.parse(model.vm)
+        clip = _load_clip(vlm, checkpoint(vlm)).to(device).eval().requires_grad_(False)
+        vit = _load_vit(vm, checkpoint(vm)).to(device).eval().requires_grad_(False)
+        patch_size = int(vit.patch_embed.patch_size[0])  # type: ignore[index, union-attr]
+        crop_size = CROP_SIZE // patch_size * patch_size
+        stride = max(1, crop_size // (2 * patch_size)) * patch_size
+        return cls(clip, open_clip.get_tokenizer(vlm.architecture), vit, device, patch_size, crop_size, stride)
+
+    @torch.inference_mode()
+    def patch_features(self, images: torch.Tensor) -> PatchFeatures:
+        """Encode crops; the VLM's features are brought onto the VM's patches where their patch sizes differ."""
+        images = images.to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            vm = dino.value_features(self.vit, images)
+            vlm = maskclip.maskclip_features(self.clip, images).float()
+        if vlm.shape[2:] != vm.shape[2:]:
+            vlm = F.interpolate(vlm, size=vm.shape[2:], mode="bilinear", align_corners=False)
+        return PatchFeatures(F.normalize(vlm, dim=1), vm)
+
+    def text_embeddings(self, prompts: Sequence[Sequence[str]]) -> torch.Tensor:
+        """Embed one list of words per class with the 80 ImageNet templates: (C, D)."""
+        return maskclip.text_embeddings(self.clip, self.tokenizer, prompts, maskclip.IMAGENET_TEMPLATES)
+
+
+def _load_clip(source: Source, file: Path) -> nn.Module:
+    if source.library != "open_clip" or source.architecture not in open_clip.list_models():
+        raise ModelError(f"'{source.architecture}' is no architecture of open_clip: --vlm takes open_clip:ViT-B-16/TAG")
+    published = (open_clip.get_pretrained_cfg(source.architecture, source.tag) or {}) if source.tag else {}
+    try:
+        clip: nn.Module = open_clip.create_model(
+            source.architecture,
+            pretrained=str(file),
+            weights_only=True,  # a checkpoint is data: nothing in it is ever run
+            force_quick_gelu=bool(published.get("quick_gelu")),
+            force_preprocess_cfg={key: published[key] for key in ("mean", "std") if published.get(key)},
+        )
+    except Exception as error:  # whatever a damaged or foreign file makes its reader raise
+        raise _unfit(file, source.architecture, error) from error
+    maskclip.check_architecture(clip, source.architecture)
+    return clip
+
+
+def _load_vit(source: Source, file: Path) -> nn.Module:
+    if source.library != "timm" or not timm.is_model(source.architecture):
+        raise ModelError(f"'{source.architecture}' is no model of timm: --vm takes timm:vit_base_patch16_224.dino")
+    try:
+        # timm reads a named file as data only (safetensors, or torch's weights-only mode)
+        vit: nn.Module = timm.create_model(
+            source.architecture,
+            pretrained=True,
+            pretrained_cfg_overlay={"file": str(file)},
+            num_classes=0,
+            dynamic_img_size=True,
+        )
+    except Exception as error:  # as above; timm also refuses dynamic_img_size here for what is no plain ViT
+        raise _unfit(file, source.architecture, error) from error
+    dino.check_architecture(vit, source.architecture)
+    return vit
+
+
+def _unfit(file: Path, architecture: str, error: Exception) -> ModelError:
+    reason = " ".join(str(error).split())[:160]
+    return ModelError(f"'{file}' holds no weights of {architecture} ({reason}): check the path and the name")

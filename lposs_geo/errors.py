@@ -1,0 +1,45 @@
+"""What can go wrong, as one small family of exceptions.
+
+Every error a user can cause derives from `LpossGeoError` and carries one line: what is wrong, which file or
+word, and what to do. Each child also inherits the builtin that it refines, so ``except ValueError`` keeps working.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "DeviceError",
+    "LegendError",
+    "LpossGeoError",
+    "ModelError",
+    "OutOfMemoryError",
+    "OutputError",
+    "SceneError",
+]
+
+
+class LpossGeoError(Exception):
+    """Root of every error that lposs-geo raises on purpose; its message is one line for the user."""
+
+
+class SceneError(LpossGeoError, ValueError):
+    """The input raster can't be opened, or can't be used as asked."""
+
+
+class LegendError(LpossGeoError, ValueError):
+    """The class words or the legend file make no legend."""
+
+
+class ModelError(LpossGeoError, ValueError):
+    """A model is unknown, not installed, or its weights don't fit."""
+
+
+class OutputError(LpossGeoError, OSError):
+    """An output can't be written, or would overwrite something."""
+
+
+class DeviceError(LpossGeoError, RuntimeError):
+    """The compute device asked for isn't there."""
+
+
+class OutOfMemoryError(LpossGeoError, MemoryError):
+    """The work doesn't fit into memory; the message says how to make it smaller."""

@@ -1,0 +1,150 @@
+"""The lattice features: every crop of a scene encoded exactly once, overlapping crops averaged place by place.
+
+Features don't know the classes: the words come later, and new words don't need new features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rasterio.windows import Window
+
+from lposs_geo.encoders.encoder import Encoder, PatchFeatures
+from lposs_geo.errors import SceneError
+from lposs_geo.scene import SceneReader
+from lposs_geo.tiling import Lattice
+
+__all__ = ["LatticeFeatures", "encode_scene"]
+
+BATCH_SIZE = 8
+"""Crops encoded at once: enough to keep two cores or a GPU busy, small enough for any memory."""
+
+
+@dataclass(frozen=True)
+class LatticeFeatures:
+    """Features of every patch of a scene, in half precision.
+
+    Attributes
+    ----------
+    lattice : Lattice
+    vlm : (rows, cols, D) float16
+        VLM features; not normalised, since averages of unit vectors are shorter.
+    vm : (rows, cols, E) float16
+        VM features, likewise.
+    valid : (rows, cols) bool
+        Patches that hold a valid pixel; the others are zero.
+    """
+
+    lattice: Lattice
+    vlm: NDArray[np.float16]
+    vm: NDArray[np.float16]
+    valid: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class _Crop:
+    """A crop on its way to the encoder: its first lattice column, its pixels and its valid patches."""
+
+    col: int
+    image: NDArray[np.float32]
+    valid_patches: NDArray[np.bool_]
+
+
+def encode_scene(
+    reader: SceneReader, encoder: Encoder, *, progress: Callable[[int, int], None] | None = None
+) -> LatticeFeatures:
+    """Encode a scene, one row of crops after the other.
+
+    Crops without a valid pixel never reach the encoder. Pixels without data inside a crop are shown to it in the mean
+    colour of the crop's valid ones.
+
+    Parameters
+    ----------
+    reader : SceneReader
+    encoder : Encoder
+    progress : callable, optional
+        Called with (crops done, crops in all).
+    """
+    scene = reader.scene
+    lattice = Lattice(scene.grid.height, scene.grid.width, encoder.patch_size, encoder.crop_size, encoder.stride)
+    side = lattice.patches_per_crop
+    crop_rows, crop_cols = lattice.crop_rows(), lattice.crop_cols()
+    valid = np.zeros((lattice.rows, lattice.cols), dtype=bool)
+    sums: dict[str, NDArray[np.float32]] = {}  # (side, cols, D) sums over the crops that cover a row not yet finished
+    stored: dict[str, NDArray[np.float16]] = {}
+    counts = np.zeros((side, lattice.cols), dtype=np.float32)
+    for place, row in enumerate(crop_rows):
+        for batch in _batches(_crops(reader, lattice, row)):
+            features = encoder.patch_features(torch.from_numpy(np.stack([crop.image for crop in batch])))
+            for name, arrays in _as_arrays(features).items():
+                if name not in sums:
+                    sums[name] = np.zeros((side, lattice.cols, arrays.shape[-1]), dtype=np.float32)
+                    stored[name] = np.zeros((lattice.rows, lattice.cols, arrays.shape[-1]), dtype=np.float16)
+                for crop, array in zip(batch, arrays, strict=True):
+                    sums[name][:, crop.col : crop.col + side] += array
+            for crop in batch:
+                counts[:, crop.col : crop.col + side] += 1
+                valid[row : row + side, crop.col : crop.col + side] |= crop.valid_patches
+        # Rows above the next row of crops are finished: average them, keep them, and move the sums up.
+        finished = (crop_rows[place + 1] if place + 1 < len(crop_rows) else lattice.rows) - row
+        for name, total in sums.items():
+            mean = total[:finished] / np.maximum(counts[:finished], 1.0)[:, :, None]
+            mean[~valid[row : row + finished]] = 0.0
+            stored[name][row : row + finished] = mean
+            _shift_up(total, finished)
+        _shift_up(counts, finished)
+        if progress is not None:
+            progress((place + 1) * len(crop_cols), len(crop_rows) * len(crop_cols))
+    if not stored:
+        raise SceneError(f"'{scene.path}' has no valid pixel: all is nodata, transparent or not a number")
+    return LatticeFeatures(lattice, stored["vlm"], stored["vm"], valid)
+
+
+def _crops(reader: SceneReader, lattice: Lattice, row: int) -> Iterator[_Crop]:
+    """Read one row of crops in one go and cut it up."""
+    scene, size, patch = reader.scene, lattice.crop_size, lattice.patch_size
+    side = lattice.patches_per_crop
+    top = row * patch
+    bottom = min(top + size, scene.grid.height)
+    image, valid = reader.read(Window(0, top, scene.grid.width, bottom - top))
+    # Where patches reach over the border, the picture is mirrored into them; valid they are not.
+    margin = ((0, size - (bottom - top)), (0, lattice.cols * patch - scene.grid.width))
+    image = np.pad(image, ((0, 0), *margin), mode="symmetric")
+    shown = np.pad(valid, margin, mode="symmetric")
+    valid = np.pad(valid, margin)
+    for col in lattice.crop_cols():
+        window = slice(col * patch, col * patch + size)
+        in_crop = valid[:, window]
+        if not in_crop.any():
+            continue
+        picture = image[:, :, window].copy()
+        picture[:, ~shown[:, window]] = picture[:, in_crop].mean(axis=1, keepdims=True)
+        in_patches = in_crop.reshape(side, patch, side, patch)
+        yield _Crop(col, picture, np.asarray(in_patches.any(axis=(1, 3))))
+
+
+def _batches(crops: Iterator[_Crop]) -> Iterator[list[_Crop]]:
+    batch: list[_Crop] = []
+    for crop in crops:
+        batch.append(crop)
+        if len(batch) == BATCH_SIZE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _as_arrays(features: PatchFeatures) -> dict[str, NDArray[np.float32]]:
+    return {
+        "vlm": features.vlm.permute(0, 2, 3, 1).float().cpu().numpy(),
+        "vm": features.vm.permute(0, 2, 3, 1).float().cpu().numpy(),
+    }
+
+
+def _shift_up(array: NDArray[np.float32], rows: int) -> None:
+    array[: len(array) - rows] = array[rows:].copy()
+    array[len(array) - rows :] = 0.0

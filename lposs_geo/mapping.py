@@ -1,0 +1,406 @@
+"""From a scene to a map: the only place that knows the whole flow.
+
+describe the scene -> encode its crops onto the lattice -> propagate the class scores over the patches -> per tile:
+sharpen them over the pixels and write labels -> polygons and picture. Every output appears only when all are complete.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import rasterio
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from rasterio.enums import Resampling
+from rasterio.errors import RasterioError
+from rasterio.windows import Window
+
+from lposs_geo import encoders, models, quicklook, raster, vector
+from lposs_geo.errors import OutOfMemoryError, SceneError
+from lposs_geo.features import LatticeFeatures, encode_scene
+from lposs_geo.legend import NODATA, LandClass, Legend, from_words
+from lposs_geo.lposs import Parameters, propagate_patches, refine
+from lposs_geo.outputs import check_outputs, staged
+from lposs_geo.propagation import DEFAULT_STEPS
+from lposs_geo.scene import Scene, SceneReader, describe, open_scene
+from lposs_geo.tiling import Lattice, Tile, bilinear_taps, tiles
+
+__all__ = ["SCENE_PARAMETERS", "ClassArea", "MapResult", "Progress", "map_scene", "vectorize"]
+
+Progress = Callable[[str, int, int], None]
+"""Called with (stage, done, total)."""
+
+SCENE_PARAMETERS = Parameters(
+    # The paper's 400 neighbours fall on up to four copies of each place, one for each crop that covers it; the lattice
+    # has one node a place.
+    n_neighbors=100,
+    # exp(-0.01 * 500) is 0.7 %: what lies farther away doesn't count.
+    search_radius=500.0,
+    # A fixed polynomial: a tile with its halo gives exactly what the whole scene would.
+    solver="chebyshev",
+)
+"""The method's numbers for scenes."""
+
+TILE_BUDGET = 1_000_000_000
+"""Bytes that the pixel stage of one tile may take, from which the default tile size follows."""
+
+VECTOR_SUFFIXES = ".gpkg"
+RASTER_SUFFIXES = ".tif .tiff"
+
+log = logging.getLogger("lposs_geo")
+
+
+@dataclass(frozen=True)
+class ClassArea:
+    """How much of a map one class covers: pixels, square metres, and the share of all labelled pixels' area."""
+
+    name: str
+    pixels: int
+    area_m2: float
+    share: float
+
+
+@dataclass(frozen=True)
+class MapResult:
+    """A finished map.
+
+    Attributes
+    ----------
+    labels : Path
+        The GeoTIFF.
+    vector, quicklook : Path or None
+    scene : Scene
+        The input and how it was read.
+    legend : Legend
+    model, device : str
+        What it was made with.
+    areas : tuple of ClassArea
+        In legend order.
+    seconds : dict of str to float
+        Time by stage: "load", "encode", "propagate", "refine", "write", "vectorize", "quicklook".
+    """
+
+    labels: Path
+    vector: Path | None
+    quicklook: Path | None
+    scene: Scene
+    legend: Legend
+    model: str
+    device: str
+    areas: tuple[ClassArea, ...]
+    seconds: dict[str, float]
+
+
+def map_scene(
+    src: str | Path,
+    classes: str | Sequence[str] | Legend,
+    dst: str | Path,
+    *,
+    model: str | models.Model | None = None,
+    vector: str | Path | None = None,
+    quicklook: str | Path | None = None,
+    bands: Sequence[int] | None = None,
+    refine: bool = True,
+    simplify: float = vector.SIMPLIFY_PX,
+    device: str = "auto",
+    tile_size: int | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> MapResult:
+    """Map the land cover of a scene.
+
+    Parameters
+    ----------
+    src : str or Path
+        Any raster that GDAL opens.
+    classes : str, sequence of str, or Legend
+        "forest,water,road", the same as a list, or a `Legend`.
+    dst : str or Path
+        GeoTIFF to write: uint8 labels on the scene's grid, 1 to n in legend order, 255 without data.
+    model : str or Model, optional
+        A model's name, or a pair from `models.pair`; by default the best one that is installed.
+    vector : str or Path, optional
+        GeoPackage to write the polygons to.
+    quicklook : str or Path, optional
+        PNG to write a picture of the map to.
+    bands : sequence of int, optional
+        Bands, from 1, to take as red, green and blue.
+    refine : bool
+        Sharpen the borders over pixels (LPOSS+); False stops at the patches (LPOSS).
+    simplify : float
+        Tolerance of the polygons' borders, px.
+    device : str
+        "auto", "cpu" or "cuda".
+    tile_size : int, optional
+        Px; the labels don't depend on it. By default as large as 1 GB allows.
+    overwrite : bool
+        Replace existing outputs.
+    progress : callable, optional
+        Called with (stage, done, total).
+
+    Returns
+    -------
+    MapResult
+
+    Raises
+    ------
+    LpossGeoError
+        One of its children, with one line that says what is wrong and what to do; then no output was written.
+    """
+    started = time.perf_counter()
+    legend = classes if isinstance(classes, Legend) else from_words(classes)
+    targets = _Targets.check(src, dst, vector, quicklook, overwrite)
+    scene = describe(src, bands=bands)
+    log.info("bands %s as red, green, blue: %s", ",".join(map(str, scene.bands)), scene.bands_reason)
+    if scene.grid.crs is None:
+        log.warning("%s has no coordinate reference system: neither will the map; areas are in pixels' own units", src)
+    chosen = models.preferred() if model is None else models.find(model) if isinstance(model, str) else model
+    report = progress or (lambda stage, done, total: None)
+    clock = _Clock(started)
+    with _out_of_memory_explained(), torch.inference_mode():
+        encoder = encoders.load(chosen, encoders.choose_device(device))
+        log.info("model %s on %s", chosen.name, encoder.device)
+        text = encoder.text_embeddings(legend.prompts)
+        clock.lap("load")
+        with open_scene(scene) as reader, ExitStack() as stack:
+            features = encode_scene(reader, encoder, progress=lambda done, total: report("encode", done, total))
+            clock.lap("encode")
+            report("propagate", 0, 1)
+            scores = _patch_scores(features, text, encoder.device)
+            report("propagate", 1, 1)
+            clock.lap("propagate")
+            labels_file = stack.enter_context(staged(targets.labels))
+            with raster.label_writer(labels_file, scene.grid, legend, _tags(scene, chosen, refine)) as writer:
+                plan = _plan(scene, len(legend), tile_size, refine)
+                for done, tile in enumerate(plan, start=1):
+                    writer.write(_label_tile(tile, reader, scores, features, refine), tile.core)
+                    report("refine", done, len(plan))
+                clock.lap("refine")
+            clock.lap("write")
+            if targets.vector is not None:
+                report("vectorize", 0, 1)
+                _vectorize(labels_file, stack.enter_context(staged(targets.vector)), legend, simplify)
+                report("vectorize", 1, 1)
+                clock.lap("vectorize")
+            areas = _areas(writer, legend)
+            if targets.quicklook is not None:
+                _draw(reader, labels_file, stack.enter_context(staged(targets.quicklook)), legend, areas)
+                clock.lap("quicklook")
+    return MapResult(
+        labels=targets.labels,
+        vector=targets.vector,
+        quicklook=targets.quicklook,
+        scene=scene,
+        legend=legend,
+        model=chosen.name,
+        device=str(encoder.device),
+        areas=areas,
+        seconds=clock.seconds,
+    )
+
+
+def vectorize(
+    labels: str | Path, dst: str | Path, *, simplify: float = vector.SIMPLIFY_PX, overwrite: bool = False
+) -> int:
+    """Turn a label raster into a GeoPackage of polygons.
+
+    Parameters
+    ----------
+    labels : str or Path
+        A map of `map_scene`, or any raster of one band of 8-bit labels with 255 for nodata.
+    dst : str or Path
+        The GeoPackage.
+    simplify : float
+        Tolerance of the polygons' borders, px; 0 keeps every pixel's edge.
+    overwrite : bool
+        Replace an existing output.
+
+    Returns
+    -------
+    int
+        How many polygons were written.
+
+    Raises
+    ------
+    LpossGeoError
+        One of its children; then no output was written.
+    """
+    target = Path(dst)
+    if not Path(labels).exists():
+        raise SceneError(f"no such file: '{labels}'")
+    check_outputs([target], source=str(labels), overwrite=overwrite, suffixes={target: VECTOR_SUFFIXES})
+    legend = raster.read_label_legend(labels)
+    with _out_of_memory_explained(), staged(target) as path:
+        return _vectorize(Path(labels), path, legend, simplify)
+
+
+@dataclass(frozen=True)
+class _Targets:
+    """Where the outputs go, checked before any work is done."""
+
+    labels: Path
+    vector: Path | None
+    quicklook: Path | None
+
+    @classmethod
+    def check(
+        cls, src: str | Path, dst: str | Path, vector: str | Path | None, quicklook: str | Path | None, overwrite: bool
+    ) -> _Targets:
+        polygons, picture = (None if path is None else Path(path) for path in (vector, quicklook))
+        targets = cls(Path(dst), polygons, picture)
+        suffixes = {targets.labels: RASTER_SUFFIXES}
+        if targets.vector is not None:
+            suffixes[targets.vector] = VECTOR_SUFFIXES
+        if targets.quicklook is not None:
+            suffixes[targets.quicklook] = ".png"
+        check_outputs(list(suffixes), source=str(src), overwrite=overwrite, suffixes=suffixes)
+        return targets
+
+
+class _Clock:
+    """Time by stage."""
+
+    def __init__(self, started: float) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = started
+
+    def lap(self, stage: str) -> None:
+        """Count the time since the last lap as this stage's."""
+        now = time.perf_counter()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
+        self._last = now
+
+
+@contextmanager
+def _out_of_memory_explained() -> Iterator[None]:
+    """Turn the several ways of running out of memory into one error that says what to do."""
+    remedy = "choose a smaller --tile-size, fewer classes, or --device cpu"
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise OutOfMemoryError(f"the GPU's memory is full: {remedy}") from error
+    except MemoryError as error:
+        raise OutOfMemoryError(f"the memory is full: {remedy}") from error
+    except RuntimeError as error:
+        if "can't allocate memory" in str(error) or "not enough memory" in str(error):  # torch on the CPU
+            raise OutOfMemoryError(f"the memory is full: {remedy}") from error
+        raise
+
+
+def _patch_scores(features: LatticeFeatures, text: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Propagate the classes' seeds over the scene's valid patches: (C, lattice rows, lattice cols)."""
+    valid = features.valid.ravel()
+    vm = F.normalize(torch.from_numpy(features.vm.reshape(valid.size, -1)[valid]).to(device).float(), dim=1)
+    vlm = torch.from_numpy(features.vlm.reshape(valid.size, -1)[valid]).to(device).float()
+    positions = torch.from_numpy(features.lattice.centres()[valid]).to(device)
+    scores = torch.zeros(valid.size, len(text), device=device)
+    scores[torch.from_numpy(valid).to(device)] = propagate_patches(vm, vlm @ text.T, positions, SCENE_PARAMETERS)
+    return scores.T.reshape(len(text), features.lattice.rows, features.lattice.cols)
+
+
+def _plan(scene: Scene, num_classes: int, tile_size: int | None, refine: bool) -> list[Tile]:
+    """The scene's tiles, each with the halo that makes its pixel stage exact."""
+    steps = SCENE_PARAMETERS.num_steps or DEFAULT_STEPS[SCENE_PARAMETERS.solver]
+    # one hop a step, and one more for the degrees of the farthest pixels that are reached
+    halo = steps * SCENE_PARAMETERS.radius if refine else 0
+    if tile_size is None:
+        # float32 per px: half the neighbours' weights, and about six arrays of scores in the solver
+        per_pixel = 4 * ((2 * SCENE_PARAMETERS.radius + 1) ** 2 // 2 + 6 * num_classes + 12)
+        tile_size = max(128, int((TILE_BUDGET / per_pixel) ** 0.5) - 2 * halo)
+    return list(tiles(scene.grid.height, scene.grid.width, tile_size, halo))
+
+
+def _label_tile(
+    tile: Tile, reader: SceneReader, scores: torch.Tensor, features: LatticeFeatures, sharpen: bool
+) -> NDArray[np.uint8]:
+    """Labels of a tile's core."""
+    image, valid = reader.read(tile.padded)
+    core = tile.core_in_padded
+    if not valid[core].any():
+        return np.full((tile.core.height, tile.core.width), NODATA, dtype=np.uint8)
+    device = scores.device
+    tile_scores = _sample(scores, features, tile.padded)
+    if sharpen:
+        mask = torch.from_numpy(valid).to(device)
+        tile_scores = refine(torch.from_numpy(image).to(device), tile_scores, SCENE_PARAMETERS, valid=mask)
+    labels = (tile_scores[:, *core].argmax(0) + 1).to(torch.uint8).cpu().numpy()
+    labels[~valid[core]] = NODATA
+    return labels
+
+
+def _sample(scores: torch.Tensor, features: LatticeFeatures, window: Window) -> torch.Tensor:
+    """Interpolate the lattice's scores to the pixels of a window, (C, rows, cols); patches without data don't count."""
+    lattice: Lattice = features.lattice
+    weight = torch.from_numpy(features.valid).to(scores.device, scores.dtype)[None]
+    rows = bilinear_taps(lattice.rows, lattice.patch_size, window.row_off, window.row_off + window.height)
+    cols = bilinear_taps(lattice.cols, lattice.patch_size, window.col_off, window.col_off + window.width)
+    total = _interpolate(scores, rows, cols)
+    return total / _interpolate(weight, rows, cols).clamp_min(1e-6)
+
+
+_Taps = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
+
+
+def _interpolate(grid: torch.Tensor, rows: _Taps, cols: _Taps) -> torch.Tensor:
+    above, below, down = (torch.from_numpy(tap).to(grid.device) for tap in rows)
+    left, right, across = (torch.from_numpy(tap).to(grid.device) for tap in cols)
+    along_rows = torch.lerp(grid[:, above], grid[:, below], down[:, None])
+    return torch.lerp(along_rows[:, :, left], along_rows[:, :, right], across)
+
+
+def _tags(scene: Scene, model: models.Model, refine: bool) -> dict[str, str]:
+    """What it takes to make the map again."""
+    release = version("lposs-geo")
+    parameters = asdict(SCENE_PARAMETERS) | {
+        "refine": refine,
+        "bands": scene.bands,
+        "low": scene.radiometry.low,
+        "high": scene.radiometry.high,
+    }
+    return {
+        "TIFFTAG_SOFTWARE": f"lposs-geo {release}",
+        "LPOSS_GEO_VERSION": release,
+        "LPOSS_GEO_MODEL": model.name,
+        "LPOSS_GEO_MODEL_FINGERPRINT": models.fingerprint(model),
+        "LPOSS_GEO_SOURCE": scene.name,
+        "LPOSS_GEO_PARAMETERS": json.dumps(parameters),
+    }
+
+
+def _areas(writer: raster.LabelWriter, legend: Legend) -> tuple[ClassArea, ...]:
+    labelled = writer.areas[:NODATA].sum()
+
+    def area(land_class: LandClass) -> ClassArea:
+        square_metres = float(writer.areas[land_class.id])
+        share = square_metres / float(labelled) if labelled else 0.0
+        return ClassArea(land_class.name, int(writer.pixels[land_class.id]), square_metres, share)
+
+    return tuple(area(land_class) for land_class in legend.classes)
+
+
+def _vectorize(labels_file: Path, target: Path, legend: Legend, simplify: float) -> int:
+    try:
+        with rasterio.open(labels_file) as dataset:
+            labels, transform, crs = dataset.read(1), dataset.transform, dataset.crs
+    except RasterioError as error:
+        raise SceneError(f"'{labels_file}' is damaged: {' '.join(str(error).split())}") from error
+    polygons = vector.label_polygons(labels, transform, crs, legend, simplify=simplify)
+    vector.write_polygons(polygons, target)
+    return len(polygons)
+
+
+def _draw(reader: SceneReader, labels_file: Path, target: Path, legend: Legend, areas: Sequence[ClassArea]) -> None:
+    image, _ = reader.overview(quicklook.LONGEST_SIDE)
+    with rasterio.open(labels_file) as dataset:
+        labels = dataset.read(1, out_shape=image.shape[1:], resampling=Resampling.nearest)
+    shares = {area.name: area.share for area in areas}
+    quicklook.save(quicklook.draw(image, labels, legend, title=reader.scene.name, shares=shares), target)

@@ -1,0 +1,186 @@
+"""Labels as a GeoTIFF that a GIS opens with names and colours already right.
+
+Labels are written window by window into a plain tiled file, which then becomes a cloud-optimised GeoTIFF (COG) with
+overviews by mode; category names and an attribute table go into the ``.aux.xml`` sidecar that GDAL reads.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import rasterio
+import rasterio.shutil
+from numpy.typing import NDArray
+from rasterio.errors import RasterioError
+from rasterio.windows import Window
+
+from lposs_geo.errors import OutputError, SceneError
+from lposs_geo.ground import Grid
+from lposs_geo.legend import NODATA, UNKNOWN, LandClass, Legend
+
+__all__ = ["LEGEND_TAG", "LabelWriter", "label_writer", "read_label_legend"]
+
+LEGEND_TAG = "LPOSS_GEO_LEGEND"
+"""TIFF tag that holds the legend as JSON."""
+
+UNKNOWN_COLOUR = (0, 0, 0)
+
+BLOCK_SIZE = 512
+"""Px of the tiles inside a label file."""
+
+_COG_OPTIONS = {
+    "BLOCKSIZE": str(BLOCK_SIZE),
+    "COMPRESS": "DEFLATE",
+    "OVERVIEWS": "IGNORE_EXISTING",
+    "OVERVIEW_RESAMPLING": "MODE",  # any other would invent classes
+    "BIGTIFF": "IF_SAFER",
+    "NUM_THREADS": "ALL_CPUS",
+}
+
+
+@dataclass(frozen=True)
+class LabelWriter:
+    """Takes labels window by window and counts them.
+
+    Attributes
+    ----------
+    grid : Grid
+    dataset : rasterio.io.DatasetWriter
+    row_areas : (height,) float64
+        Area of a pixel in each row.
+    pixels : (256,) int64
+        Pixels written so far, by label.
+    areas : (256,) float64
+        Their area in square metres (square map units where the CRS is unknown).
+    """
+
+    grid: Grid
+    dataset: rasterio.io.DatasetWriter
+    row_areas: NDArray[np.float64]
+    pixels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, dtype=np.int64))
+    areas: NDArray[np.float64] = field(default_factory=lambda: np.zeros(256))
+
+    def write(self, labels: NDArray[np.uint8], window: Window) -> None:
+        """Write uint8 labels (rows, cols) to their window; each window once."""
+        self.dataset.write(labels, 1, window=window)
+        weights = self.row_areas[window.row_off : window.row_off + window.height]
+        self.pixels[:] += np.bincount(labels.ravel(), minlength=256)
+        self.areas[:] += np.bincount(labels.ravel(), np.repeat(weights, labels.shape[1]), minlength=256)
+
+
+@contextmanager
+def label_writer(path: Path, grid: Grid, legend: Legend, tags: Mapping[str, str]) -> Iterator[LabelWriter]:
+    """Open a label file for writing; at the end of the block it is a COG with its sidecar.
+
+    Parameters
+    ----------
+    path : Path
+        The GeoTIFF to be; needs not appear atomically, see `outputs.staged`.
+    grid : Grid
+    legend : Legend
+    tags : mapping of str to str
+        Metadata that tells how the map was made; the legend is added.
+
+    Raises
+    ------
+    OutputError
+        If the file can't be written, e.g. on a full disk.
+    """
+    plain = path.with_name(path.name + ".plain.tif")
+    profile = {
+        "driver": "GTiff",
+        "dtype": "uint8",
+        "count": 1,
+        "height": grid.height,
+        "width": grid.width,
+        "crs": grid.crs,
+        "transform": grid.transform,
+        "nodata": NODATA,
+        "tiled": True,
+        "blockxsize": BLOCK_SIZE,
+        "blockysize": BLOCK_SIZE,
+        "compress": "deflate",
+        "zlevel": 1,
+        "bigtiff": "if_safer",
+    }
+    try:
+        with rasterio.open(plain, "w", **profile) as dataset:
+            dataset.write_colormap(1, _colour_table(legend))
+            dataset.update_tags(**tags, **{LEGEND_TAG: json.dumps(legend.as_dict(), ensure_ascii=False)})
+            writer = LabelWriter(grid, dataset, grid.pixel_areas())
+            yield writer
+        rasterio.shutil.copy(plain, path, driver="COG", **_COG_OPTIONS)
+        plain.unlink()
+        _write_sidecar(path, legend, writer)
+    except (RasterioError, OSError) as error:
+        if isinstance(error, SceneError | OutputError):
+            raise
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise OutputError(f"can't write '{path.name}': {reason}; is the disk full?") from error
+
+
+def read_label_legend(path: Path | str) -> Legend:
+    """Read the legend of a label file: its own tag, else plain names for the values that occur.
+
+    Raises
+    ------
+    SceneError
+        If the file can't be read or is no raster of labels.
+    """
+    try:
+        with rasterio.open(path) as dataset:
+            if dataset.count != 1 or dataset.dtypes[0] != "uint8":
+                raise SceneError(f"'{path}' is no label raster: it needs one band of 8-bit labels")
+            text = dataset.tags().get(LEGEND_TAG)
+            if text is None:
+                found = {int(v) for _, w in dataset.block_windows(1) for v in np.unique(dataset.read(1, window=w))}
+    except RasterioError as error:
+        raise SceneError(f"'{path}' can't be opened as a raster: {' '.join(str(error).split())}") from error
+    if text is None:
+        names = {value: f"class {value}" for value in sorted(found - {UNKNOWN, NODATA})}
+        return Legend(tuple(LandClass(value, name, (name,), (128, 128, 128)) for value, name in names.items()))
+    return Legend(tuple(_class_of(entry) for entry in json.loads(text)["classes"]))
+
+
+def _class_of(entry: Mapping[str, Any]) -> LandClass:
+    digits = entry["colour"].removeprefix("#")
+    colour = int(digits[:2], 16), int(digits[2:4], 16), int(digits[4:], 16)
+    return LandClass(entry["id"], entry["name"], tuple(entry["prompts"]), colour)
+
+
+def _colour_table(legend: Legend) -> dict[int, tuple[int, int, int, int]]:
+    table = dict.fromkeys(range(256), (0, 0, 0, 0))
+    table[UNKNOWN] = (*UNKNOWN_COLOUR, 255)
+    table |= {land_class.id: (*land_class.colour, 255) for land_class in legend.classes}
+    return table
+
+
+def _write_sidecar(path: Path, legend: Legend, writer: LabelWriter) -> None:
+    """Write category names and the attribute table in GDAL's persistent auxiliary metadata format."""
+    root = ElementTree.Element("PAMDataset")
+    band = ElementTree.SubElement(root, "PAMRasterBand", band="1")
+    names = ElementTree.SubElement(band, "CategoryNames")
+    rows = [(UNKNOWN, "unknown", UNKNOWN_COLOUR), *((c.id, c.name, c.colour) for c in legend.classes)]
+    for _, name, _ in rows:
+        ElementTree.SubElement(names, "Category").text = name
+    table = ElementTree.SubElement(band, "GDALRasterAttributeTable", tableType="thematic")
+    # (name, type: 0 integer, 1 real, 2 string; usage as GDAL numbers it)
+    columns = [("Value", 0, 5), ("Class", 2, 2), ("Red", 0, 6), ("Green", 0, 7), ("Blue", 0, 8)]
+    columns += [("Pixels", 1, 1), ("Area_m2", 1, 0)]
+    for index, (name, kind, usage) in enumerate(columns):
+        column = ElementTree.SubElement(table, "FieldDefn", index=str(index))
+        for key, value in (("Name", name), ("Type", kind), ("Usage", usage)):
+            ElementTree.SubElement(column, key).text = str(value)
+    for index, (value, name, colour) in enumerate(rows):
+        row = ElementTree.SubElement(table, "Row", index=str(index))
+        for cell in (value, name, *colour, writer.pixels[value], f"{writer.areas[value]:.3f}"):
+            ElementTree.SubElement(row, "F").text = str(cell)
+    ElementTree.indent(root)
+    ElementTree.ElementTree(root).write(path.with_name(path.name + ".aux.xml"), encoding="unicode")

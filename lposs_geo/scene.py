@@ -1,0 +1,280 @@
+"""Opening a scene: any raster becomes a masked RGB array in 0..1, the same way for every window.
+
+Bands and radiometry are decided once for the whole scene, so that a pixel never depends on the window it is read in.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.enums import ColorInterp, Resampling
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.windows import Window
+
+from lposs_geo.errors import SceneError
+from lposs_geo.ground import Grid
+
+__all__ = ["Radiometry", "Scene", "SceneReader", "describe", "open_scene"]
+
+PERCENTILES = (2.0, 98.0)
+"""Of the valid pixels of a band: what becomes black and white where the data isn't 8-bit."""
+
+SAMPLE_SIZE = 1024
+"""Longer side, px, of the decimated read that the percentiles are taken from."""
+
+_COLOURS = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+
+
+@dataclass(frozen=True)
+class Radiometry:
+    """How stored values become brightness in 0..1, per band.
+
+    Attributes
+    ----------
+    low, high : tuple of float
+        Stored values that become 0 and 1 for red, green and blue.
+    """
+
+    low: tuple[float, float, float]
+    high: tuple[float, float, float]
+
+    def apply(self, values: NDArray[np.generic]) -> NDArray[np.float32]:
+        """Stretch (3, rows, cols) stored values to 0..1, clipped; NaN stays NaN."""
+        low = np.array(self.low, dtype=np.float32)[:, None, None]
+        high = np.array(self.high, dtype=np.float32)[:, None, None]
+        return np.clip((values.astype(np.float32) - low) / (high - low), 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One georeferenced raster and how it is to be read.
+
+    Attributes
+    ----------
+    path : str
+        What GDAL opens.
+    grid : Grid
+        Its pixels and where they lie.
+    bands : tuple of int
+        Bands, from 1, taken as red, green and blue.
+    bands_reason : str
+        Why these.
+    dtype : str
+        Of the stored values.
+    radiometry : Radiometry
+    """
+
+    path: str
+    grid: Grid
+    bands: tuple[int, int, int]
+    bands_reason: str
+    dtype: str
+    radiometry: Radiometry
+
+    @property
+    def name(self) -> str:
+        return Path(self.path).name
+
+
+@dataclass(frozen=True)
+class SceneReader:
+    """An open scene.
+
+    Attributes
+    ----------
+    scene : Scene
+    dataset : rasterio.DatasetReader
+    """
+
+    scene: Scene
+    dataset: rasterio.DatasetReader
+
+    def read(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Read a window inside the scene.
+
+        Returns
+        -------
+        image : (3, rows, cols) float32
+            RGB in 0..1; 0 where nothing is valid.
+        valid : (rows, cols) bool
+            False for nodata, transparent and non-finite pixels.
+
+        Raises
+        ------
+        SceneError
+            If the file is damaged there.
+        """
+        shape = int(window.height), int(window.width)
+        return self._stretch(*_load(self.dataset, self.scene.path, self.scene.bands, window, shape))
+
+    def overview(self, longest_side: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Read the whole scene, reduced so that its longer side is at most `longest_side` px."""
+        return self._stretch(*_load_reduced(self.dataset, self.scene.path, self.scene.bands, longest_side))
+
+    def _stretch(
+        self, values: NDArray[np.generic], valid: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        image = self.scene.radiometry.apply(values)
+        image[:, ~valid] = 0.0
+        return image, valid
+
+
+def describe(path: str | Path, *, bands: Sequence[int] | None = None) -> Scene:
+    """Look at a raster and decide how it is to be read.
+
+    Parameters
+    ----------
+    path : str or Path
+        Anything that GDAL opens.
+    bands : sequence of int, optional
+        The bands, from 1, to take as red, green and blue. By default they are found by colour interpretation, by
+        description, or by the customary order.
+
+    Raises
+    ------
+    SceneError
+        If there is no such file, it is no raster or damaged, a band isn't there, it has no valid pixel, or red, green
+        and blue can't be told.
+    """
+    name = str(path)
+    with _open(name) as dataset:
+        _check_georeference(dataset, name)
+        chosen, reason = _choose_bands(dataset, name, bands)
+        return Scene(
+            path=name,
+            grid=Grid(dataset.height, dataset.width, dataset.crs, dataset.transform),
+            bands=chosen,
+            bands_reason=reason,
+            dtype=dataset.dtypes[chosen[0] - 1],
+            radiometry=_fix_radiometry(dataset, name, chosen),
+        )
+
+
+@contextmanager
+def open_scene(scene: Scene) -> Iterator[SceneReader]:
+    """Open a described scene for reading."""
+    with _open(scene.path) as dataset:
+        yield SceneReader(scene, dataset)
+
+
+@contextmanager
+def _open(path: str) -> Iterator[rasterio.DatasetReader]:
+    local = "://" not in path and not path.startswith("/vsi") and not Path(path).exists()
+    if local and ":" not in path.lstrip("/"):
+        raise SceneError(f"no such file: '{path}'")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            dataset = rasterio.open(path)
+    except RasterioError as error:
+        reason = " ".join(str(error).split())
+        raise SceneError(f"'{path}' can't be opened as a raster: {reason}") from error
+    with dataset:
+        if dataset.count == 0:
+            inside = ", ".join(dataset.subdatasets) or "none"
+            raise SceneError(f"'{path}' holds no raster of its own; name one of its subdatasets instead: {inside}")
+        yield dataset
+
+
+def _check_georeference(dataset: rasterio.DatasetReader, path: str) -> None:
+    if dataset.transform.is_identity and (dataset.gcps[0] or dataset.rpcs is not None):
+        by = "ground control points" if dataset.gcps[0] else "RPCs"
+        raise SceneError(f"'{path}' is located only by {by}: warp it to a grid first, e.g. with gdalwarp")
+
+
+def _choose_bands(
+    dataset: rasterio.DatasetReader, path: str, bands: Sequence[int] | None
+) -> tuple[tuple[int, int, int], str]:
+    if bands is not None:
+        if len(bands) != 3:
+            raise SceneError(f"{len(bands)} bands are named for '{path}': name three, as red,green,blue")
+        for band in bands:
+            if not 1 <= band <= dataset.count:
+                raise SceneError(f"'{path}' has no band {band}: its bands are 1 to {dataset.count}")
+        red, green, blue = bands
+        return (red, green, blue), "as asked"
+    if any(dtype.startswith("complex") for dtype in dataset.dtypes):
+        raise SceneError(f"'{path}' holds complex numbers, not brightness: map a detected image instead")
+    for reason, keys in (
+        ("by colour interpretation", list(dataset.colorinterp)),
+        ("by band description", [_colour_in(text) for text in dataset.descriptions]),
+    ):
+        if all(keys.count(colour) == 1 for colour in _COLOURS):
+            red, green, blue = (keys.index(colour) + 1 for colour in _COLOURS)
+            return (red, green, blue), reason
+    alpha = list(dataset.colorinterp).count(ColorInterp.alpha)
+    colours = dataset.count - alpha
+    if colours < 3:
+        raise SceneError(
+            f"'{path}' has {colours} colour band{'s' * (colours != 1)}, and the model needs red, green and blue: "
+            f"to map one band as grey, name it thrice (--bands 1,1,1)"
+        )
+    if colours == 3 or dataset.dtypes[0] == "uint8":
+        return (1, 2, 3), "the first three, taken as red, green, blue"
+    # Sensors with more than 8 bits store their bands by wavelength: blue, green, red, near infrared.
+    return (3, 2, 1), "taken for blue, green, red, infrared in this order; name others with --bands"
+
+
+def _colour_in(description: str | None) -> ColorInterp | None:
+    words = (description or "").casefold().replace("_", " ").replace("-", " ").split()
+    if "edge" in words or "rededge" in words:
+        return None
+    for colour, names in zip(_COLOURS, (("red", "r"), ("green", "g"), ("blue", "b")), strict=True):
+        if any(name in words for name in names):
+            return colour
+    return None
+
+
+def _fix_radiometry(dataset: rasterio.DatasetReader, path: str, bands: tuple[int, int, int]) -> Radiometry:
+    # 8-bit data is as its makers want it seen; a look at it still tells whether there is any.
+    values, valid = _load_reduced(dataset, path, bands, SAMPLE_SIZE)
+    if not valid.any():
+        raise SceneError(f"'{path}' has no valid pixel: all is nodata, transparent or not a number")
+    if all(dataset.dtypes[band - 1] == "uint8" for band in bands):
+        return Radiometry((0.0, 0.0, 0.0), (255.0, 255.0, 255.0))
+    low, high = [], []
+    for band in values:
+        dark, bright = np.percentile(band[valid].astype(np.float64), PERCENTILES)
+        low.append(float(dark))
+        high.append(float(bright) if bright > dark else float(dark) + 1.0)
+    return Radiometry((low[0], low[1], low[2]), (high[0], high[1], high[2]))
+
+
+def _load_reduced(
+    dataset: rasterio.DatasetReader, path: str, bands: tuple[int, int, int], longest_side: int
+) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+    shrink = min(1.0, longest_side / max(dataset.height, dataset.width))
+    shape = max(1, round(dataset.height * shrink)), max(1, round(dataset.width * shrink))
+    return _load(dataset, path, bands, Window(0, 0, dataset.width, dataset.height), shape)
+
+
+def _load(
+    dataset: rasterio.DatasetReader, path: str, bands: tuple[int, int, int], window: Window, shape: tuple[int, int]
+) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+    """Read stored values (3, rows, cols) and what is valid (rows, cols), by nearest neighbour where reduced."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            distinct = sorted(set(bands))
+            nearest = Resampling.nearest
+            stored = dataset.read(distinct, window=window, out_shape=(len(distinct), *shape), resampling=nearest)
+            if any(dataset.colorinterp[band - 1] == ColorInterp.alpha for band in bands):
+                # A band that is asked for as a colour is no mask, whatever its tag says (infrared is often tagged so).
+                mask = (stored != dataset.nodata).any(axis=0)
+            else:
+                mask = dataset.dataset_mask(window=window, out_shape=shape, resampling=nearest) > 0
+    except RasterioError as error:
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise SceneError(f"'{path}' is damaged near row {window.row_off}, column {window.col_off}: {reason}") from error
+    values = stored[[distinct.index(band) for band in bands]]
+    valid: NDArray[np.bool_] = mask
+    if np.issubdtype(values.dtype, np.floating):
+        valid &= np.isfinite(values).all(axis=0)
+    return values, valid

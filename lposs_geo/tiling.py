@@ -1,0 +1,147 @@
+"""Cutting a scene and putting it together again: crops for encoders, the lattice of patches, tiles with halos.
+
+Pure integers and arrays: nothing here knows a file or a model. Everything is anchored at the scene's first pixel, so
+that a crop or a patch is the same whatever tile asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.windows import Window
+
+__all__ = ["Lattice", "Tile", "bilinear_taps", "crop_starts", "tiles"]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A unit of work.
+
+    Attributes
+    ----------
+    core : Window
+        What the tile writes; the cores partition the scene.
+    padded : Window
+        What the tile reads: the core and a halo, cut off at the scene's border.
+    """
+
+    core: Window
+    padded: Window
+
+    @property
+    def core_in_padded(self) -> tuple[slice, slice]:
+        """Slices (rows, cols) that cut the core out of an array of the padded window."""
+        row = self.core.row_off - self.padded.row_off
+        col = self.core.col_off - self.padded.col_off
+        return slice(row, row + self.core.height), slice(col, col + self.core.width)
+
+
+def tiles(height: int, width: int, tile_size: int, halo: int) -> Iterator[Tile]:
+    """Partition a scene into tiles, row by row.
+
+    Parameters
+    ----------
+    height, width : int
+        The scene, px.
+    tile_size : int
+        Side of a core, px; cores at the lower and right border may be smaller.
+    halo : int
+        Px read around a core, as far as the scene reaches.
+    """
+    if tile_size < 1 or halo < 0:
+        raise ValueError(f"tile_size must be positive and halo not negative, not {tile_size} and {halo}")
+    for row in range(0, height, tile_size):
+        for col in range(0, width, tile_size):
+            bottom, right = min(row + tile_size, height), min(col + tile_size, width)
+            top, left = max(0, row - halo), max(0, col - halo)
+            padded = Window(left, top, min(width, right + halo) - left, min(height, bottom + halo) - top)
+            yield Tile(Window(col, row, right - col, bottom - row), padded)
+
+
+def crop_starts(length: int, crop_size: int, stride: int) -> list[int]:
+    """First px of each crop along one axis; the last crop is shifted back inside (paper section 4.1).
+
+    A length below `crop_size` gives one crop at 0: its rest has to be padded.
+    """
+    if not 0 < stride <= crop_size:
+        raise ValueError(f"stride must be between 1 and crop_size {crop_size}, not {stride}")
+    last = max(0, length - crop_size)
+    return [*range(0, last, stride), last]
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """The scene-wide regular grid of patches, anchored at the scene's origin.
+
+    Where the scene isn't a multiple of `patch_size`, the last patches reach over its border by less than a patch;
+    a scene smaller than one crop has a lattice the size of that crop.
+
+    Attributes
+    ----------
+    height, width : int
+        The scene, px.
+    patch_size, crop_size, stride : int
+        Px; the latter two are multiples of the first, so that patches of overlapping crops coincide.
+    """
+
+    height: int
+    width: int
+    patch_size: int
+    crop_size: int
+    stride: int
+
+    def __post_init__(self) -> None:
+        if self.height < 1 or self.width < 1 or self.patch_size < 1:
+            raise ValueError(f"a lattice needs a scene and a patch size, not {self}")
+        if self.crop_size % self.patch_size or self.stride % self.patch_size:
+            raise ValueError(f"crop_size and stride must be multiples of patch_size, not {self}")
+
+    @property
+    def rows(self) -> int:
+        return max(-(-self.height // self.patch_size), self.patches_per_crop)
+
+    @property
+    def cols(self) -> int:
+        return max(-(-self.width // self.patch_size), self.patches_per_crop)
+
+    @property
+    def patches_per_crop(self) -> int:
+        """Patches along one side of a crop."""
+        return self.crop_size // self.patch_size
+
+    def crop_rows(self) -> list[int]:
+        """Lattice row at which each row of crops begins."""
+        return crop_starts(self.rows, self.patches_per_crop, self.stride // self.patch_size)
+
+    def crop_cols(self) -> list[int]:
+        """Lattice column at which each column of crops begins."""
+        return crop_starts(self.cols, self.patches_per_crop, self.stride // self.patch_size)
+
+    def centres(self) -> NDArray[np.float32]:
+        """Patch centres in px, (rows * cols, 2) as (row, col), row-major."""
+        row = (np.arange(self.rows, dtype=np.float32) * self.patch_size) + self.patch_size // 2
+        col = (np.arange(self.cols, dtype=np.float32) * self.patch_size) + self.patch_size // 2
+        return np.stack(np.meshgrid(row, col, indexing="ij"), axis=-1).reshape(-1, 2)
+
+
+def bilinear_taps(
+    count: int, patch_size: int, start: int, stop: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """Find the two patches that each px in [start, stop) lies between, along one axis.
+
+    Px and patches are cells, compared by their centres, and the border patch holds beyond its centre: the convention
+    that torch calls ``align_corners=False``. Only the px's own place enters, so a window gives what the whole gives.
+
+    Returns
+    -------
+    lower, upper : (stop - start,) int64
+        Patch indices.
+    share : (stop - start,) float32
+        Weight of the upper one.
+    """
+    place = ((np.arange(start, stop) + 0.5) / patch_size - 0.5).clip(0, count - 1)
+    lower = np.floor(place).astype(np.int64)
+    return lower, np.minimum(lower + 1, count - 1), (place - lower).astype(np.float32)

@@ -1,0 +1,81 @@
+"""Rasters made on the spot, the golden values, and tiny real models."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import pytest
+import rasterio
+import torch
+from affine import Affine
+
+HERE = Path(__file__).parent
+UTM = Affine(0.6, 0.0, 439136.4, 0.0, -0.6, 5273706.6)
+
+
+@pytest.fixture
+def golden() -> Callable[[str], Any]:
+    return lambda name: np.load(HERE / "golden" / f"{name}.npz")
+
+
+@pytest.fixture(scope="session")
+def lakeside() -> Path:
+    """The bundled scene: 16-bit, bands blue, green, red, infrared, no nodata."""
+    return HERE.parent / "examples" / "lakeside.tif"
+
+
+@pytest.fixture
+def write_raster(tmp_path: Path) -> Callable[..., Path]:
+    """Write an array (bands, rows, cols) to a GeoTIFF in UTM, unless told otherwise."""
+
+    def write(array: np.ndarray, name: str = "scene.tif", **options: Any) -> Path:
+        path = tmp_path / name
+        profile = {
+            "driver": "GTiff",
+            "count": array.shape[0],
+            "height": array.shape[1],
+            "width": array.shape[2],
+            "dtype": array.dtype,
+            "crs": "EPSG:32632",
+            "transform": UTM,
+        }
+        colours = options.pop("colorinterp", None)
+        descriptions = options.pop("descriptions", None)
+        with rasterio.open(path, "w", **(profile | options)) as dataset:
+            dataset.write(array)
+            if colours:
+                dataset.colorinterp = colours
+            if descriptions:
+                dataset.descriptions = descriptions
+        return path
+
+    return write
+
+
+@pytest.fixture
+def chip(lakeside: Path, write_raster: Callable[..., Path]) -> Path:
+    """A piece of the bundled scene that maps in seconds: lake, trees and field; with a corner that holds no data."""
+    with rasterio.open(lakeside) as dataset:
+        array = dataset.read(window=rasterio.windows.Window(60, 250, 290, 250))
+    array[:, :40, :60] = 0
+    return write_raster(array, "chip.tif", nodata=0)
+
+
+@pytest.fixture(scope="session")
+def tiny_clip() -> open_clip.CLIP:
+    """The golden file's CLIP: three blocks, weights by a written rule."""
+    with np.load(HERE / "golden" / "maskclip.npz") as stored:
+        clip = open_clip.CLIP(**json.loads(str(stored["config"]))).eval()
+    for name, parameter in clip.named_parameters():
+        noise = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(tuple(parameter.shape))
+        weights = np.asarray(noise, dtype=np.float32) * np.float32(0.08)
+        if name.endswith("weight") and parameter.ndim == 1:
+            weights += 1
+        parameter.data = torch.from_numpy(np.asarray(weights))
+    return clip

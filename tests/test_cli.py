@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+
+from lposs_geo import cli
+
+
+@pytest.fixture
+def run(capsys, monkeypatch, tmp_path):
+    """Run the command line in an empty folder: (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LPOSS_GEO_CACHE", str(tmp_path / "cache"))
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            cli.main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return int(ended.value.code), out, err
+
+    return run
+
+
+def test_neither_the_package_nor_its_help_imports_torch():
+    code = (
+        "import sys, lposs_geo, lposs_geo.cli, lposs_geo.legend, lposs_geo.raster, lposs_geo.vector\n"
+        "try: lposs_geo.cli.main(['map', '--help'])\n"
+        "except SystemExit as ended: assert ended.code == 0\n"
+        "assert not {'torch', 'timm', 'open_clip', 'numba'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_map_writes_the_map_and_says_so_on_stdout(run, chip, tmp_path):
+    code, out, err = run("map", chip, "--classes", "water,forest=trees|woodland,field", "-v")
+    assert code == 0, err
+    lines = out.splitlines()
+    assert lines[0] == "chip_landcover.tif"
+    assert lines[2].split()[0] == "forest"
+    assert "ha" in lines[2]
+    for said in ("bands 3,2,1", "model mini on", "encoding: 4 crops", "seconds: load"):
+        assert said in err
+    with rasterio.open(tmp_path / "chip_landcover.tif") as dataset:
+        assert set(np.unique(dataset.read(1))) <= {1, 2, 3, 255}
+
+
+def test_map_for_programs(run, chip):
+    code, out, err = run("map", chip, "--classes", "water,forest", "-o", "m.tif", "--vector", "m.gpkg", "--json")
+    assert code == 0
+    (line,) = out.splitlines()
+    result = json.loads(line)
+    assert (result["labels"], result["vector"], result["model"]) == ("m.tif", "m.gpkg", "mini")
+    assert [entry["name"] for entry in result["classes"]] == ["water", "forest"]
+    events = [json.loads(line) for line in err.splitlines()]
+    assert {event["event"] for event in events} == {"info", "progress"}
+    assert {"event": "progress", "stage": "encode", "done": 4, "total": 4} in events
+
+
+def test_quiet_says_nothing_but_the_result(run, chip):
+    code, out, err = run("map", chip, "--classes", "water,forest", "-o", "m.tif", "-q")
+    assert (code, err) == (0, "")
+    assert out.startswith("m.tif")
+
+
+def test_a_legend_file(run, chip, tmp_path):
+    (tmp_path / "l.toml").write_text('[[classes]]\nname = "Wald"\nprompts = ["forest"]\n[[classes]]\nname = "water"\n')
+    code, out, _ = run("map", chip, "--legend", "l.toml", "-o", "m.tif", "--no-refine")
+    assert code == 0
+    assert "Wald" in out
+
+
+BAD = {
+    "no such file": (["none.tif"], 1, "no such file: 'none.tif'"),
+    "not a raster": (["notes.tif"], 1, "'notes.tif' can't be opened as a raster"),
+    "one band": (["grey.tif"], 1, "'grey.tif' has 1 colour band.*--bands 1,1,1"),
+    "unknown band": (["CHIP", "--bands", "1,2,9"], 1, "no band 9: its bands are 1 to 4"),
+    "bands that are none": (["CHIP", "--bands", "red"], 2, "'red' must be three band numbers"),
+    "no classes": (["CHIP", "--classes", ""], 2, "no class is named"),
+    "an empty class": (["CHIP", "--classes", "forest,,road"], 2, "class 2 of 3"),
+    "a repeated class": (["CHIP", "--classes", "forest,Forest"], 2, "'forest' is named twice"),
+    "too many classes": (["CHIP", "--classes", ",".join(f"c{k}" for k in range(201))], 2, "201 classes are more"),
+    "classes twice": (["CHIP", "--legend", "l.toml"], 2, "--classes, or a legend file"),
+    "an output that exists": (["CHIP", "-o", "notes.tif"], 1, "'notes.tif' exists: add --overwrite"),
+    "output equal to input": (["CHIP", "-o", "CHIP", "--overwrite"], 1, "is the input itself"),
+    "no such folder": (["CHIP", "-o", "none/m.tif"], 1, "folder 'none' of output 'm.tif' doesn't exist"),
+    "a wrong suffix": (["CHIP", "-o", "m.png"], 1, "'m.png' must end in .tif or .tiff"),
+    "a shapefile": (["CHIP", "--vector", "m.shp"], 1, "'m.shp' must end in .gpkg"),
+    "unknown model": (["CHIP", "--model", "best"], 1, "unknown model 'best'"),
+    "a model not pulled": (["CHIP", "--model", "paper"], 1, "not installed: run 'lposs-geo models pull'"),
+    "half a pair": (["CHIP", "--vlm", "open_clip:ViT-B-16"], 2, "--vlm and --vm go together"),
+    "a device that isn't there": (["CHIP", "--device", "cuda:77"], 1, "device 'cuda:77' isn't there"),
+    "a device that is none": (["CHIP", "--device", "warp"], 1, "unknown device 'warp'"),
+    "an unknown option": (["CHIP", "--speed", "9"], 2, "No such option.*--speed"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line_and_writes_nothing(run, chip, write_raster, tmp_path, case):
+    arguments, expected, said = BAD[case]
+    write_raster(np.full((1, 9, 9), 7, dtype="uint8"), "grey.tif")
+    (tmp_path / "notes.tif").write_text("mine")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    arguments = [str(chip) if argument == "CHIP" else argument for argument in arguments]
+    if "--classes" not in arguments:
+        arguments += ["--classes", "forest,water"]
+    code, out, err = run("map", *arguments)
+    assert code == expected
+    assert out == ""
+    assert len([line for line in err.splitlines() if line.startswith("Error: ")]) == 1
+    assert re.search(said, err.splitlines()[-1]), err
+    assert "Traceback" not in err
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_an_interrupt_is_one_line_and_leaves_nothing(run, chip, monkeypatch, tmp_path):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lposs_geo.vector.write_polygons", interrupt)
+    code, _, err = run("map", chip, "--classes", "water,forest", "-o", "m.tif", "--vector", "m.gpkg", "-q")
+    assert (code, err.strip()) == (130, "Error: interrupted; no output was written")
+    assert [path for path in tmp_path.iterdir() if path.suffix in (".tif", ".gpkg")] == [chip]
+
+
+def test_a_defect_of_ours_is_one_line_too(run, chip, monkeypatch):
+    monkeypatch.setattr("lposs_geo.vector.write_polygons", lambda *_: 1 / 0)
+    code, _, err = run("map", chip, "--classes", "water,forest", "-o", "m.tif", "--vector", "m.gpkg", "-q")
+    assert code == 1
+    assert err.startswith("Error: unexpected ZeroDivisionError")
+    assert len(err.splitlines()) == 1
+
+
+def test_vectorize(run, chip):
+    assert run("map", chip, "--classes", "water,forest", "-o", "m.tif", "-q")[0] == 0
+    code, out, _ = run("vectorize", "m.tif", "m.gpkg", "--simplify", "0")
+    assert code == 0
+    assert out.startswith("m.gpkg: ")
+    code, _, err = run("vectorize", "m.tif", "m.gpkg")
+    assert (code, "--overwrite" in err) == (1, True)
+    code, _, err = run("vectorize", chip, "x.gpkg")
+    assert (code, "no label raster" in err) == (1, True)
+
+
+def test_info(run, lakeside):
+    code, out, _ = run("info", lakeside)
+    assert code == 0
+    for said in ("900 rows x 900 cols, uint16", "EPSG:32632", "0.6 x 0.6 m", "bands 3,2,1"):
+        assert said in out
+    facts = json.loads(run("info", lakeside, "--json", "--bands", "4,3,2")[1])
+    assert facts["bands"] == [4, 3, 2]
+    assert facts["pixel_size_m"] == [0.6, 0.6]
+
+
+def test_models(run):
+    code, out, _ = run("models", "list")
+    assert code == 0
+    assert out.splitlines()[0].startswith("mini     installed, default")
+    assert "not installed" in out.splitlines()[1]
+    names = [json.loads(line)["name"] for line in run("models", "list", "--json")[1].splitlines()]
+    assert names == ["mini", "paper"]
+    code, out, _ = run("models", "show", "mini")
+    assert "trunk.safetensors" in out
+    assert run("models", "show", "best")[0] == 1
+
+
+def test_doctor(run):
+    code, out, _ = run("doctor")
+    assert code == 0
+    for said in ("torch ", "GDAL", "model mini", "device", "cache"):
+        assert said in out
+    assert "BAD" not in out
+    assert all(len(line) < 200 for line in out.splitlines())
+
+
+def test_the_installed_command_is_this_one():
+    done = subprocess.run([Path(sys.executable).with_name("lposs-geo"), "--version"], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "0.1.0" in done.stdout

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import shapely
+from affine import Affine
+from rasterio.crs import CRS
+
+from lposs_geo.ground import Grid, polygon_areas, to_pyproj
+
+DEGREES = CRS.from_epsg(4326)
+
+
+def test_metres_stay_metres_and_feet_become_metres():
+    transform = Affine(2, 0, 1000, 0, -3, 2000)
+    assert Grid(10, 20, CRS.from_epsg(32632), transform).pixel_size == pytest.approx((3, 2))
+    foot = 1200 / 3937
+    feet = Grid(10, 20, CRS.from_epsg(2263), transform)
+    assert feet.pixel_size == pytest.approx((3 * foot, 2 * foot))
+    assert feet.pixel_areas() == pytest.approx(np.full(10, 6 * foot**2))
+
+
+def test_a_rotated_pixel_keeps_its_size():
+    turned = Affine.rotation(30) @ Affine.scale(2, -2)
+    grid = Grid(10, 10, CRS.from_epsg(32632), turned)
+    assert grid.pixel_size == pytest.approx((2, 2))
+    assert grid.pixel_areas() == pytest.approx(np.full(10, 4))
+
+
+def test_without_a_crs_nothing_is_said_in_metres():
+    grid = Grid(3, 4, None, Affine.identity())
+    assert grid.pixel_size is None
+    assert grid.pixel_areas().tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("south_up", [False, True])
+def test_degrees_are_measured_on_the_ellipsoid(south_up):
+    step = 0.5 if south_up else -0.5
+    grid = Grid(20, 10, DEGREES, Affine(0.5, 0, 5, 0, step, 60))
+    areas = grid.pixel_areas()
+    boxes = [shapely.box(5, 60 + step * row, 5.5, 60 + step * (row + 1)) for row in range(20)]
+    # a geodesic is not a parallel: the sides of the box are bent, by little
+    assert areas == pytest.approx(polygon_areas(np.array(boxes), DEGREES), rel=1e-4)
+    assert (np.diff(areas) < 0).all() == south_up
+
+
+def test_the_whole_earth_has_its_known_area():
+    grid = Grid(180, 360, DEGREES, Affine(1, 0, -180, 0, -1, 90))
+    assert grid.pixel_areas().sum() * 360 == pytest.approx(510_065_621_724_000, rel=1e-9)
+
+
+def test_holes_are_no_area():
+    with_hole = shapely.Polygon(shapely.box(0, 0, 1, 1).exterior, [shapely.box(0.25, 0.25, 0.75, 0.75).exterior])
+    for polygons in (np.array([with_hole]), np.array([shapely.reverse(with_hole)])):
+        whole, inner = polygon_areas(np.array([shapely.box(0, 0, 1, 1), shapely.box(0.25, 0.25, 0.75, 0.75)]), DEGREES)
+        assert polygon_areas(polygons, DEGREES)[0] == pytest.approx(whole - inner, rel=1e-6)
+
+
+def test_crs_keep_their_code_for_pyproj():
+    assert to_pyproj(CRS.from_epsg(32632)).to_epsg() == 32632
+    custom = CRS.from_proj4("+proj=laea +lat_0=45 +lon_0=7 +units=m +ellps=GRS80")
+    assert to_pyproj(custom).is_projected

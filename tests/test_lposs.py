@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from lposs_geo.encoders.encoder import PatchFeatures
+from lposs_geo.lposs import Parameters, crop_positions, propagate_patches, refine, segment, stitch
+
+
+class ColourEncoder:
+    """A real encoder of the smallest kind: a patch's features are its mean colour; a word is a colour's name."""
+
+    crop_size, stride, patch_size = 64, 32, 16
+    device = torch.device("cpu")
+    words = {"red": (1.0, 0.1, 0.1), "green": (0.1, 1.0, 0.1), "blue": (0.1, 0.1, 1.0)}  # noqa: RUF012
+
+    def patch_features(self, images: torch.Tensor) -> PatchFeatures:
+        unit = torch.nn.functional.normalize(torch.nn.functional.avg_pool2d(images, self.patch_size) + 1e-6, dim=1)
+        return PatchFeatures(unit, unit)
+
+    def text_embeddings(self, prompts) -> torch.Tensor:
+        colours = torch.tensor([[self.words[word] for word in words] for words in prompts]).mean(1)
+        return torch.nn.functional.normalize(colours, dim=1)
+
+
+def test_golden_both_stages_from_seeds_to_labels(golden):
+    stored, pixels = golden("patch_stage"), golden("pixel_stage")
+    starts = [(int(row), int(col)) for row, _, col, _ in stored["windows_y1y2x1x2"]]
+    vm = torch.from_numpy(stored["vm_features"])
+    seeds = torch.from_numpy(stored["vlm_features"] @ stored["text_embeddings"].T)
+    assert np.allclose(seeds, stored["seeds"], atol=1e-6)
+    scores = propagate_patches(vm, seeds, crop_positions(starts, 14, 16)).numpy()
+    assert np.abs(scores - stored["propagated"]).max() <= 1e-4 * np.abs(stored["propagated"]).max()
+    image = torch.from_numpy(pixels["image_rgb"]).permute(2, 0, 1) / 255
+    refined = refine(image, torch.from_numpy(pixels["stitched"])).numpy()
+    assert np.abs(refined - pixels["refined"]).max() <= 1e-4 * np.abs(pixels["refined"]).max()
+    assert (refined.argmax(0) == pixels["refined"].argmax(0)).mean() >= 0.999
+
+
+def test_stitching_constant_crops_and_the_overlap_of_two():
+    assert torch.allclose(
+        stitch(torch.ones(4, 2, 4, 4), [(0, 0), (0, 32), (16, 0), (16, 32)], 64, (80, 96)), torch.ones(2, 80, 96)
+    )
+    two = torch.stack([torch.zeros(1, 4, 4), torch.ones(1, 4, 4)])
+    stitched = stitch(two, [(0, 0), (0, 32)], 64, (64, 96))
+    assert (stitched[:, :, :32] == 0).all()
+    assert (stitched[:, :, 32:64] == 0.5).all()
+    assert (stitched[:, :, 64:] == 1).all()
+
+
+@pytest.mark.parametrize(("height", "width"), [(128, 150), (64, 64), (20, 64), (200, 33)])
+@pytest.mark.parametrize("solver", ["cg", "chebyshev"])
+def test_words_find_their_colours_at_any_size(height, width, solver):
+    image = torch.zeros(3, height, width)
+    image[0, :, : width // 2] = 0.9
+    image[2, :, width // 2 :] = 0.9
+    scores = segment(image, ColourEncoder(), [["red"], ["green"], ["blue"]], parameters=Parameters(solver=solver))
+    assert scores.shape == (3, height, width)
+    expected = torch.zeros(height, width, dtype=torch.long)
+    expected[:, width // 2 :] = 2
+    assert (scores.argmax(0) == expected).float().mean() > 0.99
+
+
+def test_the_pixel_stage_puts_the_border_where_the_colours_change():
+    image = torch.full((3, 128, 128), 0.1)
+    image[0, :, :71] = 0.9
+    image[2, :, 71:] = 0.9  # not on a patch border
+    truth = torch.zeros(128, 128, dtype=torch.long)
+    truth[:, 71:] = 1
+    coarse, fine = (
+        (segment(image, ColourEncoder(), [["red"], ["blue"]], pixels=pixels).argmax(0) != truth).sum()
+        for pixels in (False, True)
+    )
+    assert fine == 0
+    assert coarse > 100

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import hashlib
+import json
+
+import geopandas
+import numpy as np
+import pytest
+import rasterio
+import shapely
+import torch
+from PIL import Image
+from rio_cogeo.cogeo import cog_validate
+
+import lposs_geo
+from lposs_geo.errors import LpossGeoError, OutOfMemoryError
+from lposs_geo.mapping import map_scene, vectorize
+
+WORDS = "water,forest,crop field"
+
+
+def _labels(path) -> np.ndarray:
+    with rasterio.open(path) as dataset:
+        return dataset.read(1)
+
+
+@pytest.fixture(scope="module")
+def mapped(lakeside, tmp_path_factory):
+    """A chip of the bundled scene, mapped once with everything."""
+    folder = tmp_path_factory.mktemp("mapped")
+    with rasterio.open(lakeside) as dataset:
+        window = rasterio.windows.Window(60, 250, 290, 250)
+        profile = dataset.profile | {
+            "height": 250,
+            "width": 290,
+            "transform": dataset.window_transform(window),
+            "nodata": 0,
+        }
+        array = dataset.read(window=window)
+    array[:, :40, :60] = 0
+    with rasterio.open(folder / "chip.tif", "w", **profile) as dataset:
+        dataset.write(array)
+    before = hashlib.sha256((folder / "chip.tif").read_bytes()).hexdigest()
+    result = map_scene(
+        folder / "chip.tif", WORDS, folder / "map.tif", vector=folder / "map.gpkg", quicklook=folder / "map.png"
+    )
+    assert hashlib.sha256((folder / "chip.tif").read_bytes()).hexdigest() == before
+    return folder, result
+
+
+def test_the_map_lies_on_the_scenes_grid(mapped):
+    folder, _ = mapped
+    with rasterio.open(folder / "chip.tif") as scene, rasterio.open(folder / "map.tif") as made:
+        assert (made.crs, made.transform, made.shape) == (scene.crs, scene.transform, scene.shape)
+        labels = made.read(1)
+        assert made.tags()["LPOSS_GEO_MODEL"] == "mini"
+        assert made.tags()["LPOSS_GEO_SOURCE"] == "chip.tif"
+        assert json.loads(made.tags()["LPOSS_GEO_PARAMETERS"])["bands"] == [3, 2, 1]
+    assert (labels[:40, :60] == 255).all()
+    assert set(np.unique(np.delete(labels.ravel(), np.flatnonzero(labels.ravel() == 255)))) <= {1, 2, 3}
+    assert (labels == 255).sum() == 40 * 60
+    assert cog_validate(folder / "map.tif")[0]
+
+
+def test_the_polygons_are_the_labelled_area(mapped):
+    folder, result = mapped
+    polygons = geopandas.read_file(folder / "map.gpkg")
+    assert shapely.coverage_is_valid(polygons.geometry.values)
+    labelled = 250 * 290 - 40 * 60
+    assert polygons.area_m2.sum() == pytest.approx(labelled * 0.36, rel=1e-6)
+    assert set(polygons.class_name) <= set(WORDS.split(","))
+    assert sum(area.pixels for area in result.areas) == labelled
+    assert sum(area.share for area in result.areas) == pytest.approx(1)
+
+
+def test_the_shore_is_water_on_one_side_and_land_on_the_other(mapped):
+    folder, _ = mapped
+    labels = _labels(folder / "map.tif")
+    assert (labels[60:150, :60] == 1).mean() > 0.9
+    assert (labels[150:, 200:] != 1).mean() > 0.9
+
+
+def test_the_result_says_what_was_done(mapped):
+    folder, result = mapped
+    assert result.labels == folder / "map.tif"
+    assert (result.model, result.device) == ("mini", "cuda:0" if torch.cuda.is_available() else "cpu")
+    assert result.legend.names == WORDS.split(",")
+    stages = ["load", "encode", "propagate", "refine", "write", "vectorize", "quicklook"]
+    assert list(result.seconds) == stages
+    with Image.open(folder / "map.png") as picture:
+        assert picture.width > 700
+    assert {path.name for path in folder.iterdir()} == {
+        "chip.tif",
+        "map.gpkg",
+        "map.png",
+        "map.tif",
+        "map.tif.aux.xml",
+    }
+
+
+@pytest.mark.parametrize("tile_size", [64, 150])
+def test_labels_do_not_depend_on_the_tile_size(mapped, tmp_path, tile_size):
+    folder, _ = mapped
+    map_scene(folder / "chip.tif", WORDS, tmp_path / "tiled.tif", tile_size=tile_size)
+    assert (_labels(tmp_path / "tiled.tif") == _labels(folder / "map.tif")).mean() >= 0.9999
+
+
+def test_without_the_pixel_stage_borders_are_coarser(mapped, tmp_path):
+    folder, _ = mapped
+    map_scene(folder / "chip.tif", WORDS, tmp_path / "coarse.tif", refine=False)
+    coarse, fine = _labels(tmp_path / "coarse.tif"), _labels(folder / "map.tif")
+    assert 0.7 < (coarse == fine).mean() < 1
+
+
+def test_tiles_without_data_stay_nodata(write_raster, tmp_path):
+    array = np.zeros((3, 300, 260), dtype="uint8")
+    array[:, 20:90, 30:100] = np.random.default_rng(0).integers(40, 90, (3, 70, 70))
+    path = write_raster(array, nodata=0)
+    map_scene(path, "water,forest", tmp_path / "map.tif", tile_size=100)
+    labels = _labels(tmp_path / "map.tif")
+    assert ((labels != 255) == array.any(axis=0)).all()
+
+
+def test_three_by_two_pixels_and_one_class(write_raster, tmp_path):
+    path = write_raster(np.array([[[9, 80, 90], [7, 60, 200]]] * 3, dtype="uint8"))
+    map_scene(path, ["forest"], tmp_path / "map.tif", vector=tmp_path / "map.gpkg", quicklook=tmp_path / "map.png")
+    assert (_labels(tmp_path / "map.tif") == 1).all()
+
+
+def test_degrees_give_square_metres(write_raster, tmp_path):
+    array = np.random.default_rng(0).integers(0, 255, (3, 40, 50)).astype("uint8")
+    path = write_raster(array, crs="EPSG:4326", transform=rasterio.Affine(1e-5, 0, 9, 0, -1e-5, 47))
+    result = map_scene(path, "forest,water", tmp_path / "map.tif", vector=tmp_path / "map.gpkg")
+    total = sum(area.area_m2 for area in result.areas)
+    assert total == pytest.approx(50 * 0.7605 * 40 * 1.1117, rel=0.01)
+    assert geopandas.read_file(tmp_path / "map.gpkg").area_m2.sum() == pytest.approx(total, rel=1e-3)
+
+
+def test_a_scene_without_crs_is_mapped_and_said_so(write_raster, tmp_path, caplog):
+    array = np.random.default_rng(0).integers(0, 255, (3, 40, 50)).astype("uint8")
+    path = write_raster(array, crs=None, transform=rasterio.Affine.identity())
+    with caplog.at_level("WARNING", "lposs_geo"):
+        map_scene(path, "forest,water", tmp_path / "map.tif", vector=tmp_path / "map.gpkg")
+    assert "no coordinate reference system" in caplog.text
+    assert _labels(tmp_path / "map.tif").shape == (40, 50)
+
+
+@pytest.mark.parametrize("stage", ["encode", "refine", "vectorize"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError("broken")])
+def test_a_run_that_breaks_off_leaves_no_output(mapped, tmp_path, stage, error):
+    folder, _ = mapped
+
+    def break_off(now: str, done: int, total: int) -> None:
+        if now == stage:
+            raise error
+
+    with pytest.raises(type(error) if isinstance(error, Exception) else error):
+        map_scene(folder / "chip.tif", WORDS, tmp_path / "map.tif", vector=tmp_path / "map.gpkg", progress=break_off)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("allocate", [lambda: torch.empty(1 << 58), lambda: np.empty(1 << 58)], ids=["torch", "numpy"])
+def test_a_full_memory_is_one_line_that_says_what_to_do(mapped, tmp_path, allocate):
+    folder, _ = mapped
+    with pytest.raises(OutOfMemoryError, match="--tile-size") as caught:
+        map_scene(folder / "chip.tif", WORDS, tmp_path / "map.tif", progress=lambda *_: allocate())
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_existing_outputs_are_kept_unless_told_otherwise(mapped, tmp_path):
+    folder, _ = mapped
+    (tmp_path / "map.gpkg").write_text("mine")
+    with pytest.raises(LpossGeoError, match="--overwrite"):
+        map_scene(folder / "chip.tif", WORDS, tmp_path / "map.tif", vector=tmp_path / "map.gpkg")
+    assert not (tmp_path / "map.tif").exists()
+    map_scene(folder / "chip.tif", WORDS, tmp_path / "map.tif", vector=tmp_path / "map.gpkg", overwrite=True)
+    assert len(geopandas.read_file(tmp_path / "map.gpkg"))
+
+
+def test_vectorize_gives_the_same_polygons_as_the_map(mapped, tmp_path):
+    folder, _ = mapped
+    count = vectorize(folder / "map.tif", tmp_path / "again.gpkg")
+    again, first = geopandas.read_file(tmp_path / "again.gpkg"), geopandas.read_file(folder / "map.gpkg")
+    assert count == len(again) == len(first)
+    assert again.equals(first)
+    with pytest.raises(LpossGeoError, match="no such file"):
+        vectorize(tmp_path / "none.tif", tmp_path / "x.gpkg")
+
+
+def test_the_package_offers_what_it_names():
+    assert lposs_geo.map_scene is map_scene
+    for name in lposs_geo.__all__:
+        assert hasattr(lposs_geo, name)
+    with pytest.raises(AttributeError, match="nonsense"):
+        lposs_geo.nonsense  # noqa: B018
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
+def test_a_gpu_gives_the_same_map(mapped, tmp_path):
+    folder, _ = mapped
+    for device in ("cpu", "cuda"):
+        map_scene(folder / "chip.tif", WORDS, tmp_path / f"{device}.tif", device=device)
+    assert (_labels(tmp_path / "cpu.tif") == _labels(tmp_path / "cuda.tif")).mean() > 0.995

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from lposs_geo import models
+from lposs_geo.errors import ModelError
+
+SOURCE = "timm:vit_tiny_patch16_224.augreg_in21k"
+REPOSITORY = "timm/vit_tiny_patch16_224.augreg_in21k"
+WEIGHTS = bytes(range(256)) * 50
+
+
+@pytest.fixture
+def hub():
+    """A small model hub on this machine; `sha256` is what it claims of its one file."""
+
+    class Hub(BaseHTTPRequestHandler):
+        sha256 = hashlib.sha256(WEIGHTS).hexdigest()
+
+        def _head(self) -> bool:
+            known = self.path == f"/{REPOSITORY}/resolve/main/model.safetensors"
+            self.send_response(200 if known else 404)
+            body = WEIGHTS if known else b"{}"
+            if known:
+                self.send_header("ETag", f'"{self.sha256}"')
+                self.send_header("X-Repo-Commit", "a" * 40)
+            else:
+                self.send_header("X-Error-Code", "EntryNotFound")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            return known
+
+        def do_HEAD(self) -> None:
+            self._head()
+
+        def do_GET(self) -> None:
+            self.wfile.write(WEIGHTS if self._head() else b"{}")
+
+        def log_message(self, *_) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield Hub, f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+def _pull(source: str, endpoint: str, cache) -> subprocess.CompletedProcess:
+    # the hub library reads HF_ENDPOINT when it is imported: a process of its own
+    environment = {key: value for key, value in os.environ.items() if key != "HF_HUB_OFFLINE"}
+    environment |= {"HF_ENDPOINT": endpoint, "LPOSS_GEO_CACHE": str(cache), "HF_HOME": str(cache / "hf")}
+    command = [sys.executable, "-c", f"from lposs_geo.cli import main; main(['models', 'pull', {source!r}])"]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def test_pull_fetches_checks_and_remembers(hub, tmp_path, monkeypatch):
+    _, endpoint = hub
+    done = _pull(SOURCE, endpoint, tmp_path)
+    assert done.returncode == 0, done.stderr
+    monkeypatch.setenv("LPOSS_GEO_CACHE", str(tmp_path))
+    file = models.checkpoint(models.Source.parse(SOURCE))
+    assert done.stdout.strip() == str(file)
+    assert file.read_bytes() == WEIGHTS
+    manifest = json.loads((file.parent / "manifest.json").read_text())
+    assert manifest["sha256"] == hashlib.sha256(WEIGHTS).hexdigest()
+    # a second pull needs no network
+    assert _pull(SOURCE, "http://127.0.0.1:9", tmp_path).stdout == done.stdout
+    # a truncated file counts as not installed
+    file.write_bytes(WEIGHTS[:-1])
+    with pytest.raises(ModelError, match="not installed"):
+        models.checkpoint(models.Source.parse(SOURCE))
+
+
+def test_a_damaged_download_is_refused_and_leaves_nothing(hub, tmp_path):
+    server, endpoint = hub
+    server.sha256 = "0" * 64
+    done = _pull(SOURCE, endpoint, tmp_path)
+    assert done.returncode == 1
+    assert "damaged" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not [path for path in (tmp_path / "models").rglob("*") if path.is_file()]
+
+
+def test_without_a_hub_one_line_says_what_to_do(tmp_path):
+    done = _pull("paper", "http://127.0.0.1:9", tmp_path)
+    assert done.returncode == 1
+    (line,) = done.stderr.strip().splitlines()
+    for said in ("open_clip:ViT-B-16/laion2b_s34b_b88k", "127.0.0.1:9", "HTTPS_PROXY", "HF_ENDPOINT", "--vlm"):
+        assert said in line
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(ModelError, match=r"unknown model 'best'.*mini or paper"):
+        models.find("best")
+    for text in ("mini", "keras:vgg", "timm:", "open_clip"):
+        with pytest.raises(ModelError, match="names no model"):
+            models.Source.parse(text)
+    with pytest.raises(ModelError, match="no hub weights"):
+        models.pull("timm:no_such_model")
+
+
+def test_sources_are_read_as_written():
+    source = models.Source.parse("open_clip:ViT-B-16/laion2b_s34b_b88k@/data/clip.safetensors")
+    assert (source.library, source.architecture, source.tag) == ("open_clip", "ViT-B-16", "laion2b_s34b_b88k")
+    assert str(source.file) == "/data/clip.safetensors"
+    assert models.Source.parse("timm:vit_base_patch16_224.dino").architecture == "vit_base_patch16_224.dino"
+
+
+def test_mini_is_bundled_and_preferred_until_paper_is_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("LPOSS_GEO_CACHE", str(tmp_path))
+    assert models.preferred().name == "mini"
+    weights = models.files(models.MODELS["mini"])
+    assert {file.suffix for file in weights} == {".safetensors"}
+    assert sum(file.stat().st_size for file in models.MINI_FOLDER.iterdir()) <= 60_000_000
+    assert models.fingerprint(models.MODELS["mini"]) == models.fingerprint(models.MODELS["mini"])
+    for text in (models.MODELS["paper"].vlm, models.MODELS["paper"].vm):
+        source = models.Source.parse(text)
+        source.folder.mkdir(parents=True)
+        (source.folder / "w.safetensors").write_bytes(b"1234")
+        manifest = {"file": "w.safetensors", "size": "4", "sha256": "ab"}
+        (source.folder / "manifest.json").write_text(json.dumps(manifest))
+    assert models.preferred().name == "paper"
+    assert len(models.fingerprint(models.MODELS["paper"])) == 16
+
+
+def test_a_missing_local_checkpoint_is_named(tmp_path):
+    with pytest.raises(ModelError, match="no checkpoint at"):
+        models.checkpoint(models.Source.parse(f"timm:vit_tiny_patch16_224@{tmp_path / 'none.pth'}"))

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from rasterio.crs import CRS
+from rasterio.windows import Window
+from rio_cogeo.cogeo import cog_validate
+
+from lposs_geo.errors import OutputError, SceneError
+from lposs_geo.ground import Grid
+from lposs_geo.legend import from_words
+from lposs_geo.raster import label_writer, read_label_legend
+
+GRID = Grid(1100, 700, CRS.from_epsg(32632), Affine(0.6, 0, 439136.4, 0, -0.6, 5273706.6))
+LEGEND = from_words("forest=trees|woodland,Größe & <Maß>,road")
+
+
+def _labels() -> np.ndarray:
+    labels = np.random.default_rng(0).integers(1, 4, (11, 7)).astype("uint8").repeat(100, 0).repeat(100, 1)
+    labels[:50] = 255
+    return labels
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    path = tmp_path / "map.tif"
+    labels = _labels()
+    with label_writer(path, GRID, LEGEND, {"LPOSS_GEO_MODEL": "mini"}) as writer:
+        for row in range(0, 1100, 300):
+            window = Window(0, row, 700, min(300, 1100 - row))
+            writer.write(labels[window.toslices()], window)
+    assert writer.pixels.sum() == labels.size
+    assert writer.areas[1] == pytest.approx((labels == 1).sum() * 0.36)
+    return path
+
+
+def test_what_is_written_is_what_is_read(written):
+    with rasterio.open(written) as dataset:
+        assert (dataset.read(1) == _labels()).all()
+        assert dataset.crs == GRID.crs
+        assert dataset.transform == GRID.transform
+        assert dataset.nodata == 255
+        assert dataset.overviews(1)
+        assert dataset.tags()["LPOSS_GEO_MODEL"] == "mini"
+        colours = dataset.colormap(1)
+    for land_class in LEGEND.classes:
+        assert colours[land_class.id] == (*land_class.colour, 255)
+
+
+def test_it_is_a_valid_cog_and_nothing_else_is_left(written):
+    valid, errors, warnings = cog_validate(written)
+    assert valid, errors
+    assert not warnings
+    assert {path.name for path in written.parent.iterdir()} == {"map.tif", "map.tif.aux.xml"}
+
+
+def test_overviews_invent_no_class(written):
+    with rasterio.open(written, overview_level=0) as dataset:
+        assert set(np.unique(dataset.read(1))) <= {1, 2, 3, 255}
+
+
+@pytest.mark.skipif(shutil.which("gdalinfo") is None, reason="GDAL's own programs are not installed")
+def test_gdal_reads_names_and_attribute_table(written):
+    report = subprocess.run(["gdalinfo", "-json", str(written)], capture_output=True, text=True, check=True).stdout
+    band = json.loads(report)["bands"][0]
+    assert band["colorInterpretation"] == "Palette"
+    text = subprocess.run(["gdalinfo", str(written)], capture_output=True, text=True, check=True).stdout
+    assert "3: road" in text
+    assert "Größe & <Maß>" in text
+    rows = json.loads(report)["rat"]["row"]
+    assert [row["f"][:2] for row in rows][1:] == [[c.id, c.name] for c in LEGEND.classes]
+    assert rows[1]["f"][5] == (_labels() == 1).sum()
+
+
+def test_the_legend_comes_back(written):
+    assert read_label_legend(written) == LEGEND
+
+
+def test_labels_of_others_get_plain_names(write_raster):
+    path = write_raster(np.array([[[0, 3, 3], [7, 255, 255]]], dtype="uint8"))
+    assert read_label_legend(path).names == ["class 3", "class 7"]
+    with pytest.raises(SceneError, match="no label raster"):
+        read_label_legend(write_raster(np.zeros((1, 2, 2), dtype="float32"), "b.tif"))
+
+
+def test_a_failed_write_is_one_line(tmp_path):
+    with (
+        pytest.raises(OutputError, match=r"can't write 'map\.tif'"),
+        label_writer(tmp_path / "none" / "map.tif", GRID, LEGEND, {}),
+    ):
+        pass

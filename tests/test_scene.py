@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.control import GroundControlPoint
+from rasterio.enums import ColorInterp
+from rasterio.windows import Window
+
+from lposs_geo.errors import SceneError
+from lposs_geo.scene import describe, open_scene
+
+RED, GREEN, BLUE, ALPHA = ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha
+
+
+def _coded(bands: int, dtype: str = "uint16", rows: int = 30, cols: int = 40) -> np.ndarray:
+    """A picture whose every value tells its band, row and col."""
+    band, row, col = np.meshgrid(np.arange(1, bands + 1), np.arange(rows), np.arange(cols), indexing="ij")
+    return (band * 60 + (row + col) % 30).astype(dtype)
+
+
+@pytest.mark.parametrize(
+    ("bands", "options", "expected"),
+    [
+        (3, {"dtype": "uint8"}, (1, 2, 3)),
+        (4, {"dtype": "uint16"}, (3, 2, 1)),
+        (8, {"dtype": "float32"}, (3, 2, 1)),
+        (4, {"dtype": "uint8", "photometric": "RGB"}, (1, 2, 3)),
+        (3, {"dtype": "uint16", "colorinterp": [BLUE, GREEN, RED]}, (3, 2, 1)),
+        (4, {"dtype": "uint16", "colorinterp": [ALPHA, RED, GREEN, BLUE]}, (2, 3, 4)),
+        (5, {"dtype": "uint16", "descriptions": ["NIR", "Green", "red edge", "Blue", "Red"]}, (5, 2, 4)),
+    ],
+)
+def test_bands_are_chosen_sensibly(write_raster, bands, options, expected):
+    array = _coded(bands, options.pop("dtype"))
+    assert describe(write_raster(array, **options)).bands == expected
+
+
+def test_the_bundled_scene_is_blue_green_red_infrared(lakeside):
+    scene = describe(lakeside)
+    assert scene.bands == (3, 2, 1)
+    assert "blue, green, red" in scene.bands_reason
+    assert scene.grid.crs.to_epsg() == 32632
+    assert scene.grid.pixel_size == pytest.approx((0.6, 0.6))
+
+
+def test_named_bands_win_and_are_read_in_that_order(write_raster):
+    array = _coded(4, "uint8")
+    scene = describe(write_raster(array), bands=(4, 1, 1))
+    with open_scene(scene) as reader:
+        image, valid = reader.read(Window(3, 5, 10, 8))
+    assert valid.all()
+    assert np.allclose(image * 255, array[[3, 0, 0], 5:13, 3:13], atol=1e-4)
+
+
+def test_eight_bit_is_taken_as_it_is_and_others_are_stretched_once(write_raster):
+    assert describe(write_raster(_coded(3, "uint8"), "a.tif")).radiometry.high == (255.0, 255.0, 255.0)
+    array = np.random.default_rng(0).integers(200, 900, (3, 50, 60)).astype("uint16")
+    scene = describe(write_raster(array, "b.tif"))
+    low, high = (np.percentile(array, q, axis=(1, 2)) for q in (2, 98))
+    assert np.allclose(scene.radiometry.low, low)
+    assert np.allclose(scene.radiometry.high, high)
+    with open_scene(scene) as reader:
+        whole, _ = reader.read(Window(0, 0, 60, 50))
+        part, _ = reader.read(Window(7, 9, 20, 30))
+    assert (part == whole[:, 9:39, 7:27]).all()
+    assert whole.min() == 0
+    assert whole.max() == 1
+
+
+def test_percentiles_leave_out_what_is_not_valid(write_raster):
+    array = np.full((3, 40, 40), 500, dtype="float32")
+    array += np.arange(40)[None, None]
+    array[:, :20] = -9999
+    array[:, 20, 0] = np.nan
+    array[:, 20, 1] = np.inf
+    scene = describe(write_raster(array, nodata=-9999))
+    assert min(scene.radiometry.low) >= 500
+    with open_scene(scene) as reader:
+        image, valid = reader.read(Window(0, 0, 40, 40))
+    assert not valid[:20].any()
+    assert not valid[20, :2].any()
+    assert valid[21:].all()
+    assert np.isfinite(image).all()
+
+
+def test_alpha_makes_invalid(write_raster):
+    array = _coded(4, "uint8")
+    array[3] = 255
+    array[3, :10] = 0
+    scene = describe(write_raster(array, colorinterp=[RED, GREEN, BLUE, ALPHA]))
+    with open_scene(scene) as reader:
+        _, valid = reader.read(Window(0, 0, 40, 30))
+        _, reduced = reader.overview(20)
+    assert not valid[:10].any()
+    assert valid[10:].all()
+    assert reduced.shape == (15, 20)
+    assert not reduced[:5].any()
+    assert reduced[5:].all()
+
+
+def test_a_flat_band_is_no_division_by_zero(write_raster):
+    scene = describe(write_raster(np.full((3, 5, 6), 7, dtype="uint16")))
+    with open_scene(scene) as reader:
+        assert np.isfinite(reader.read(Window(0, 0, 6, 5))[0]).all()
+
+
+@pytest.mark.parametrize(
+    ("array", "options", "bands", "said"),
+    [
+        (_coded(1), {}, None, "has 1 colour band,.*--bands 1,1,1"),
+        (_coded(2), {}, None, "has 2 colour bands"),
+        (_coded(3), {}, (1, 2, 4), "no band 4: its bands are 1 to 3"),
+        (_coded(3), {}, (0, 1, 2), "no band 0"),
+        (_coded(3), {}, (1, 2), "name three"),
+        (_coded(3) * 0, {"nodata": 0}, None, "no valid pixel"),
+        (np.full((3, 4, 5), np.nan, dtype="float32"), {}, None, "no valid pixel"),
+        (_coded(3).astype("complex64"), {}, None, "complex"),
+    ],
+)
+def test_rasters_that_cannot_be_used(write_raster, array, options, bands, said):
+    with pytest.raises(SceneError, match=said) as caught:
+        describe(write_raster(array, **options), bands=bands)
+    assert "\n" not in str(caught.value)
+
+
+def test_one_band_can_be_mapped_as_grey(write_raster):
+    assert describe(write_raster(_coded(1)), bands=(1, 1, 1)).bands == (1, 1, 1)
+
+
+def test_files_that_are_no_rasters(tmp_path, write_raster):
+    with pytest.raises(SceneError, match=r"no such file: .*none.tif"):
+        describe(tmp_path / "none.tif")
+    text = tmp_path / "notes.tif"
+    text.write_text("not a raster")
+    with pytest.raises(SceneError, match="can't be opened as a raster"):
+        describe(text)
+    with pytest.raises(SceneError, match="can't be opened as a raster"):
+        describe(tmp_path)
+
+
+def test_a_damaged_file_is_said_to_be_damaged(write_raster):
+    path = write_raster(np.random.default_rng(0).integers(0, 255, (3, 400, 400)).astype("uint8"), compress="deflate")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 :] = bytes(len(data) - len(data) // 2)
+    path.write_bytes(data)
+    with pytest.raises(SceneError, match=r"scene.tif.*(damaged|opened)"):
+        scene = describe(path)
+        with open_scene(scene) as reader:
+            reader.read(Window(0, 0, 400, 400))
+
+
+def test_ground_control_points_alone_are_refused(write_raster):
+    path = write_raster(_coded(3, "uint8"), transform=rasterio.Affine.identity(), crs=None)
+    with rasterio.open(path, "r+") as dataset:
+        points = [GroundControlPoint(r, c, 9 + c / 1e3, 47 - r / 1e3) for r, c in ((0, 0), (0, 30), (20, 0), (20, 30))]
+        dataset.gcps = points, "EPSG:4326"
+    with pytest.raises(SceneError, match="ground control points"):
+        describe(path)

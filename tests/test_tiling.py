@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lposs_geo.tiling import Lattice, bilinear_taps, crop_starts, tiles
+
+sizes = st.integers(1, 300)
+
+
+@given(height=sizes, width=sizes, tile_size=st.integers(20, 200), halo=st.integers(0, 40))
+def test_cores_partition_the_scene_and_halos_stay_inside(height, width, tile_size, halo):
+    written = np.zeros((height, width), dtype=int)
+    for tile in tiles(height, width, tile_size, halo):
+        written[tile.core.toslices()] += 1
+        rows, cols = tile.padded.toslices()
+        assert 0 <= rows.start < rows.stop <= height
+        assert 0 <= cols.start < cols.stop <= width
+        reach = (tile.core.row_off - rows.start, rows.stop - tile.core.row_off - tile.core.height)
+        assert all(margin <= halo for margin in reach)
+        assert rows.start == 0 or reach[0] == halo
+        assert rows.stop == height or reach[1] == halo
+    assert (written == 1).all()
+
+
+@given(height=sizes, width=sizes, tile_size=st.integers(20, 200), halo=st.integers(0, 40))
+def test_stitching_the_cores_gives_the_scene_back(height, width, tile_size, halo):
+    scene = np.arange(height * width).reshape(height, width)
+    again = np.empty_like(scene)
+    for tile in tiles(height, width, tile_size, halo):
+        again[tile.core.toslices()] = scene[tile.padded.toslices()][tile.core_in_padded]
+    assert (again == scene).all()
+
+
+@given(length=st.integers(1, 2000), patches=st.integers(1, 16), share=st.integers(1, 16))
+def test_crops_cover_everything_and_stay_inside(length, patches, share):
+    crop, stride = patches * 14, min(share, patches) * 14
+    starts = crop_starts(length, crop, stride)
+    assert starts == sorted(set(starts))
+    covered = np.zeros(max(length, crop), dtype=bool)
+    for start in starts:
+        assert start == 0 or start + crop <= length
+        covered[start : start + crop] = True
+    assert covered.all()
+
+
+def test_the_last_crop_is_shifted_back_inside():
+    assert crop_starts(400, 224, 112) == [0, 112, 176]
+    assert crop_starts(336, 224, 112) == [0, 112]
+    assert crop_starts(100, 224, 112) == [0]
+
+
+@given(height=st.integers(1, 700), width=st.integers(1, 700))
+def test_the_lattice_covers_the_scene_and_crops_lie_on_it(height, width):
+    lattice = Lattice(height, width, 14, 224, 112)
+    assert lattice.rows * 14 >= height
+    assert lattice.cols * 14 >= width
+    assert max(lattice.crop_rows()) + lattice.patches_per_crop == lattice.rows
+    assert max(lattice.crop_cols()) + lattice.patches_per_crop == lattice.cols
+    centres = lattice.centres()
+    assert centres.shape == (lattice.rows * lattice.cols, 2)
+    assert centres[0].tolist() == [7, 7]
+    if lattice.cols > 1:
+        assert centres[1].tolist() == [7, 21]
+
+
+@given(count=st.integers(1, 12), patch=st.sampled_from([4, 14, 16]), data=st.data())
+def test_bilinear_taps_resize_like_torch_and_alike_in_every_window(count, patch, data):
+    values = np.random.default_rng(count).standard_normal(count).astype(np.float32)
+    lower, upper, share = bilinear_taps(count, patch, 0, count * patch)
+    whole = values[lower] * (1 - share) + values[upper] * share
+    resized = torch.nn.functional.interpolate(
+        torch.from_numpy(values)[None, None], scale_factor=patch, mode="linear", align_corners=False
+    )
+    assert np.allclose(whole, resized[0, 0].numpy(), atol=1e-5)
+    start = data.draw(st.integers(0, count * patch - 1))
+    stop = data.draw(st.integers(start + 1, count * patch))
+    lower, upper, share = bilinear_taps(count, patch, start, stop)
+    assert (values[lower] * (1 - share) + values[upper] * share == whole[start:stop]).all()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: list(tiles(10, 10, 0, 0)),
+        lambda: list(tiles(10, 10, 5, -1)),
+        lambda: crop_starts(10, 4, 0),
+        lambda: crop_starts(10, 4, 5),
+        lambda: Lattice(0, 5, 14, 224, 112),
+        lambda: Lattice(5, 5, 14, 220, 112),
+    ],
+)
+def test_sizes_out_of_range_are_refused(call):
+    with pytest.raises(ValueError, match=r"must be|needs"):
+        call()
