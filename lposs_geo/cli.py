@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import sys
 import time
 import traceback
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["cli", "main"]
 
-FAILED, USAGE, INTERRUPTED = 1, 2, 130
+FAILED, USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 
 # What each stage of mapping counts, for people.
 _STAGES = {
@@ -350,6 +351,8 @@ def _crs_text(crs: Any) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit; every error is one line on stderr."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    # A plain kill, too, must not leave temporary files behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     try:
         code = cli.main(arguments, prog_name="lposs-geo", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)

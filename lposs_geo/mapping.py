@@ -24,22 +24,23 @@ from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from lposs_geo import encoders, models, quicklook, raster, vector
+from lposs_geo import encoders, lposs, models, raster
 from lposs_geo.errors import OutOfMemoryError, SceneError
 from lposs_geo.features import LatticeFeatures, encode_scene
 from lposs_geo.legend import NODATA, LandClass, Legend, from_words
-from lposs_geo.lposs import Parameters, propagate_patches, refine
 from lposs_geo.outputs import check_outputs, staged
 from lposs_geo.propagation import DEFAULT_STEPS
+from lposs_geo.quicklook import LONGEST_SIDE, draw_map, save_picture
 from lposs_geo.scene import Scene, SceneReader, describe, open_scene
 from lposs_geo.tiling import Lattice, Tile, bilinear_taps, tiles
+from lposs_geo.vector import SIMPLIFY_PX, label_polygons, write_polygons
 
 __all__ = ["SCENE_PARAMETERS", "ClassArea", "MapResult", "Progress", "map_scene", "vectorize"]
 
 Progress = Callable[[str, int, int], None]
 """Called with (stage, done, total)."""
 
-SCENE_PARAMETERS = Parameters(
+SCENE_PARAMETERS = lposs.Parameters(
     # The paper's 400 neighbours fall on up to four copies of each place, one for each crop that covers it; the lattice
     # has one node a place.
     n_neighbors=100,
@@ -110,7 +111,7 @@ def map_scene(
     quicklook: str | Path | None = None,
     bands: Sequence[int] | None = None,
     refine: bool = True,
-    simplify: float = vector.SIMPLIFY_PX,
+    simplify: float = SIMPLIFY_PX,
     device: str = "auto",
     tile_size: int | None = None,
     overwrite: bool = False,
@@ -166,7 +167,7 @@ def map_scene(
     chosen = models.preferred() if model is None else models.find(model) if isinstance(model, str) else model
     report = progress or (lambda stage, done, total: None)
     clock = _Clock(started)
-    with _out_of_memory_explained(), torch.inference_mode():
+    with rasterio.Env(), _out_of_memory_explained(), torch.inference_mode():
         encoder = encoders.load(chosen, encoders.choose_device(device))
         log.info("model %s on %s", chosen.name, encoder.device)
         text = encoder.text_embeddings(legend.prompts)
@@ -208,9 +209,7 @@ def map_scene(
     )
 
 
-def vectorize(
-    labels: str | Path, dst: str | Path, *, simplify: float = vector.SIMPLIFY_PX, overwrite: bool = False
-) -> int:
+def vectorize(labels: str | Path, dst: str | Path, *, simplify: float = SIMPLIFY_PX, overwrite: bool = False) -> int:
     """Turn a label raster into a GeoPackage of polygons.
 
     Parameters
@@ -239,7 +238,7 @@ def vectorize(
         raise SceneError(f"no such file: '{labels}'")
     check_outputs([target], source=str(labels), overwrite=overwrite, suffixes={target: VECTOR_SUFFIXES})
     legend = raster.read_label_legend(labels)
-    with _out_of_memory_explained(), staged(target) as path:
+    with rasterio.Env(), _out_of_memory_explained(), staged(target) as path:
         return _vectorize(Path(labels), path, legend, simplify)
 
 
@@ -303,7 +302,7 @@ def _patch_scores(features: LatticeFeatures, text: torch.Tensor, device: torch.d
     vlm = torch.from_numpy(features.vlm.reshape(valid.size, -1)[valid]).to(device).float()
     positions = torch.from_numpy(features.lattice.centres()[valid]).to(device)
     scores = torch.zeros(valid.size, len(text), device=device)
-    scores[torch.from_numpy(valid).to(device)] = propagate_patches(vm, vlm @ text.T, positions, SCENE_PARAMETERS)
+    scores[torch.from_numpy(valid).to(device)] = lposs.propagate_patches(vm, vlm @ text.T, positions, SCENE_PARAMETERS)
     return scores.T.reshape(len(text), features.lattice.rows, features.lattice.cols)
 
 
@@ -320,7 +319,7 @@ def _plan(scene: Scene, num_classes: int, tile_size: int | None, refine: bool) -
 
 
 def _label_tile(
-    tile: Tile, reader: SceneReader, scores: torch.Tensor, features: LatticeFeatures, sharpen: bool
+    tile: Tile, reader: SceneReader, scores: torch.Tensor, features: LatticeFeatures, refine: bool
 ) -> NDArray[np.uint8]:
     """Labels of a tile's core."""
     image, valid = reader.read(tile.padded)
@@ -329,9 +328,9 @@ def _label_tile(
         return np.full((tile.core.height, tile.core.width), NODATA, dtype=np.uint8)
     device = scores.device
     tile_scores = _sample(scores, features, tile.padded)
-    if sharpen:
+    if refine:
         mask = torch.from_numpy(valid).to(device)
-        tile_scores = refine(torch.from_numpy(image).to(device), tile_scores, SCENE_PARAMETERS, valid=mask)
+        tile_scores = lposs.refine(torch.from_numpy(image).to(device), tile_scores, SCENE_PARAMETERS, valid=mask)
     labels = (tile_scores[:, *core].argmax(0) + 1).to(torch.uint8).cpu().numpy()
     labels[~valid[core]] = NODATA
     return labels
@@ -393,14 +392,14 @@ def _vectorize(labels_file: Path, target: Path, legend: Legend, simplify: float)
             labels, transform, crs = dataset.read(1), dataset.transform, dataset.crs
     except RasterioError as error:
         raise SceneError(f"'{labels_file}' is damaged: {' '.join(str(error).split())}") from error
-    polygons = vector.label_polygons(labels, transform, crs, legend, simplify=simplify)
-    vector.write_polygons(polygons, target)
+    polygons = label_polygons(labels, transform, crs, legend, simplify=simplify)
+    write_polygons(polygons, target)
     return len(polygons)
 
 
 def _draw(reader: SceneReader, labels_file: Path, target: Path, legend: Legend, areas: Sequence[ClassArea]) -> None:
-    image, _ = reader.overview(quicklook.LONGEST_SIDE)
+    image, _ = reader.overview(LONGEST_SIDE)
     with rasterio.open(labels_file) as dataset:
         labels = dataset.read(1, out_shape=image.shape[1:], resampling=Resampling.nearest)
     shares = {area.name: area.share for area in areas}
-    quicklook.save(quicklook.draw(image, labels, legend, title=reader.scene.name, shares=shares), target)
+    save_picture(draw_map(image, labels, legend, title=reader.scene.name, shares=shares), target)

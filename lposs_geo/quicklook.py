@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from lposs_geo.errors import OutputError
 from lposs_geo.legend import NODATA, UNKNOWN, Legend
 
-__all__ = ["LONGEST_SIDE", "draw", "save"]
+__all__ = ["LONGEST_SIDE", "draw_map", "save_picture"]
 
 LONGEST_SIDE = 900
 """Px of each of the two panels."""
@@ -24,7 +25,7 @@ _INK = (32, 32, 36)
 _PAPER = (255, 255, 255)
 
 
-def draw(
+def draw_map(
     image: NDArray[np.float32],
     labels: NDArray[np.uint8],
     legend: Legend,
@@ -81,9 +82,12 @@ def draw(
     return picture
 
 
-def save(picture: Image.Image, path: Path) -> None:
-    """Write the picture as PNG."""
-    picture.save(path, format="PNG")
+def save_picture(picture: Image.Image, path: Path) -> None:
+    """Write the picture as PNG; OutputError if it can't be written."""
+    try:
+        picture.save(path, format="PNG")
+    except OSError as error:
+        raise OutputError(f"can't write '{path.name}': {error.strerror or error}; is the disk full?") from error
 
 
 _Entry = tuple[str, tuple[int, int, int]]

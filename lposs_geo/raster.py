@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,8 @@ class LabelWriter:
 
     Attributes
     ----------
+    path : Path
+        The file to be.
     grid : Grid
     dataset : rasterio.io.DatasetWriter
     row_areas : (height,) float64
@@ -61,6 +63,7 @@ class LabelWriter:
         Their area in square metres (square map units where the CRS is unknown).
     """
 
+    path: Path
     grid: Grid
     dataset: rasterio.io.DatasetWriter
     row_areas: NDArray[np.float64]
@@ -69,7 +72,8 @@ class LabelWriter:
 
     def write(self, labels: NDArray[np.uint8], window: Window) -> None:
         """Write uint8 labels (rows, cols) to their window; each window once."""
-        self.dataset.write(labels, 1, window=window)
+        with _failures_named(self.path):
+            self.dataset.write(labels, 1, window=window)
         weights = self.row_areas[window.row_off : window.row_off + window.height]
         self.pixels[:] += np.bincount(labels.ravel(), minlength=256)
         self.areas[:] += np.bincount(labels.ravel(), np.repeat(weights, labels.shape[1]), minlength=256)
@@ -110,20 +114,38 @@ def label_writer(path: Path, grid: Grid, legend: Legend, tags: Mapping[str, str]
         "zlevel": 1,
         "bigtiff": "if_safer",
     }
-    try:
-        with rasterio.open(plain, "w", **profile) as dataset:
+    with ExitStack() as stack:
+        with _failures_named(path):
+            dataset = stack.enter_context(rasterio.open(plain, "w", **profile))
             dataset.write_colormap(1, _colour_table(legend))
             dataset.update_tags(**tags, **{LEGEND_TAG: json.dumps(legend.as_dict(), ensure_ascii=False)})
-            writer = LabelWriter(grid, dataset, grid.pixel_areas())
-            yield writer
+        writer = LabelWriter(path, grid, dataset, grid.pixel_areas())
+        yield writer
+    with _failures_named(path):
         rasterio.shutil.copy(plain, path, driver="COG", **_COG_OPTIONS)
         plain.unlink()
         _write_sidecar(path, legend, writer)
-    except (RasterioError, OSError) as error:
-        if isinstance(error, SceneError | OutputError):
-            raise
+        _check_complete(path, writer)
+
+
+@contextmanager
+def _failures_named(path: Path) -> Iterator[None]:
+    """Turn what GDAL and the system say of a failed write into one line."""
+    try:
+        yield
+    except Exception as error:  # GDAL's errors come in several families, not all of them public
         reason = " ".join(str(error.__cause__ or error).split())
         raise OutputError(f"can't write '{path.name}': {reason}; is the disk full?") from error
+
+
+def _check_complete(path: Path, writer: LabelWriter) -> None:
+    """Read the file back and count: GDAL may notice a full disk only when it closes a file, and then says nothing."""
+    found = np.zeros(256, dtype=np.int64)
+    with rasterio.open(path) as dataset:
+        for _, window in dataset.block_windows(1):
+            found += np.bincount(dataset.read(1, window=window).ravel(), minlength=256)
+    if not np.array_equal(found, writer.pixels):
+        raise OSError("what was written doesn't read back")
 
 
 def read_label_legend(path: Path | str) -> Legend:

@@ -123,14 +123,14 @@ def test_an_interrupt_is_one_line_and_leaves_nothing(run, chip, monkeypatch, tmp
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lposs_geo.vector.write_polygons", interrupt)
+    monkeypatch.setattr("lposs_geo.mapping.write_polygons", interrupt)
     code, _, err = run("map", chip, "--classes", "water,forest", "-o", "m.tif", "--vector", "m.gpkg", "-q")
     assert (code, err.strip()) == (130, "Error: interrupted; no output was written")
     assert [path for path in tmp_path.iterdir() if path.suffix in (".tif", ".gpkg")] == [chip]
 
 
 def test_a_defect_of_ours_is_one_line_too(run, chip, monkeypatch):
-    monkeypatch.setattr("lposs_geo.vector.write_polygons", lambda *_: 1 / 0)
+    monkeypatch.setattr("lposs_geo.mapping.write_polygons", lambda *_: 1 / 0)
     code, _, err = run("map", chip, "--classes", "water,forest", "-o", "m.tif", "--vector", "m.gpkg", "-q")
     assert code == 1
     assert err.startswith("Error: unexpected ZeroDivisionError")

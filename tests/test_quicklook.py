@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from lposs_geo.legend import from_words
-from lposs_geo.quicklook import MAP_OPACITY, draw, save
+from lposs_geo.quicklook import MAP_OPACITY, draw_map, save_picture
 
 LEGEND = from_words("water,forest,road")
 
@@ -14,7 +14,9 @@ def _draw(rows: int, cols: int, legend=LEGEND) -> tuple[np.ndarray, int]:
     labels = np.ones((rows, cols), dtype=np.uint8)
     labels[:, cols // 2 :] = 2
     labels[: rows // 4] = 255
-    return np.array(draw(image, labels, legend, title="scene.tif", shares={c.name: 0.1 for c in legend.classes})), rows
+    return np.array(
+        draw_map(image, labels, legend, title="scene.tif", shares={c.name: 0.1 for c in legend.classes})
+    ), rows
 
 
 def test_scene_and_map_lie_side_by_side():
@@ -43,6 +45,6 @@ def test_tiny_scenes_are_enlarged_and_long_legends_wrapped():
 
 def test_it_is_saved_as_png(tmp_path):
     image = np.zeros((3, 5, 5), dtype=np.float32)
-    save(draw(image, np.ones((5, 5), dtype=np.uint8), LEGEND, title="t"), tmp_path / "a.png")
+    save_picture(draw_map(image, np.ones((5, 5), dtype=np.uint8), LEGEND, title="t"), tmp_path / "a.png")
     with Image.open(tmp_path / "a.png") as picture:
         assert picture.format == "PNG"

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -91,8 +92,35 @@ def test_labels_of_others_get_plain_names(write_raster):
 
 
 def test_a_failed_write_is_one_line(tmp_path):
-    with (
-        pytest.raises(OutputError, match=r"can't write 'map\.tif'"),
-        label_writer(tmp_path / "none" / "map.tif", GRID, LEGEND, {}),
-    ):
+    writer = label_writer(tmp_path / "none" / "map.tif", GRID, LEGEND, {})
+    with pytest.raises(OutputError, match=r"can't write 'map\.tif'"), writer:
         pass
+
+
+FULL_DISK = """
+import resource, sys
+import numpy as np
+from pathlib import Path
+from rasterio.windows import Window
+sys.path.insert(0, sys.argv[1])
+from test_raster import GRID, LEGEND
+from lposs_geo.errors import OutputError
+from lposs_geo.raster import label_writer
+labels = np.random.default_rng(0).integers(1, 4, (1100, 700)).astype("uint8")
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)
+try:
+    with label_writer(Path(sys.argv[2]), GRID, LEGEND, {}) as writer:
+        writer.write(labels, Window(0, 0, 700, 1100))
+except OutputError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits on file sizes there")
+@pytest.mark.parametrize("room", [1_000, 60_000, 200_000])
+def test_a_full_disk_is_noticed_wherever_it_strikes(tmp_path, room):
+    # random labels take about 230 kB: the limit strikes at the first block, in the midst, and when the file is closed
+    command = [sys.executable, "-c", FULL_DISK, str(Path(__file__).parent), str(tmp_path / "map.tif"), str(room)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stdout.startswith("can't write 'map.tif'"), done.stderr
+    assert "is the disk full?" in done.stdout
