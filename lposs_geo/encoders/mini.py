@@ -1,0 +1,227 @@
+"""`mini`, the bundled encoder: one ViT-S/14 trunk is VLM and VM in a single forward pass.
+
+A head maps the trunk's patch tokens to the text space of `words`; the VM features are read off the same tokens.
+Everything is read from the package's own folder: no network, no code inside the weight files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from safetensors import safe_open
+from torch import nn
+from torch.nn import functional as F
+
+from lposs_geo.encoders.encoder import PatchFeatures
+from lposs_geo.encoders.words import WordEncoder
+from lposs_geo.errors import ModelError
+
+__all__ = ["Head", "HeadConfig", "MiniEncoder", "build_trunk", "load_trunk", "trunk_tokens", "vm_features"]
+
+IMAGE_MEAN = (0.485, 0.456, 0.406)
+IMAGE_STD = (0.229, 0.224, 0.225)
+VM_KINDS = ("tokens", "query", "key", "value")
+
+
+@dataclass(frozen=True)
+class HeadConfig:
+    """What the head and the VM features are made of.
+
+    Attributes
+    ----------
+    blocks : tuple of int
+        The head reads the tokens that leave these trunk blocks, counted from 1.
+    hidden : int
+        Width of the head's hidden layer.
+    scale : float
+        Inverse temperature that the head was trained with: logits = scale * cosine.
+    vm_block : int
+        The VM features are read at this trunk block, counted from 1.
+    vm_kind : str
+        One of `VM_KINDS`: the tokens that leave the block, or its query, key or value vectors (all heads joined).
+    """
+
+    blocks: tuple[int, ...]
+    hidden: int
+    scale: float
+    vm_block: int
+    vm_kind: str
+
+    def to_metadata(self) -> dict[str, str]:
+        """As strings, the only thing that safetensors metadata can hold."""
+        return {
+            "blocks": ",".join(map(str, self.blocks)),
+            "hidden": str(self.hidden),
+            "scale": repr(self.scale),
+            "vm_block": str(self.vm_block),
+            "vm_kind": self.vm_kind,
+        }
+
+    @classmethod
+    def from_metadata(cls, metadata: dict[str, str]) -> HeadConfig:
+        """Undo `to_metadata`."""
+        return cls(
+            tuple(int(block) for block in metadata["blocks"].split(",")),
+            int(metadata["hidden"]),
+            float(metadata["scale"]),
+            int(metadata["vm_block"]),
+            metadata["vm_kind"],
+        )
+
+
+class Head(nn.Module):
+    """Patch tokens of several blocks -> text space: a two-layer perceptron beside a linear map.
+
+    Parameters
+    ----------
+    num_blocks : int
+        How many blocks' tokens come in, joined.
+    hidden : int
+        Width of the hidden layer.
+    width, text_width : int
+        Of one token, and of the text space.
+    """
+
+    def __init__(self, num_blocks: int, hidden: int, width: int = 384, text_width: int = 384) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(num_blocks))
+        self.linear = nn.Linear(num_blocks * width, text_width)
+        self.inner = nn.Linear(num_blocks * width, hidden)
+        self.outer = nn.Linear(hidden, text_width)
+
+    def forward(self, tokens: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Map tokens, each (..., width), to (..., text_width), L2-normalised."""
+        joined = torch.cat([norm(t) for norm, t in zip(self.norms, tokens, strict=True)], dim=-1)
+        out = self.linear(joined) + self.outer(F.gelu(self.inner(joined)))
+        return F.normalize(out.float(), dim=-1)
+
+
+def build_trunk(architecture: str, num_blocks: int) -> nn.Module:
+    """An untrained timm ViT cut after `num_blocks` blocks, without its last norm, for images of any size."""
+    trunk: Any = timm.create_model(architecture, num_classes=0, dynamic_img_size=True)
+    trunk.blocks = trunk.blocks[:num_blocks]
+    trunk.norm = nn.Identity()
+    whole: nn.Module = trunk.eval()
+    return whole
+
+
+def load_trunk(path: Path) -> nn.Module:
+    """The trunk in a safetensors file, whose metadata name its architecture and number of blocks."""
+    config, state = _read(path)
+    trunk = build_trunk(config["architecture"], int(config["blocks"]))
+    trunk.load_state_dict(state)
+    return trunk
+
+
+def trunk_tokens(trunk: nn.Module, images: torch.Tensor, blocks: Sequence[int]) -> dict[int, torch.Tensor]:
+    """Patch tokens after the given blocks (counted from 1), each (B, h, w, width), in one forward pass.
+
+    `images` is (B, 3, H, W) RGB in 0..1 on the trunk's device; the class token is dropped.
+    """
+    mean = torch.tensor(IMAGE_MEAN, device=images.device)[:, None, None]
+    std = torch.tensor(IMAGE_STD, device=images.device)[:, None, None]
+    wanted = sorted(set(blocks))
+    run: Any = trunk.forward_intermediates
+    found = run(
+        (images.float() - mean) / std, indices=[block - 1 for block in wanted], stop_early=True, intermediates_only=True
+    )
+    return {block: tokens.permute(0, 2, 3, 1) for block, tokens in zip(wanted, found, strict=True)}
+
+
+def vm_features(trunk: nn.Module, tokens: dict[int, torch.Tensor], block: int, kind: str) -> torch.Tensor:
+    """VM features (B, h, w, width), L2-normalised, of a block (counted from 1).
+
+    `tokens` holds the tokens after `block` for the kind ``tokens``, else those after the block before it: queries, keys
+    and values are linear in what enters a block.
+    """
+    if kind == "tokens":
+        # normed as the next block would: a few channels of raw tokens are so large that they'd be all the cosine sees
+        return F.normalize(F.layer_norm(tokens[block].float(), tokens[block].shape[-1:]), dim=-1)
+    blocks: Any = trunk.blocks
+    layer = blocks[block - 1]
+    part = VM_KINDS.index(kind) - 1
+    return F.normalize(layer.attn.qkv(layer.norm1(tokens[block - 1])).chunk(3, dim=-1)[part].float(), dim=-1)
+
+
+@dataclass(frozen=True)
+class MiniEncoder:
+    """The bundled VLM and VM, on one device.
+
+    Attributes
+    ----------
+    trunk : torch.nn.Module
+        A timm ViT, cut after the last block of use.
+    head : Head
+        Patch tokens -> text space.
+    words : WordEncoder
+        The text side.
+    config : HeadConfig
+        Which blocks feed the head and the VM features.
+    device : torch.device
+    crop_size, stride, patch_size : int
+        Pixels.
+    """
+
+    trunk: nn.Module
+    head: Head
+    words: WordEncoder
+    config: HeadConfig
+    device: torch.device
+    crop_size: int = 224
+    stride: int = 112
+    patch_size: int = 14
+
+    @classmethod
+    def load(cls, folder: Path, device: torch.device) -> MiniEncoder:
+        """Read trunk, head, words and vocabulary from `folder`.
+
+        Raises
+        ------
+        ModelError
+            A file is missing or isn't what it should be.
+        """
+        words = WordEncoder.load(folder, device)
+        try:
+            trunk = load_trunk(folder / "trunk.safetensors")
+            head_config, head_state = _read(folder / "head.safetensors")
+            config = HeadConfig.from_metadata(head_config)
+            head = Head(len(config.blocks), config.hidden)
+            head.load_state_dict(head_state)
+        except Exception as error:
+            raise ModelError(f"the model in {folder} can't be read ({error}); reinstall lposs-geo") from error
+        for module in (trunk, head):
+            module.to(device).eval().requires_grad_(False)
+        return cls(trunk, head, words, config, device)
+
+    @torch.inference_mode()
+    def patch_features(self, images: torch.Tensor) -> PatchFeatures:
+        """Encode crops: (B, 3, H, W) RGB in 0..1, H and W multiples of 14 px -> VLM (B, 384, h, w), VM (B, 384, h, w).
+
+        Both are float32 and L2-normalised over their second axis.
+        """
+        rows, cols = images.shape[-2:]
+        if rows % self.patch_size or cols % self.patch_size:
+            raise ValueError(f"crops of {rows} x {cols} px aren't a whole number of {self.patch_size} px patches")
+        config = self.config
+        entry = config.vm_block if config.vm_kind == "tokens" else config.vm_block - 1
+        with torch.autocast(self.device.type, torch.float16, enabled=self.device.type == "cuda"):
+            tokens = trunk_tokens(self.trunk, images.to(self.device), (*config.blocks, entry))
+            vlm = self.head([tokens[block] for block in config.blocks])
+            vm = vm_features(self.trunk, tokens, config.vm_block, config.vm_kind)
+        return PatchFeatures(vlm.permute(0, 3, 1, 2).contiguous(), vm.permute(0, 3, 1, 2).contiguous())
+
+    @torch.inference_mode()
+    def text_embeddings(self, prompts: Sequence[Sequence[str]]) -> torch.Tensor:
+        """Embed one list of words per class: (C, 384), the normalised mean over the words of a class."""
+        return torch.stack([F.normalize(self.words.embed(words).mean(dim=0), dim=0) for words in prompts])
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+    """Metadata and float32 tensors of a safetensors file."""
+    with safe_open(path, framework="pt") as file:
+        return file.metadata() or {}, {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
