@@ -32,7 +32,7 @@ class LatticeFeatures:
     ----------
     lattice : Lattice
     vlm : (rows, cols, D) float16
-        VLM features; not normalised, since averages of unit vectors are shorter.
+        VLM features, averages of unit vectors and so a little shorter.
     vm : (rows, cols, E) float16
         VM features, likewise.
     valid : (rows, cols) bool

@@ -17,7 +17,7 @@ from lposs_geo.graph import patch_affinity, pixel_affinity
 from lposs_geo.propagation import Solver, propagate
 from lposs_geo.tiling import crop_starts
 
-__all__ = ["Parameters", "crop_positions", "propagate_patches", "refine", "segment", "stitch"]
+__all__ = ["Parameters", "crop_positions", "propagate_patches", "refine", "seeds", "segment", "stitch"]
 
 BATCH_SIZE = 8
 """Crops encoded at once."""
@@ -104,7 +104,7 @@ def segment(
     text = encoder.text_embeddings(prompts).to(vlm.device)
     scores = propagate_patches(
         vm.flatten(0, 2),
-        vlm.flatten(0, 2) @ text.T,
+        seeds(vlm.flatten(0, 2), text, encoder.seed_scale),
         crop_positions(starts, vm.shape[1], encoder.patch_size).to(vm.device),
         parameters,
     )
@@ -120,8 +120,29 @@ def crop_positions(starts: Sequence[tuple[int, int]], patches_per_crop: int, pat
     return (torch.tensor(starts)[:, None] + grid).flatten(0, 1).float()
 
 
+def seeds(vlm: torch.Tensor, text: torch.Tensor, scale: float | None = None) -> torch.Tensor:
+    """What each patch says of the classes by itself (paper section 3.1).
+
+    Parameters
+    ----------
+    vlm : torch.Tensor
+        (N, D) VLM features, L2-normalised.
+    text : torch.Tensor
+        (C, D) class embeddings, L2-normalised.
+    scale : float, optional
+        `Encoder.seed_scale`; None, the paper's way, leaves the cosines as they are.
+
+    Returns
+    -------
+    torch.Tensor
+        (N, C).
+    """
+    cosines = vlm @ text.T
+    return cosines if scale is None else (scale * cosines).softmax(dim=1)
+
+
 def propagate_patches(
-    vm: torch.Tensor, seeds: torch.Tensor, positions: torch.Tensor, parameters: Parameters = PAPER
+    vm: torch.Tensor, scores: torch.Tensor, positions: torch.Tensor, parameters: Parameters = PAPER
 ) -> torch.Tensor:
     """The patch stage: make the seeds of patches that look alike agree (paper section 3.2).
 
@@ -129,8 +150,8 @@ def propagate_patches(
     ----------
     vm : torch.Tensor
         (N, E) VM features, L2-normalised.
-    seeds : torch.Tensor
-        (N, C) cosines of VLM features and class text.
+    scores : torch.Tensor
+        (N, C) seeds, see `seeds`.
     positions : torch.Tensor
         (N, 2) patch centres, px.
     parameters : Parameters
@@ -149,7 +170,7 @@ def propagate_patches(
         radius=parameters.search_radius,
     )
     return propagate(
-        affinity, seeds.float(), alpha=parameters.alpha, solver=parameters.solver, num_steps=parameters.num_steps
+        affinity, scores.float(), alpha=parameters.alpha, solver=parameters.solver, num_steps=parameters.num_steps
     ).value
 
 

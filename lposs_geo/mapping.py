@@ -176,7 +176,7 @@ def map_scene(
             features = encode_scene(reader, encoder, progress=lambda done, total: report("encode", done, total))
             clock.lap("encode")
             report("propagate", 0, 1)
-            scores = _patch_scores(features, text, encoder.device)
+            scores = _patch_scores(features, text, encoder)
             report("propagate", 1, 1)
             clock.lap("propagate")
             labels_file = stack.enter_context(staged(targets.labels))
@@ -295,14 +295,18 @@ def _out_of_memory_explained() -> Iterator[None]:
         raise
 
 
-def _patch_scores(features: LatticeFeatures, text: torch.Tensor, device: torch.device) -> torch.Tensor:
+def _patch_scores(features: LatticeFeatures, text: torch.Tensor, encoder: encoders.Encoder) -> torch.Tensor:
     """Propagate the classes' seeds over the scene's valid patches: (C, lattice rows, lattice cols)."""
-    valid = features.valid.ravel()
-    vm = F.normalize(torch.from_numpy(features.vm.reshape(valid.size, -1)[valid]).to(device).float(), dim=1)
-    vlm = torch.from_numpy(features.vlm.reshape(valid.size, -1)[valid]).to(device).float()
-    positions = torch.from_numpy(features.lattice.centres()[valid]).to(device)
-    scores = torch.zeros(valid.size, len(text), device=device)
-    scores[torch.from_numpy(valid).to(device)] = lposs.propagate_patches(vm, vlm @ text.T, positions, SCENE_PARAMETERS)
+    valid = torch.from_numpy(features.valid.ravel()).to(encoder.device)
+    vlm, vm = (
+        # averages of unit vectors are shorter than one
+        F.normalize(torch.from_numpy(stored[features.valid]).to(encoder.device).float(), dim=1)
+        for stored in (features.vlm, features.vm)
+    )
+    positions = torch.from_numpy(features.lattice.centres()).to(encoder.device)[valid]
+    seeds = lposs.seeds(vlm, text, encoder.seed_scale)
+    scores = torch.zeros(len(valid), len(text), device=encoder.device)
+    scores[valid] = lposs.propagate_patches(vm, seeds, positions, SCENE_PARAMETERS)
     return scores.T.reshape(len(text), features.lattice.rows, features.lattice.cols)
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lposs_geo.encoders.encoder import PatchFeatures
-from lposs_geo.lposs import Parameters, crop_positions, propagate_patches, refine, segment, stitch
+from lposs_geo.lposs import Parameters, crop_positions, propagate_patches, refine, seeds, segment, stitch
 
 
 class ColourEncoder:
@@ -13,6 +13,7 @@ class ColourEncoder:
 
     crop_size, stride, patch_size = 64, 32, 16
     device = torch.device("cpu")
+    seed_scale = None
     words = {"red": (1.0, 0.1, 0.1), "green": (0.1, 1.0, 0.1), "blue": (0.1, 0.1, 1.0)}  # noqa: RUF012
 
     def patch_features(self, images: torch.Tensor) -> PatchFeatures:
@@ -28,14 +29,22 @@ def test_golden_both_stages_from_seeds_to_labels(golden):
     stored, pixels = golden("patch_stage"), golden("pixel_stage")
     starts = [(int(row), int(col)) for row, _, col, _ in stored["windows_y1y2x1x2"]]
     vm = torch.from_numpy(stored["vm_features"])
-    seeds = torch.from_numpy(stored["vlm_features"] @ stored["text_embeddings"].T)
-    assert np.allclose(seeds, stored["seeds"], atol=1e-6)
-    scores = propagate_patches(vm, seeds, crop_positions(starts, 14, 16)).numpy()
+    found = seeds(torch.from_numpy(stored["vlm_features"]), torch.from_numpy(stored["text_embeddings"]))
+    assert np.allclose(found, stored["seeds"], atol=1e-6)
+    scores = propagate_patches(vm, found, crop_positions(starts, 14, 16)).numpy()
     assert np.abs(scores - stored["propagated"]).max() <= 1e-4 * np.abs(stored["propagated"]).max()
     image = torch.from_numpy(pixels["image_rgb"]).permute(2, 0, 1) / 255
     refined = refine(image, torch.from_numpy(pixels["stitched"])).numpy()
     assert np.abs(refined - pixels["refined"]).max() <= 1e-4 * np.abs(pixels["refined"]).max()
     assert (refined.argmax(0) == pixels["refined"].argmax(0)).mean() >= 0.999
+
+
+def test_a_models_own_temperature_makes_seeds_of_probabilities():
+    generator = torch.Generator().manual_seed(0)
+    vlm, text = (torch.nn.functional.normalize(torch.randn(n, 8, generator=generator), dim=1) for n in (20, 3))
+    found = seeds(vlm, text, 25.0)
+    assert torch.allclose(found.sum(1), torch.ones(20))
+    assert (found.argmax(1) == seeds(vlm, text).argmax(1)).all()
 
 
 def test_stitching_constant_crops_and_the_overlap_of_two():

@@ -36,6 +36,9 @@ class Encoder(Protocol):
         Pixels; `crop_size` and `stride` are multiples of `patch_size`.
     device : torch.device
         Where the weights are and where images are moved to.
+    seed_scale : float or None
+        None: the cosines of VLM features and text are the seeds, as in the paper. A number: their softmax over the
+        classes at this inverse temperature is, for a VLM that was trained at it.
     """
 
     @property
@@ -46,6 +49,8 @@ class Encoder(Protocol):
     def patch_size(self) -> int: ...
     @property
     def device(self) -> torch.device: ...
+    @property
+    def seed_scale(self) -> float | None: ...
 
     def patch_features(self, images: torch.Tensor) -> PatchFeatures:
         """Encode crops: (B, 3, H, W) RGB in 0..1, H and W multiples of `patch_size`."""

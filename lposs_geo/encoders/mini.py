@@ -176,6 +176,11 @@ class MiniEncoder:
     stride: int = 112
     patch_size: int = 14
 
+    @property
+    def seed_scale(self) -> float:
+        """The head was trained at this inverse temperature, and its seeds propagate better so (see MODEL_CARD.md)."""
+        return self.config.scale
+
     @classmethod
     def load(cls, folder: Path, device: torch.device) -> MiniEncoder:
         """Read trunk, head, words and vocabulary from `folder`.

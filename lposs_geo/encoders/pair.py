@@ -38,6 +38,8 @@ class PairEncoder:
     device : torch.device
     patch_size, crop_size, stride : int
         Px.
+    seed_scale : None
+        The cosines are the seeds.
     """
 
     clip: nn.Module
@@ -47,6 +49,7 @@ class PairEncoder:
     patch_size: int
     crop_size: int
     stride: int
+    seed_scale: None = None
 
     @classmethod
     def load(cls, model: Model, device: torch.device) -> PairEncoder:
