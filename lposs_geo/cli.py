@@ -303,7 +303,8 @@ def _progress(as_json: bool, quiet: bool) -> Iterator[Progress]:
             if bar is not None:
                 bar.update(done - bar.n)
         elif done == total:
-            click.echo(f"{doing}: {total} {unit}, {time.monotonic() - began:.0f} s", err=True)
+            amount = f" {total} {unit}" if total > 1 else ""
+            click.echo(f"{doing}{amount}: done after {time.monotonic() - began:.0f} s", err=True)
         current = stage
 
     try:

@@ -247,6 +247,8 @@ def _build(entries: Iterable[tuple[str, tuple[str, ...], Colour | None]]) -> Leg
         raise LegendError(f"{len(entries)} classes are more than the {MAX_CLASSES} that one map can hold")
     owner: dict[str, str] = {}
     for name, prompts, _ in entries:
+        if not all(word.isprintable() for word in (name, *prompts)):
+            raise LegendError(f"class {name!r} holds a line break or another control character: take it out")
         for word in {name.casefold(), *(prompt.casefold() for prompt in prompts)}:
             if word in owner:
                 raise LegendError(f"'{word}' is named twice (in '{owner[word]}' and '{name}'): name each word once")

@@ -40,6 +40,9 @@ __all__ = ["SCENE_PARAMETERS", "ClassArea", "MapResult", "Progress", "map_scene"
 Progress = Callable[[str, int, int], None]
 """Called with (stage, done, total)."""
 
+SCENE_STEPS = DEFAULT_STEPS["chebyshev"]
+"""Solver steps for scenes: with the radius, they decide how far a pixel can see, and so a tile's halo."""
+
 SCENE_PARAMETERS = lposs.Parameters(
     # The paper's 400 neighbours fall on up to four copies of each place, one for each crop that covers it; the lattice
     # has one node a place.
@@ -48,6 +51,7 @@ SCENE_PARAMETERS = lposs.Parameters(
     search_radius=500.0,
     # A fixed polynomial: a tile with its halo gives exactly what the whole scene would.
     solver="chebyshev",
+    num_steps=SCENE_STEPS,
 )
 """The method's numbers for scenes."""
 
@@ -312,9 +316,8 @@ def _patch_scores(features: LatticeFeatures, text: torch.Tensor, encoder: encode
 
 def _plan(scene: Scene, num_classes: int, tile_size: int | None, refine: bool) -> list[Tile]:
     """The scene's tiles, each with the halo that makes its pixel stage exact."""
-    steps = SCENE_PARAMETERS.num_steps or DEFAULT_STEPS[SCENE_PARAMETERS.solver]
-    # one hop a step, and one more for the degrees of the farthest pixels that are reached
-    halo = steps * SCENE_PARAMETERS.radius if refine else 0
+    # The last step's polynomial has degree steps - 1: so many hops, and one for the degrees of the farthest px reached.
+    halo = SCENE_STEPS * SCENE_PARAMETERS.radius if refine else 0
     if tile_size is None:
         # float32 per px: half the neighbours' weights, and about six arrays of scores in the solver
         per_pixel = 4 * ((2 * SCENE_PARAMETERS.radius + 1) ** 2 // 2 + 6 * num_classes + 12)

@@ -205,4 +205,4 @@ def _write_sidecar(path: Path, legend: Legend, writer: LabelWriter) -> None:
         for cell in (value, name, *colour, writer.pixels[value], f"{writer.areas[value]:.3f}"):
             ElementTree.SubElement(row, "F").text = str(cell)
     ElementTree.indent(root)
-    ElementTree.ElementTree(root).write(path.with_name(path.name + ".aux.xml"), encoding="unicode")
+    ElementTree.ElementTree(root).write(path.with_name(path.name + ".aux.xml"), encoding="utf-8")

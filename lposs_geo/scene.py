@@ -233,18 +233,28 @@ def _colour_in(description: str | None) -> ColorInterp | None:
 
 
 def _fix_radiometry(dataset: rasterio.DatasetReader, path: str, bands: tuple[int, int, int]) -> Radiometry:
-    # 8-bit data is as its makers want it seen; a look at it still tells whether there is any.
-    values, valid = _load_reduced(dataset, path, bands, SAMPLE_SIZE)
-    if not valid.any():
-        raise SceneError(f"'{path}' has no valid pixel: all is nodata, transparent or not a number")
+    sample = _valid_sample(dataset, path, bands)
+    # 8-bit data is as its makers want it seen.
     if all(dataset.dtypes[band - 1] == "uint8" for band in bands):
         return Radiometry((0.0, 0.0, 0.0), (255.0, 255.0, 255.0))
-    low, high = [], []
-    for band in values:
-        dark, bright = np.percentile(band[valid].astype(np.float64), PERCENTILES)
-        low.append(float(dark))
-        high.append(float(bright) if bright > dark else float(dark) + 1.0)
-    return Radiometry((low[0], low[1], low[2]), (high[0], high[1], high[2]))
+    low, high = np.percentile(sample.astype(np.float64), PERCENTILES, axis=1)
+    high = np.where(high > low, high, low + 1.0)  # a flat band
+    return Radiometry((float(low[0]), float(low[1]), float(low[2])), (float(high[0]), float(high[1]), float(high[2])))
+
+
+def _valid_sample(dataset: rasterio.DatasetReader, path: str, bands: tuple[int, int, int]) -> NDArray[np.generic]:
+    """Stored values (3, n) of valid pixels all over the scene; SceneError if there is none."""
+    values, valid = _load_reduced(dataset, path, bands, SAMPLE_SIZE)
+    if valid.any():
+        return values[:, valid]
+    # Islands of data in a sea of nodata may slip through a reduced read: look everywhere before saying there is none.
+    for row in range(0, dataset.height, SAMPLE_SIZE):
+        for col in range(0, dataset.width, SAMPLE_SIZE):
+            shape = min(SAMPLE_SIZE, dataset.height - row), min(SAMPLE_SIZE, dataset.width - col)
+            values, valid = _load(dataset, path, bands, Window(col, row, shape[1], shape[0]), shape)
+            if valid.any():
+                return values[:, valid]
+    raise SceneError(f"'{path}' has no valid pixel: all is nodata, transparent or not a number")
 
 
 def _load_reduced(

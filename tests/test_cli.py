@@ -45,7 +45,7 @@ def test_map_writes_the_map_and_says_so_on_stdout(run, chip, tmp_path):
     assert lines[0] == "chip_landcover.tif"
     assert lines[2].split()[0] == "forest"
     assert "ha" in lines[2]
-    for said in ("bands 3,2,1", "model mini on", "encoding: 4 crops", "seconds: load"):
+    for said in ("bands 3,2,1", "model mini on", "encoding 4 crops: done after", "seconds: load"):
         assert said in err
     with rasterio.open(tmp_path / "chip_landcover.tif") as dataset:
         assert set(np.unique(dataset.read(1))) <= {1, 2, 3, 255}

@@ -33,6 +33,7 @@ def test_synonyms():
         ("forest,Forest", "'forest' is named twice"),
         ("forest=trees,trees", "'trees' is named twice"),
         (",".join(f"class{k}" for k in range(201)), "201 classes"),
+        ("forest,ro\nad", "control character"),
     ],
 )
 def test_words_that_make_no_legend(words, said):

@@ -84,6 +84,13 @@ def test_percentiles_leave_out_what_is_not_valid(write_raster):
     assert np.isfinite(image).all()
 
 
+def test_an_island_too_small_for_a_reduced_read_is_found(write_raster):
+    array = np.zeros((3, 2100, 2300), dtype="uint16")
+    array[:, 1601, 1703] = 700
+    scene = describe(write_raster(array, nodata=0, compress="deflate"))
+    assert scene.radiometry.low == (700, 700, 700)
+
+
 def test_alpha_makes_invalid(write_raster):
     array = _coded(4, "uint8")
     array[3] = 255
