@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lposs_geo.errors import LegendError, LpossGeoError, ModelError
+from lposs_geo.errors import LegendError, LpossGeoError, ModelError, ParameterError
 
 if TYPE_CHECKING:
     from lposs_geo.mapping import MapResult, Progress
@@ -60,10 +60,12 @@ _BANDS = click.option("--bands", type=_Bands(), help="Bands to take as red, gree
 _JSON = click.option("--json", "as_json", is_flag=True, help="Result on stdout, progress on stderr, as JSON lines.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
 @click.version_option(package_name="lposs-geo")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Open-vocabulary land-cover mapping: name the classes, get a finished map."""
+    _help_without_command(context)
 
 
 @cli.command("map")
@@ -192,9 +194,11 @@ def info_command(scene: str, bands: tuple[int, ...] | None, as_json: bool) -> No
     click.echo(f"white      {', '.join(f'{v:.6g}' for v in high)}")
 
 
-@cli.group("models")
-def models_group() -> None:
+@cli.group("models", invoke_without_command=True)
+@click.pass_context
+def models_group(context: click.Context) -> None:
     """See and fetch models."""
+    _help_without_command(context)
 
 
 @models_group.command("list")
@@ -254,6 +258,11 @@ def doctor_command() -> None:
         click.echo(f"{'ok ' if fit else 'BAD'} {topic:<16} {finding}")
     if not healthy:
         raise ModelError("something is amiss: see the lines marked BAD")
+
+
+def _help_without_command(context: click.Context) -> None:
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 @contextmanager
@@ -349,30 +358,46 @@ def _crs_text(crs: Any) -> str:
     return str(crs) if crs else "none"
 
 
+class _Terminated(BaseException):
+    """The process was asked to end; unwinding takes the temporary files along."""
+
+
+def _terminate(*_: object) -> None:
+    raise _Terminated
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit; every error is one line on stderr."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    # A plain kill, too, must not leave temporary files behind.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    as_json = "--json" in arguments
+    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _terminate)
     try:
-        code = cli.main(arguments, prog_name="lposs-geo", standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
+        cli.main(arguments, prog_name="lposs-geo", standalone_mode=False)
+        sys.exit(0)
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "lposs-geo"
-        _fail(f"{error.format_message()} (see {command} --help)", USAGE)
+        _fail(f"{error.format_message()} (see {command} --help)", USAGE, as_json)
     except click.ClickException as error:
-        _fail(error.format_message(), error.exit_code)
+        _fail(error.format_message(), error.exit_code, as_json)
+    except ParameterError as error:
+        _fail(str(error), USAGE, as_json)
     except LpossGeoError as error:
-        _fail(str(error), FAILED)
+        _fail(str(error), FAILED, as_json)
     except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted; no output was written", INTERRUPTED)
+        _fail("interrupted; no output was written", INTERRUPTED, as_json)
+    except _Terminated:
+        _fail("terminated; no output was written", TERMINATED, as_json)
     except Exception as error:  # a defect of ours: still one line, and how to tell us
         if "--verbose" in arguments or "-v" in arguments:
             traceback.print_exc()
         first = (str(error).splitlines() or [""])[0]
-        _fail(f"unexpected {type(error).__name__}: {first} (a defect: please report it, with lposs-geo doctor)", FAILED)
+        said = f"unexpected {type(error).__name__}: {first} (a defect: please report it, with lposs-geo doctor)"
+        _fail(said, FAILED, as_json)
 
 
-def _fail(message: str, code: int) -> None:
-    click.echo(f"Error: {' '.join(message.split())}", err=True)
+def _fail(message: str, code: int, as_json: bool) -> None:
+    line = " ".join(message.split())
+    click.echo(json.dumps({"event": "error", "message": line}) if as_json else f"Error: {line}", err=True)
     sys.exit(code)

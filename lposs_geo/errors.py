@@ -13,6 +13,7 @@ __all__ = [
     "ModelError",
     "OutOfMemoryError",
     "OutputError",
+    "ParameterError",
     "SceneError",
 ]
 
@@ -35,6 +36,10 @@ class ModelError(LpossGeoError, ValueError):
 
 class OutputError(LpossGeoError, OSError):
     """An output can't be written, or would overwrite something."""
+
+
+class ParameterError(LpossGeoError, ValueError):
+    """A number is out of its range, or no number at all."""
 
 
 class DeviceError(LpossGeoError, RuntimeError):

@@ -5,6 +5,7 @@ Features don't know the classes: the words come later, and new words don't need 
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -68,6 +69,11 @@ def encode_scene(
     encoder : Encoder
     progress : callable, optional
         Called with (crops done, crops in all).
+
+    Raises
+    ------
+    SceneError
+        If no pixel is valid, or the file is damaged.
     """
     scene = reader.scene
     lattice = Lattice(scene.grid.height, scene.grid.width, encoder.patch_size, encoder.crop_size, encoder.stride)
@@ -77,6 +83,8 @@ def encode_scene(
     sums: dict[str, NDArray[np.float32]] = {}  # (side, cols, D) sums over the crops that cover a row not yet finished
     stored: dict[str, NDArray[np.float16]] = {}
     counts = np.zeros((side, lattice.cols), dtype=np.float32)
+    report = progress or (lambda done, total: None)
+    total = len(crop_rows) * len(crop_cols)
     for place, row in enumerate(crop_rows):
         for batch in _batches(_crops(reader, lattice, row)):
             features = encoder.patch_features(torch.from_numpy(np.stack([crop.image for crop in batch])))
@@ -89,16 +97,17 @@ def encode_scene(
             for crop in batch:
                 counts[:, crop.col : crop.col + side] += 1
                 valid[row : row + side, crop.col : crop.col + side] |= crop.valid_patches
+            if batch[-1].col < crop_cols[-1]:  # at the end of the row, the row itself is reported
+                report(place * len(crop_cols) + bisect(crop_cols, batch[-1].col), total)
         # Rows above the next row of crops are finished: average them, keep them, and move the sums up.
         finished = (crop_rows[place + 1] if place + 1 < len(crop_rows) else lattice.rows) - row
-        for name, total in sums.items():
-            mean = total[:finished] / np.maximum(counts[:finished], 1.0)[:, :, None]
+        for name, unfinished in sums.items():
+            mean = unfinished[:finished] / np.maximum(counts[:finished], 1.0)[:, :, None]
             mean[~valid[row : row + finished]] = 0.0
             stored[name][row : row + finished] = mean
-            _shift_up(total, finished)
+            _shift_up(unfinished, finished)
         _shift_up(counts, finished)
-        if progress is not None:
-            progress((place + 1) * len(crop_cols), len(crop_rows) * len(crop_cols))
+        report((place + 1) * len(crop_cols), total)
     if not stored:
         raise SceneError(f"'{scene.path}' has no valid pixel: all is nodata, transparent or not a number")
     return LatticeFeatures(lattice, stored["vlm"], stored["vm"], valid)

@@ -1,7 +1,12 @@
-"""Where pixels lie on the ground, and how large things are there: always in metres, whatever the CRS counts in."""
+"""Where pixels lie on the ground, and how large things are there: always in metres, whatever the CRS counts in.
+
+Areas on a geographic CRS are those on its ellipsoid. They are measured in the plane of the cylindrical equal-area
+projection, where meridians and parallels, and so the sides of pixels, are straight.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +17,7 @@ from numpy.typing import NDArray
 from pyproj.exceptions import ProjError
 from rasterio.crs import CRS
 
-__all__ = ["Grid", "polygon_areas", "to_pyproj"]
+__all__ = ["Grid", "overstates_areas", "polygon_areas", "to_pyproj"]
 
 
 @dataclass(frozen=True)
@@ -38,46 +43,47 @@ class Grid:
         """Size (height, width) in metres of the pixel in the middle; None without a CRS."""
         if self.crs is None:
             return None
+        crs = to_pyproj(self.crs)
         col, row = self.width / 2, self.height / 2
-        (x, y), (x_below, y_below), (x_right, y_right) = (
-            self.transform @ corner for corner in ((col, row), (col, row + 1), (col + 1, row))
-        )
-        if self.crs.is_geographic:
-            geod = _geod(self.crs)
-            return float(geod.inv(x, y, x_below, y_below)[2]), float(geod.inv(x, y, x_right, y_right)[2])
-        metres = _metres_per_unit(self.crs)
-        return float(np.hypot(x_below - x, y_below - y)) * metres, float(np.hypot(x_right - x, y_right - y)) * metres
+        corners = self._ground(np.array([col, col, col + 1]), np.array([row, row + 1, row])) * _unit(crs)
+        (x, y), (x_below, y_below), (x_right, y_right) = corners.tolist()
+        geod = crs.get_geod()
+        if crs.is_geographic and geod is not None:
+            below = geod.inv(x, y, x_below, y_below, radians=True)[2]
+            return float(below), float(geod.inv(x, y, x_right, y_right, radians=True)[2])
+        return math.hypot(x_below - x, y_below - y), math.hypot(x_right - x, y_right - y)
 
     def pixel_areas(self) -> NDArray[np.float64]:
         """Area of one pixel in each row, (height,): square metres, or square map units without a CRS.
 
-        On a geographic grid it is the exact area on the ellipsoid between two parallels (Snyder 1987, Map Projections:
-        A Working Manual, eq. 3-12 and 3-18).
+        On a turned geographic grid, where it changes along a row too, that of the row's middle pixel.
         """
-        planar = abs(self.transform.determinant)
-        if self.crs is None:
-            return np.full(self.height, planar)
-        if not self.crs.is_geographic:
-            return np.full(self.height, planar * _metres_per_unit(self.crs) ** 2)
-        geod = _geod(self.crs)
-        edges = self.transform.f + self.transform.e * np.arange(self.height + 1)
-        sine = np.sin(np.deg2rad(edges.clip(-90, 90)))
-        eccentricity = np.sqrt(geod.es)
-        zones = sine / (1 - geod.es * sine**2)
-        zones += np.arctanh(eccentricity * sine) / eccentricity if eccentricity else sine
-        areas: NDArray[np.float64] = np.abs(np.diff(zones)) * geod.b**2 / 2 * np.deg2rad(abs(self.transform.a))
+        row, col = np.arange(self.height, dtype=np.float64), np.full(self.height, (self.width - 1) / 2)
+        corners = [self._ground(col + right, row + down) for right, down in ((0, 0), (1, 0), (1, 1), (0, 1))]
+        if self.crs is not None:
+            corners = [_measurable(corner, self.crs) for corner in corners]
+        # half the cross product of a quadrangle's diagonals
+        first, second = corners[2] - corners[0], corners[3] - corners[1]
+        areas: NDArray[np.float64] = np.abs(first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]) / 2
         return areas
+
+    def _ground(self, col: NDArray[np.float64], row: NDArray[np.float64]) -> NDArray[np.float64]:
+        t = self.transform
+        return np.column_stack([t.a * col + t.b * row + t.c, t.d * col + t.e * row + t.f])
 
 
 def polygon_areas(polygons: NDArray[np.object_], crs: CRS | None) -> NDArray[np.float64]:
-    """Areas of polygons: geodesic for a geographic CRS, else planar; square metres, or square units without a CRS."""
-    if crs is None:
-        return np.asarray(shapely.area(polygons))
-    if not crs.is_geographic:
-        return np.asarray(shapely.area(polygons) * _metres_per_unit(crs) ** 2)
-    geod = _geod(crs)
-    # The sign tells the ring's direction; holes run against it and are subtracted.
-    return np.array([abs(geod.geometry_area_perimeter(shapely.orient_polygons(polygon))[0]) for polygon in polygons])
+    """Areas of polygons: square metres (on the ellipsoid for a geographic CRS), or square map units without a CRS."""
+    if crs is not None:
+        polygons = shapely.transform(polygons, lambda points: _measurable(points, crs))
+    return np.asarray(shapely.area(polygons))
+
+
+def overstates_areas(crs: CRS) -> bool:
+    """Whether planar areas are far too large away from the equator: Mercator's projection, the web's among them."""
+    operation = to_pyproj(crs).coordinate_operation
+    name = operation.method_name if operation is not None else ""
+    return "Mercator" in name and "Transverse" not in name and "Oblique" not in name
 
 
 def to_pyproj(crs: CRS) -> pyproj.CRS:
@@ -88,11 +94,23 @@ def to_pyproj(crs: CRS) -> pyproj.CRS:
         return pyproj.CRS.from_wkt(crs.to_wkt())
 
 
-def _geod(crs: CRS) -> pyproj.Geod:
-    geod = to_pyproj(crs).get_geod()
-    assert geod is not None  # every geographic CRS has an ellipsoid
-    return geod
+def _unit(crs: pyproj.CRS) -> float:
+    """What one unit of the CRS's axes is in metres, or in radians."""
+    return float(crs.axis_info[0].unit_conversion_factor) if crs.axis_info else 1.0
 
 
-def _metres_per_unit(crs: CRS) -> float:
-    return float(crs.linear_units_factor[1])
+def _measurable(points: NDArray[np.float64], crs: CRS) -> NDArray[np.float64]:
+    """Points (n, 2) of a CRS in a plane where areas are square metres.
+
+    For a geographic CRS: Snyder 1987, Map Projections: A Working Manual, eq. 3-12 and 10-15, on the equator.
+    """
+    known = to_pyproj(crs)
+    scaled = points * _unit(known)
+    geod = known.get_geod()
+    if not known.is_geographic or geod is None:
+        return scaled
+    sine = np.sin(scaled[:, 1].clip(-np.pi / 2, np.pi / 2))
+    eccentricity = math.sqrt(geod.es)
+    authalic = sine / (1 - geod.es * sine**2)
+    authalic += np.arctanh(eccentricity * sine) / eccentricity if eccentricity else sine
+    return np.column_stack([geod.a * scaled[:, 0], geod.a * (1 - geod.es) / 2 * authalic])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import hashlib
+import re
 import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -149,8 +150,26 @@ class Legend:
     def prompts(self) -> list[list[str]]:
         return [list(land_class.prompts) for land_class in self.classes]
 
+    @classmethod
+    def from_dict(cls, data: Any) -> Legend:
+        """Undo `as_dict`; LegendError if `data` isn't such a dict."""
+        try:
+            return cls(
+                tuple(
+                    LandClass(
+                        int(entry["id"]),
+                        str(entry["name"]),
+                        tuple(map(str, entry["prompts"])),
+                        _parse_colour(entry["colour"], f"class {entry['id']}"),
+                    )
+                    for entry in data["classes"]
+                )
+            )
+        except (KeyError, TypeError) as error:
+            raise LegendError(f"not a legend: {type(error).__name__} {error}") from error
+
     def as_dict(self) -> dict[str, Any]:
-        """As plain data, the form that a legend file and an output's tags have."""
+        """As plain data, the form that an output's tags have."""
         return {
             "classes": [
                 {"id": c.id, "name": c.name, "prompts": list(c.prompts), "colour": c.hex_colour} for c in self.classes
@@ -173,6 +192,8 @@ def from_words(classes: str | Sequence[str]) -> Legend:
         If there is no class, an empty or repeated one, or more than 200.
     """
     items = classes.split(",") if isinstance(classes, str) else list(classes)
+    if not all(isinstance(item, str) for item in items):
+        raise LegendError(f"classes must be words, not {classes!r}")
     if not any(item.strip() for item in items):
         raise LegendError('no class is named: write --classes "forest,water,road"')
     entries = []
@@ -181,6 +202,10 @@ def from_words(classes: str | Sequence[str]) -> Legend:
         prompts = [word.strip() for word in (rest if equals else name).split("|")]
         if not equals:
             name = prompts[0]
+        if "=" in rest:
+            raise LegendError(
+                f"class {place} of {len(items)} ('{item.strip()}') has two equals signs: write name=word|word"
+            )
         if not name.strip() or not all(prompts):
             raise LegendError(
                 f"class {place} of {len(items)} ('{item.strip()}') has an empty word: fill it or remove it"
@@ -202,8 +227,7 @@ def read_legend(file: str | Path) -> Legend:
     """
     path = Path(file)
     try:
-        with path.open("rb") as stream:
-            data = tomllib.load(stream)
+        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors put a byte order mark first
     except OSError as error:
         raise LegendError(f"can't read legend '{path}': {error.strerror or error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -232,13 +256,10 @@ def _entry(table: Any, place: int, path: Path) -> tuple[str, tuple[str, ...], Co
 
 
 def _parse_colour(text: Any, where: str) -> Colour:
-    digits = text.removeprefix("#") if isinstance(text, str) else ""
-    try:
-        if len(digits) != 6:
-            raise ValueError
-        return int(digits[:2], 16), int(digits[2:4], 16), int(digits[4:], 16)
-    except ValueError:
-        raise LegendError(f'{where}: colour {text!r} must look like "#1c6236"') from None
+    if not isinstance(text, str) or not re.fullmatch("#?[0-9a-fA-F]{6}", text):
+        raise LegendError(f'{where}: colour {text!r} must look like "#1c6236"')
+    red, green, blue = bytes.fromhex(text.removeprefix("#"))
+    return red, green, blue
 
 
 def _build(entries: Iterable[tuple[str, tuple[str, ...], Colour | None]]) -> Legend:

@@ -71,6 +71,8 @@ def segment(
 ) -> torch.Tensor:
     """Score every pixel of an image for every class.
 
+    With a `PairEncoder` this is the paper to the letter; `mini` has seeds of its own kind (see `seeds`).
+
     Parameters
     ----------
     image : torch.Tensor

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +27,9 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from lposs_geo import encoders, lposs, models, raster
-from lposs_geo.errors import OutOfMemoryError, SceneError
+from lposs_geo.errors import OutOfMemoryError, OutputError, ParameterError, SceneError
 from lposs_geo.features import LatticeFeatures, encode_scene
+from lposs_geo.ground import overstates_areas
 from lposs_geo.legend import NODATA, LandClass, Legend, from_words
 from lposs_geo.outputs import check_outputs, staged
 from lposs_geo.propagation import DEFAULT_STEPS
@@ -60,6 +63,7 @@ TILE_BUDGET = 1_000_000_000
 
 VECTOR_SUFFIXES = ".gpkg"
 RASTER_SUFFIXES = ".tif .tiff"
+PICTURE_SUFFIXES = ".png"
 
 log = logging.getLogger("lposs_geo")
 
@@ -162,12 +166,18 @@ def map_scene(
         One of its children, with one line that says what is wrong and what to do; then no output was written.
     """
     started = time.perf_counter()
+    _check_numbers(simplify=simplify, tile_size=tile_size, bands=bands)
     legend = classes if isinstance(classes, Legend) else from_words(classes)
-    targets = _Targets.check(src, dst, vector, quicklook, overwrite)
     scene = describe(src, bands=bands)
-    log.info("bands %s as red, green, blue: %s", ",".join(map(str, scene.bands)), scene.bands_reason)
-    if scene.grid.crs is None:
-        log.warning("%s has no coordinate reference system: neither will the map; areas are in pixels' own units", src)
+    outputs = {Path(dst): RASTER_SUFFIXES}
+    if vector is not None:
+        outputs[Path(vector)] = VECTOR_SUFFIXES
+    if quicklook is not None:
+        outputs[Path(quicklook)] = PICTURE_SUFFIXES
+    if len(outputs) < 1 + (vector is not None) + (quicklook is not None):
+        raise OutputError("two outputs have one name: give each output a name of its own")
+    check_outputs(outputs, sources=scene.files, overwrite=overwrite)
+    _tell(scene)
     chosen = models.preferred() if model is None else models.find(model) if isinstance(model, str) else model
     report = progress or (lambda stage, done, total: None)
     clock = _Clock(started)
@@ -176,34 +186,35 @@ def map_scene(
         log.info("model %s on %s", chosen.name, encoder.device)
         text = encoder.text_embeddings(legend.prompts)
         clock.lap("load")
-        with open_scene(scene) as reader, ExitStack() as stack:
+        with open_scene(scene) as reader, staged(*outputs) as written:
+            labels_file, *others = written
             features = encode_scene(reader, encoder, progress=lambda done, total: report("encode", done, total))
             clock.lap("encode")
             report("propagate", 0, 1)
             scores = _patch_scores(features, text, encoder)
             report("propagate", 1, 1)
             clock.lap("propagate")
-            labels_file = stack.enter_context(staged(targets.labels))
-            with raster.label_writer(labels_file, scene.grid, legend, _tags(scene, chosen, refine)) as writer:
+            tags = _tags(scene, chosen, encoder, refine)
+            with raster.label_writer(labels_file, scene.grid, legend, tags) as writer:
                 plan = _plan(scene, len(legend), tile_size, refine)
                 for done, tile in enumerate(plan, start=1):
                     writer.write(_label_tile(tile, reader, scores, features, refine), tile.core)
                     report("refine", done, len(plan))
                 clock.lap("refine")
             clock.lap("write")
-            if targets.vector is not None:
+            areas = _areas(writer, legend)
+            if vector is not None:
                 report("vectorize", 0, 1)
-                _vectorize(labels_file, stack.enter_context(staged(targets.vector)), legend, simplify)
+                _vectorize(labels_file, others.pop(0), legend, simplify)
                 report("vectorize", 1, 1)
                 clock.lap("vectorize")
-            areas = _areas(writer, legend)
-            if targets.quicklook is not None:
-                _draw(reader, labels_file, stack.enter_context(staged(targets.quicklook)), legend, areas)
+            if quicklook is not None:
+                _draw(reader, labels_file, others.pop(0), legend, areas)
                 clock.lap("quicklook")
     return MapResult(
-        labels=targets.labels,
-        vector=targets.vector,
-        quicklook=targets.quicklook,
+        labels=Path(dst),
+        vector=None if vector is None else Path(vector),
+        quicklook=None if quicklook is None else Path(quicklook),
         scene=scene,
         legend=legend,
         model=chosen.name,
@@ -237,36 +248,34 @@ def vectorize(labels: str | Path, dst: str | Path, *, simplify: float = SIMPLIFY
     LpossGeoError
         One of its children; then no output was written.
     """
-    target = Path(dst)
+    _check_numbers(simplify=simplify)
     if not Path(labels).exists():
         raise SceneError(f"no such file: '{labels}'")
-    check_outputs([target], source=str(labels), overwrite=overwrite, suffixes={target: VECTOR_SUFFIXES})
+    check_outputs({Path(dst): VECTOR_SUFFIXES}, sources=[labels], overwrite=overwrite)
     legend = raster.read_label_legend(labels)
-    with rasterio.Env(), _out_of_memory_explained(), staged(target) as path:
+    with rasterio.Env(), _out_of_memory_explained(), staged(Path(dst)) as (path,):
         return _vectorize(Path(labels), path, legend, simplify)
 
 
-@dataclass(frozen=True)
-class _Targets:
-    """Where the outputs go, checked before any work is done."""
+def _check_numbers(*, simplify: float = 0.0, tile_size: int | None = None, bands: Sequence[int] | None = None) -> None:
+    """Refuse numbers out of range before any work is done."""
+    if not 0 <= simplify < math.inf:
+        raise ParameterError(f"simplify must be a number of pixels, 0 or more, not {simplify}")
+    if tile_size is not None and tile_size < 1:
+        raise ParameterError(f"tile_size must be a number of pixels, 1 or more, not {tile_size}")
+    if bands is not None and not all(isinstance(band, Integral) for band in bands):
+        raise ParameterError(f"bands must be whole numbers, not {bands!r}")
 
-    labels: Path
-    vector: Path | None
-    quicklook: Path | None
 
-    @classmethod
-    def check(
-        cls, src: str | Path, dst: str | Path, vector: str | Path | None, quicklook: str | Path | None, overwrite: bool
-    ) -> _Targets:
-        polygons, picture = (None if path is None else Path(path) for path in (vector, quicklook))
-        targets = cls(Path(dst), polygons, picture)
-        suffixes = {targets.labels: RASTER_SUFFIXES}
-        if targets.vector is not None:
-            suffixes[targets.vector] = VECTOR_SUFFIXES
-        if targets.quicklook is not None:
-            suffixes[targets.quicklook] = ".png"
-        check_outputs(list(suffixes), source=str(src), overwrite=overwrite, suffixes=suffixes)
-        return targets
+def _tell(scene: Scene) -> None:
+    """Say how the scene is read, and what its CRS means for the areas."""
+    log.info("bands %s as red, green, blue: %s", ",".join(map(str, scene.bands)), scene.bands_reason)
+    if scene.grid.crs is None:
+        log.warning(
+            "%s has no coordinate reference system: neither will the map; areas are in its own units", scene.name
+        )
+    elif overstates_areas(scene.grid.crs):
+        log.warning("%s is in a Mercator projection: away from the equator its areas are far too large", scene.name)
 
 
 class _Clock:
@@ -363,11 +372,15 @@ def _interpolate(grid: torch.Tensor, rows: _Taps, cols: _Taps) -> torch.Tensor:
     return torch.lerp(along_rows[:, :, left], along_rows[:, :, right], across)
 
 
-def _tags(scene: Scene, model: models.Model, refine: bool) -> dict[str, str]:
+def _tags(scene: Scene, model: models.Model, encoder: encoders.Encoder, refine: bool) -> dict[str, str]:
     """What it takes to make the map again."""
     release = version("lposs-geo")
     parameters = asdict(SCENE_PARAMETERS) | {
         "refine": refine,
+        "seed_scale": encoder.seed_scale,
+        "crop_size": encoder.crop_size,
+        "stride": encoder.stride,
+        "patch_size": encoder.patch_size,
         "bands": scene.bands,
         "low": scene.radiometry.low,
         "high": scene.radiometry.high,
@@ -397,6 +410,8 @@ def _vectorize(labels_file: Path, target: Path, legend: Legend, simplify: float)
     try:
         with rasterio.open(labels_file) as dataset:
             labels, transform, crs = dataset.read(1), dataset.transform, dataset.crs
+            if dataset.nodata is not None:  # another program's, perhaps not ours
+                labels[labels == dataset.nodata] = NODATA
     except RasterioError as error:
         raise SceneError(f"'{labels_file}' is damaged: {' '.join(str(error).split())}") from error
     polygons = label_polygons(labels, transform, crs, legend, simplify=simplify)

@@ -1,83 +1,135 @@
-"""Outputs that appear only when complete: written under a temporary name beside their place, then renamed."""
+"""Outputs that appear only when all are complete: written under a temporary name beside their place, then renamed."""
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from lposs_geo.errors import OutputError
 
-__all__ = ["check_outputs", "staged"]
+__all__ = ["check_outputs", "sidecar", "staged"]
+
+LONGEST_NAME = 240
+"""Bytes of a file name that leave room for a sidecar's ending; file systems allow 255."""
 
 
-def check_outputs(outputs: Sequence[Path], *, source: str, overwrite: bool, suffixes: Mapping[Path, str]) -> None:
+def sidecar(output: Path) -> Path:
+    """Where GDAL keeps what has no place in the file itself."""
+    return output.with_name(output.name + ".aux.xml")
+
+
+def check_outputs(outputs: Mapping[Path, str], *, sources: Sequence[str | Path], overwrite: bool) -> None:
     """Refuse outputs that can't or mustn't be written, before any work is done.
 
     Parameters
     ----------
-    outputs : sequence of Path
-    source : str
-        The input, which is never overwritten.
+    outputs : mapping of Path to str
+        Each output and the endings it may have, separated by spaces.
+    sources : sequence of str or Path
+        The files that are read, which are never overwritten.
     overwrite : bool
         Whether existing outputs may be replaced.
-    suffixes : mapping of Path to str
-        The endings that each output may have, separated by spaces.
 
     Raises
     ------
     OutputError
         With one line for the first output that is wrong.
     """
-    for output in outputs:
-        if output.suffix.lower() not in suffixes[output].split():
-            raise OutputError(f"output '{output}' must end in {' or '.join(suffixes[output].split())}")
-        if output.resolve() == Path(source).resolve():
-            raise OutputError(f"output '{output}' is the input itself: give another name")
-        if [other.resolve() for other in outputs].count(output.resolve()) > 1:
+    places = [output.resolve() for output in outputs]
+    for output, endings in outputs.items():
+        if output.suffix.lower() not in endings.split():
+            raise OutputError(f"output '{output}' must end in {' or '.join(endings.split())}")
+        if len(os.fsencode(output.name)) > LONGEST_NAME:
+            raise OutputError(f"the name of output '{output.name[:40]}...' is too long: give a shorter one")
+        if places.count(output.resolve()) > 1:
             raise OutputError(f"output '{output}' is named twice: give each output a name of its own")
-        if output.is_dir():
-            raise OutputError(f"output '{output}' is a folder: give a file name")
-        if output.exists() and not overwrite:
-            raise OutputError(f"output '{output}' exists: add --overwrite to replace it, or give another name")
-        folder = output.parent
+        for place in (output, sidecar(output)):
+            if any(_is_same(place, Path(source)) for source in sources):
+                raise OutputError(f"output '{place}' is the input itself or a part of it: give another name")
+            if place.is_dir():
+                raise OutputError(f"output '{place}' is a folder: give a file name")
+            if os.path.lexists(place) and not overwrite:
+                raise OutputError(f"output '{place}' exists: add --overwrite to replace it, or give another name")
+        folder = output.resolve().parent
         if not folder.is_dir():
-            raise OutputError(f"folder '{folder}' of output '{output.name}' doesn't exist: create it first")
+            raise OutputError(f"folder '{output.parent}' of output '{output.name}' doesn't exist: create it first")
         if not os.access(folder, os.W_OK | os.X_OK):
             raise OutputError(f"can't write into '{folder}': choose a folder that is yours")
 
 
-@contextmanager
-def staged(output: Path) -> Iterator[Path]:
-    """Give a path to write to; on success everything written beside it moves to its place, on failure it vanishes.
+def _is_same(place: Path, source: Path) -> bool:
+    try:
+        return place.samefile(source)
+    except OSError:  # one of them doesn't exist, or isn't a file of this machine
+        return place.resolve() == source.resolve()
 
-    Sidecars (``<name>.aux.xml``) move with the file, and before it.
+
+@contextmanager
+def staged(*outputs: Path) -> Iterator[list[Path]]:
+    """Give paths to write to; on success all that was written moves to its place, on failure it all vanishes.
+
+    Sidecars (``<name>.aux.xml``) move with their files. Where an output is a symbolic link, the file that it points to
+    is replaced.
 
     Parameters
     ----------
-    output : Path
-        The final place.
+    *outputs : Path
+        The final places.
 
     Yields
     ------
-    Path
-        A path of the same name in a hidden temporary folder on the same file system.
+    list of Path
+        Paths of the same names in hidden temporary folders on the same file systems.
 
     Raises
     ------
     OutputError
-        If the folder can't be written to.
+        If a folder can't be written to; then every output is as it was before.
     """
+    with ExitStack() as stack:
+        folders = [stack.enter_context(_hidden_folder(output.resolve().parent)) for output in outputs]
+        yield [folder / output.name for folder, output in zip(folders, outputs, strict=True)]
+        moves = [
+            (folder / name.name, name, folder / f"{name.name}.before")
+            for folder, output in zip(folders, outputs, strict=True)
+            for name in (sidecar(output.resolve()), output.resolve())
+            if (folder / name.name).exists()
+        ]
+        _move_all(moves)
+
+
+@contextmanager
+def _hidden_folder(parent: Path) -> Iterator[Path]:
     try:
-        folder = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.stem}-"))
+        folder = Path(tempfile.mkdtemp(dir=parent, prefix=".lposs-geo-"))
     except OSError as error:
-        raise OutputError(f"can't write into '{output.parent}': {error.strerror or error}") from error
+        raise OutputError(f"can't write into '{parent}': {error.strerror or error}") from error
     try:
-        yield folder / output.name
-        for written in sorted(folder.iterdir(), key=lambda path: path.name == output.name):
-            written.replace(output.parent / written.name)
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _move_all(moves: Sequence[tuple[Path, Path, Path]]) -> None:
+    """Rename (written, place, before) triples, keeping what was at a place; undo all of them if one fails."""
+    done: list[tuple[Path, Path]] = []
+    try:
+        for written, place, before in moves:
+            if place.is_dir():  # made since the outputs were checked
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(place))
+            if place.exists():
+                place.replace(before)
+            done.append((place, before))
+            written.replace(place)
+    except OSError as error:
+        for place, before in reversed(done):
+            if before.exists():
+                before.replace(place)
+            elif place.is_file():
+                place.unlink()
+        raise OutputError(f"can't write '{error.filename2 or error.filename}': {error.strerror or error}") from error

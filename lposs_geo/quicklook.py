@@ -87,7 +87,7 @@ def save_picture(picture: Image.Image, path: Path) -> None:
     try:
         picture.save(path, format="PNG")
     except OSError as error:
-        raise OutputError(f"can't write '{path.name}': {error.strerror or error}; is the disk full?") from error
+        raise OutputError(f"can't write '{path.name}': {error.strerror or error}") from error
 
 
 _Entry = tuple[str, tuple[int, int, int]]

@@ -7,11 +7,11 @@ overviews by mode; category names and an attribute table go into the ``.aux.xml`
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -24,6 +24,7 @@ from rasterio.windows import Window
 from lposs_geo.errors import OutputError, SceneError
 from lposs_geo.ground import Grid
 from lposs_geo.legend import NODATA, UNKNOWN, LandClass, Legend
+from lposs_geo.outputs import sidecar
 
 __all__ = ["LEGEND_TAG", "LabelWriter", "label_writer", "read_label_legend"]
 
@@ -53,7 +54,6 @@ class LabelWriter:
     ----------
     path : Path
         The file to be.
-    grid : Grid
     dataset : rasterio.io.DatasetWriter
     row_areas : (height,) float64
         Area of a pixel in each row.
@@ -64,7 +64,6 @@ class LabelWriter:
     """
 
     path: Path
-    grid: Grid
     dataset: rasterio.io.DatasetWriter
     row_areas: NDArray[np.float64]
     pixels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, dtype=np.int64))
@@ -97,7 +96,7 @@ def label_writer(path: Path, grid: Grid, legend: Legend, tags: Mapping[str, str]
     OutputError
         If the file can't be written, e.g. on a full disk.
     """
-    plain = path.with_name(path.name + ".plain.tif")
+    plain = path.with_name("plain.tif")  # a staging folder is its own
     profile = {
         "driver": "GTiff",
         "dtype": "uint8",
@@ -119,7 +118,7 @@ def label_writer(path: Path, grid: Grid, legend: Legend, tags: Mapping[str, str]
             dataset = stack.enter_context(rasterio.open(plain, "w", **profile))
             dataset.write_colormap(1, _colour_table(legend))
             dataset.update_tags(**tags, **{LEGEND_TAG: json.dumps(legend.as_dict(), ensure_ascii=False)})
-        writer = LabelWriter(path, grid, dataset, grid.pixel_areas())
+        writer = LabelWriter(path, dataset, grid.pixel_areas())
         yield writer
     with _failures_named(path):
         rasterio.shutil.copy(plain, path, driver="COG", **_COG_OPTIONS)
@@ -133,9 +132,16 @@ def _failures_named(path: Path) -> Iterator[None]:
     """Turn what GDAL and the system say of a failed write into one line."""
     try:
         yield
+    except MemoryError:
+        raise
     except Exception as error:  # GDAL's errors come in several families, not all of them public
         reason = " ".join(str(error.__cause__ or error).split())
-        raise OutputError(f"can't write '{path.name}': {reason}; is the disk full?") from error
+        raise OutputError(f"can't write '{path.name}': {reason}{_room_left(path)}") from error
+
+
+def _room_left(path: Path) -> str:
+    free = shutil.disk_usage(path.parent).free if path.parent.is_dir() else 0
+    return f" (only {free / 1e6:.0f} MB are left on the disk)" if free < 100e6 else ""
 
 
 def _check_complete(path: Path, writer: LabelWriter) -> None:
@@ -168,13 +174,10 @@ def read_label_legend(path: Path | str) -> Legend:
     if text is None:
         names = {value: f"class {value}" for value in sorted(found - {UNKNOWN, NODATA})}
         return Legend(tuple(LandClass(value, name, (name,), (128, 128, 128)) for value, name in names.items()))
-    return Legend(tuple(_class_of(entry) for entry in json.loads(text)["classes"]))
-
-
-def _class_of(entry: Mapping[str, Any]) -> LandClass:
-    digits = entry["colour"].removeprefix("#")
-    colour = int(digits[:2], 16), int(digits[2:4], 16), int(digits[4:], 16)
-    return LandClass(entry["id"], entry["name"], tuple(entry["prompts"]), colour)
+    try:
+        return Legend.from_dict(json.loads(text))
+    except ValueError as error:
+        raise SceneError(f"'{path}' carries a damaged legend ({error}): remove its tag {LEGEND_TAG}") from error
 
 
 def _colour_table(legend: Legend) -> dict[int, tuple[int, int, int, int]]:
@@ -205,4 +208,4 @@ def _write_sidecar(path: Path, legend: Legend, writer: LabelWriter) -> None:
         for cell in (value, name, *colour, writer.pixels[value], f"{writer.areas[value]:.3f}"):
             ElementTree.SubElement(row, "F").text = str(cell)
     ElementTree.indent(root)
-    ElementTree.ElementTree(root).write(path.with_name(path.name + ".aux.xml"), encoding="utf-8")
+    ElementTree.ElementTree(root).write(sidecar(path), encoding="utf-8")

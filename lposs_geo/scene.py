@@ -5,16 +5,19 @@ Bands and radiometry are decided once for the whole scene, so that a pixel never
 
 from __future__ import annotations
 
+import logging
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp, Resampling
+from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
@@ -28,6 +31,8 @@ PERCENTILES = (2.0, 98.0)
 
 SAMPLE_SIZE = 1024
 """Longer side, px, of the decimated read that the percentiles are taken from."""
+
+log = logging.getLogger("lposs_geo")
 
 _COLOURS = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
 
@@ -45,11 +50,13 @@ class Radiometry:
     low: tuple[float, float, float]
     high: tuple[float, float, float]
 
-    def apply(self, values: NDArray[np.generic]) -> NDArray[np.float32]:
-        """Stretch (3, rows, cols) stored values to 0..1, clipped; NaN stays NaN."""
-        low = np.array(self.low, dtype=np.float32)[:, None, None]
-        high = np.array(self.high, dtype=np.float32)[:, None, None]
-        return np.clip((values.astype(np.float32) - low) / (high - low), 0.0, 1.0)
+    def apply(self, values: NDArray[Any]) -> NDArray[np.float32]:
+        """Stretch (3, rows, cols) stored values to 0..1, clipped; what is no number becomes 0."""
+        # 32-bit integers and 64-bit floats hold differences that a float32 doesn't
+        wide: Any = np.float32 if values.dtype.itemsize <= 2 else np.float64
+        low, high = (np.array(side, dtype=wide)[:, None, None] for side in (self.low, self.high))
+        brightness: NDArray[np.float32] = ((values.astype(wide) - low) / (high - low)).clip(0.0, 1.0).astype(np.float32)
+        return np.nan_to_num(brightness, copy=False)
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,8 @@ class Scene:
     ----------
     path : str
         What GDAL opens.
+    files : tuple of str
+        All files that it is read from: those a VRT refers to, sidecars.
     grid : Grid
         Its pixels and where they lie.
     bands : tuple of int
@@ -72,6 +81,7 @@ class Scene:
     """
 
     path: str
+    files: tuple[str, ...]
     grid: Grid
     bands: tuple[int, int, int]
     bands_reason: str
@@ -118,9 +128,7 @@ class SceneReader:
         """Read the whole scene, reduced so that its longer side is at most `longest_side` px."""
         return self._stretch(*_load_reduced(self.dataset, self.scene.path, self.scene.bands, longest_side))
 
-    def _stretch(
-        self, values: NDArray[np.generic], valid: NDArray[np.bool_]
-    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    def _stretch(self, values: NDArray[Any], valid: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         image = self.scene.radiometry.apply(values)
         image[:, ~valid] = 0.0
         return image, valid
@@ -149,6 +157,7 @@ def describe(path: str | Path, *, bands: Sequence[int] | None = None) -> Scene:
         chosen, reason = _choose_bands(dataset, name, bands)
         return Scene(
             path=name,
+            files=tuple(_files(dataset)),
             grid=Grid(dataset.height, dataset.width, dataset.crs, dataset.transform),
             bands=chosen,
             bands_reason=reason,
@@ -181,6 +190,17 @@ def _open(path: str) -> Iterator[rasterio.DatasetReader]:
             inside = ", ".join(dataset.subdatasets) or "none"
             raise SceneError(f"'{path}' holds no raster of its own; name one of its subdatasets instead: {inside}")
         yield dataset
+
+
+def _files(dataset: rasterio.DatasetReader) -> set[str]:
+    """The files of a dataset; a VRT names its own sources, but not those of a VRT among them."""
+    found = {dataset.name}
+    for name in set(dataset.files) - found:
+        found.add(name)
+        if name.lower().endswith(".vrt"):
+            with rasterio.open(name) as inner:
+                found |= _files(inner)
+    return found
 
 
 def _check_georeference(dataset: rasterio.DatasetReader, path: str) -> None:
@@ -218,13 +238,16 @@ def _choose_bands(
         )
     if colours == 3 or dataset.dtypes[0] == "uint8":
         return (1, 2, 3), "the first three, taken as red, green, blue"
-    # Sensors with more than 8 bits store their bands by wavelength: blue, green, red, near infrared.
+    # Sensors with more than 8 bits store their bands by wavelength: blue, green, red, near infrared. With more bands
+    # there may be others before them, so that is only a guess.
+    if colours > 4:
+        log.warning("%s doesn't tell which of its %d bands are red, green and blue: 3, 2, 1 is a guess", path, colours)
     return (3, 2, 1), "taken for blue, green, red, infrared in this order; name others with --bands"
 
 
 def _colour_in(description: str | None) -> ColorInterp | None:
-    words = (description or "").casefold().replace("_", " ").replace("-", " ").split()
-    if "edge" in words or "rededge" in words:
+    words = re.split(r"[\W_\d]+", (description or "").casefold())
+    if {"nir", "infrared", "swir", "edge", "rededge"} & set(words):
         return None
     for colour, names in zip(_COLOURS, (("red", "r"), ("green", "g"), ("blue", "b")), strict=True):
         if any(name in words for name in names):
@@ -242,7 +265,7 @@ def _fix_radiometry(dataset: rasterio.DatasetReader, path: str, bands: tuple[int
     return Radiometry((float(low[0]), float(low[1]), float(low[2])), (float(high[0]), float(high[1]), float(high[2])))
 
 
-def _valid_sample(dataset: rasterio.DatasetReader, path: str, bands: tuple[int, int, int]) -> NDArray[np.generic]:
+def _valid_sample(dataset: rasterio.DatasetReader, path: str, bands: tuple[int, int, int]) -> NDArray[Any]:
     """Stored values (3, n) of valid pixels all over the scene; SceneError if there is none."""
     values, valid = _load_reduced(dataset, path, bands, SAMPLE_SIZE)
     if valid.any():
@@ -259,7 +282,7 @@ def _valid_sample(dataset: rasterio.DatasetReader, path: str, bands: tuple[int, 
 
 def _load_reduced(
     dataset: rasterio.DatasetReader, path: str, bands: tuple[int, int, int], longest_side: int
-) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     shrink = min(1.0, longest_side / max(dataset.height, dataset.width))
     shape = max(1, round(dataset.height * shrink)), max(1, round(dataset.width * shrink))
     return _load(dataset, path, bands, Window(0, 0, dataset.width, dataset.height), shape)
@@ -267,24 +290,47 @@ def _load_reduced(
 
 def _load(
     dataset: rasterio.DatasetReader, path: str, bands: tuple[int, int, int], window: Window, shape: tuple[int, int]
-) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Read stored values (3, rows, cols) and what is valid (rows, cols), by nearest neighbour where reduced."""
+    distinct = sorted(set(bands))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            distinct = sorted(set(bands))
-            nearest = Resampling.nearest
-            stored = dataset.read(distinct, window=window, out_shape=(len(distinct), *shape), resampling=nearest)
-            if any(dataset.colorinterp[band - 1] == ColorInterp.alpha for band in bands):
-                # A band that is asked for as a colour is no mask, whatever its tag says (infrared is often tagged so).
-                mask = (stored != dataset.nodata).any(axis=0)
-            else:
-                mask = dataset.dataset_mask(window=window, out_shape=shape, resampling=nearest) > 0
+            stored = _read(dataset, distinct, window, shape)
+            valid = _valid(dataset, distinct, window, shape)
     except RasterioError as error:
         reason = " ".join(str(error.__cause__ or error).split())
         raise SceneError(f"'{path}' is damaged near row {window.row_off}, column {window.col_off}: {reason}") from error
-    values = stored[[distinct.index(band) for band in bands]]
-    valid: NDArray[np.bool_] = mask
-    if np.issubdtype(values.dtype, np.floating):
-        valid &= np.isfinite(values).all(axis=0)
-    return values, valid
+    if np.issubdtype(stored.dtype, np.floating):
+        valid &= np.isfinite(stored).all(axis=0)
+    return stored[[distinct.index(band) for band in bands]], valid
+
+
+def _read(
+    dataset: rasterio.DatasetReader,
+    bands: Sequence[int],
+    window: Window,
+    shape: tuple[int, int],
+    *,
+    masks: bool = False,
+) -> NDArray[Any]:
+    read = dataset.read_masks if masks else dataset.read
+    return np.asarray(read(list(bands), window=window, out_shape=(len(bands), *shape), resampling=Resampling.nearest))
+
+
+def _valid(
+    dataset: rasterio.DatasetReader, bands: Sequence[int], window: Window, shape: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """What masks, nodata and alpha say of the chosen bands."""
+    valid = np.ones(shape, dtype=bool)
+    # A band that is asked for as a colour is no mask, whatever its tag says (infrared is often tagged alpha).
+    alphas = [i for i, colour in enumerate(dataset.colorinterp, 1) if colour == ColorInterp.alpha and i not in bands]
+    if alphas:
+        valid &= (_read(dataset, alphas, window, shape) > 0).all(axis=0)
+    masked = [i for i in bands if not {MaskFlags.alpha, MaskFlags.all_valid} & set(dataset.mask_flag_enums[i - 1])]
+    if masked:
+        masks = _read(dataset, masked, window, shape, masks=True) > 0
+        # Where nodata is 0, one band may well be 0: that is a dark pixel. Any other value means nothing but no data.
+        only_dark = all(dataset.nodatavals[i - 1] == 0 for i in masked)
+        valid &= masks.any(axis=0) if only_dark else masks.all(axis=0)
+    return valid

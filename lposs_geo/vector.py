@@ -47,8 +47,8 @@ def label_polygons(
     Returns
     -------
     GeoDataFrame
-        Columns class_id, class_name, area_m2 (geodesic where `crs` is geographic; square map units where it is None)
-        and geometry, which together is a valid coverage.
+        Columns class_id, class_name, area_m2 (on the ellipsoid where `crs` is geographic; square map units where it is
+        None) and geometry; the geometries together are a valid coverage.
     """
     shapes = list(rasterio.features.shapes(labels, mask=labels != NODATA, connectivity=4))
     ids = np.array([int(value) for _, value in shapes], dtype=np.int64)

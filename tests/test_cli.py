@@ -97,6 +97,7 @@ BAD = {
     "half a pair": (["CHIP", "--vlm", "open_clip:ViT-B-16"], 2, "--vlm and --vm go together"),
     "a device that isn't there": (["CHIP", "--device", "cuda:77"], 1, "device 'cuda:77' isn't there"),
     "a device that is none": (["CHIP", "--device", "warp"], 1, "unknown device 'warp'"),
+    "a tolerance that is no number": (["CHIP", "--simplify", "nan"], 2, "simplify must be a number of pixels"),
     "an unknown option": (["CHIP", "--speed", "9"], 2, "No such option.*--speed"),
 }
 
@@ -135,6 +136,33 @@ def test_a_defect_of_ours_is_one_line_too(run, chip, monkeypatch):
     assert code == 1
     assert err.startswith("Error: unexpected ZeroDivisionError")
     assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signals there")
+def test_a_kill_is_one_line_and_leaves_nothing(chip, tmp_path, name):
+    code = (
+        "import os, signal, lposs_geo.mapping, lposs_geo.cli\n"
+        f"lposs_geo.mapping.write_polygons = lambda *_: os.kill(os.getpid(), signal.{name})\n"
+        "lposs_geo.cli.main('map chip.tif --classes water,forest -o m.tif --vector m.gpkg -q'.split())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (143, "Error: terminated; no output was written\n")
+    assert list(tmp_path.iterdir()) == [chip]
+
+
+def test_errors_for_programs_are_json_too(run):
+    code, out, err = run("map", "none.tif", "--classes", "water", "--json")
+    assert (code, out) == (1, "")
+    assert json.loads(err) == {"event": "error", "message": "no such file: 'none.tif'"}
+
+
+def test_without_a_command_there_is_help(run):
+    code, out, err = run()
+    assert (code, err) == (0, "")
+    assert out.startswith("Usage: lposs-geo")
+    assert len(out.splitlines()) > 10
+    assert "pull" in run("models")[1]
 
 
 def test_vectorize(run, chip):

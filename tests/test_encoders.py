@@ -80,7 +80,7 @@ def checkpoints(tmp_path_factory):
     clip = open_clip.create_model("ViT-S-32-alt")
     save_file({name: tensor.half() for name, tensor in clip.state_dict().items()}, folder / "clip.safetensors")
     vit = timm.create_model("vit_tiny_patch16_224", num_classes=0)
-    torch.save(vit.state_dict(), folder / "vit.pth")
+    torch.save({"state_dict": vit.state_dict()}, folder / "vit.pth")
     return folder
 
 

@@ -6,7 +6,7 @@ import shapely
 from affine import Affine
 from rasterio.crs import CRS
 
-from lposs_geo.ground import Grid, polygon_areas, to_pyproj
+from lposs_geo.ground import Grid, overstates_areas, polygon_areas, to_pyproj
 
 DEGREES = CRS.from_epsg(4326)
 
@@ -39,9 +39,40 @@ def test_degrees_are_measured_on_the_ellipsoid(south_up):
     grid = Grid(20, 10, DEGREES, Affine(0.5, 0, 5, 0, step, 60))
     areas = grid.pixel_areas()
     boxes = [shapely.box(5, 60 + step * row, 5.5, 60 + step * (row + 1)) for row in range(20)]
-    # a geodesic is not a parallel: the sides of the box are bent, by little
-    assert areas == pytest.approx(polygon_areas(np.array(boxes), DEGREES), rel=1e-4)
+    assert areas == pytest.approx(polygon_areas(np.array(boxes), DEGREES), rel=1e-9)
+    # geodesics, cut short enough to follow the parallels, agree
+    geod = to_pyproj(DEGREES).get_geod()
+    dense = [shapely.orient_polygons(shapely.segmentize(box, 0.001)) for box in boxes]
+    assert areas == pytest.approx([geod.geometry_area_perimeter(box)[0] for box in dense], rel=1e-6)
     assert (np.diff(areas) < 0).all() == south_up
+
+
+def test_a_turned_geographic_grid_has_the_area_of_its_polygons():
+    turned = Affine.translation(10, 47) @ Affine.rotation(30) @ Affine.scale(1e-5, -1e-5)
+    grid = Grid(100, 80, DEGREES, turned)
+    outline = shapely.Polygon([turned @ corner for corner in ((0, 0), (80, 0), (80, 100), (0, 100))])
+    assert grid.pixel_areas().sum() * 80 == pytest.approx(polygon_areas(np.array([outline]), DEGREES)[0], rel=1e-6)
+
+
+def test_grads_are_not_degrees():
+    degrees = Grid(10, 10, CRS.from_epsg(4275), Affine(0.001, 0, 0, 0, -0.001, 45))
+    grads = Grid(10, 10, CRS.from_epsg(4807), Affine(0.001 / 0.9, 0, 0, 0, -0.001 / 0.9, 50))
+    assert grads.pixel_areas() == pytest.approx(degrees.pixel_areas(), rel=1e-3)
+    assert grads.pixel_size == pytest.approx(degrees.pixel_size, rel=1e-3)
+
+
+@pytest.mark.parametrize("text", ['LOCAL_CS["grid",UNIT["metre",1]]', "EPSG:4978"])
+def test_a_crs_that_is_neither_geographic_nor_projected_is_planar(text):
+    grid = Grid(3, 4, CRS.from_user_input(text), Affine(2, 0, 0, 0, -2, 0))
+    assert grid.pixel_areas().tolist() == [4, 4, 4]
+    assert grid.pixel_size == (2, 2)
+
+
+def test_mercator_overstates_areas_and_utm_does_not():
+    assert overstates_areas(CRS.from_epsg(3857))
+    assert overstates_areas(CRS.from_epsg(3395))
+    assert not overstates_areas(CRS.from_epsg(32632))
+    assert not overstates_areas(DEGREES)
 
 
 def test_the_whole_earth_has_its_known_area():

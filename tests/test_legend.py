@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lposs_geo.errors import LegendError
-from lposs_geo.legend import from_words, read_legend
+from lposs_geo.legend import Legend, from_words, read_legend
 
 
 def test_words_become_classes_in_order():
@@ -34,6 +34,8 @@ def test_synonyms():
         ("forest=trees,trees", "'trees' is named twice"),
         (",".join(f"class{k}" for k in range(201)), "201 classes"),
         ("forest,ro\nad", "control character"),
+        ("a=b=c", "two equals signs"),
+        ([1, 2], "must be words"),
     ],
 )
 def test_words_that_make_no_legend(words, said):
@@ -66,8 +68,9 @@ def test_two_hundred_classes_have_two_hundred_colours():
 def test_a_legend_file(tmp_path):
     file = tmp_path / "legend.toml"
     trees = '[[classes]]\nname = "Trees"\nprompts = ["forest", "woodland"]\ncolour = "#1c6236"\n'
-    file.write_text(trees + '[[classes]]\nname = "Größe"\n', encoding="utf-8")
+    file.write_text(trees + '[[classes]]\nname = "Größe"\n', encoding="utf-8-sig")
     legend = read_legend(file)
+    assert Legend.from_dict(legend.as_dict()) == legend
     assert legend.names == ["Trees", "Größe"]
     assert legend.prompts == [["forest", "woodland"], ["Größe"]]
     assert legend.classes[0].colour == (28, 98, 54)
@@ -83,6 +86,7 @@ def test_a_legend_file(tmp_path):
         ('[[classes]]\nname = "a"\ncolor = "#000000"', "unknown key 'color'"),
         ('[[classes]]\nname = "a"\ncolour = "red"', "must look like"),
         ('[[classes]]\nname = "a"\ncolour = "#gggggg"', "must look like"),
+        ('[[classes]]\nname = "a"\ncolour = "#+1+2+3"', "must look like"),
         ('[[classes]]\nname = "a"\nprompts = []', "prompts must be a list"),
         ('[[classes]]\nname = "a"\n[[classes]]\nname = "A"', "named twice"),
     ],

@@ -7,14 +7,19 @@ import geopandas
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
+import rasterio.vrt
 import shapely
 import torch
 from PIL import Image
+from rasterio.windows import Window
 from rio_cogeo.cogeo import cog_validate
 
 import lposs_geo
-from lposs_geo.errors import LpossGeoError, OutOfMemoryError
-from lposs_geo.mapping import map_scene, vectorize
+from lposs_geo.errors import LpossGeoError, OutOfMemoryError, ParameterError
+from lposs_geo.ground import Grid
+from lposs_geo.mapping import _plan, map_scene, vectorize
+from lposs_geo.scene import Radiometry, Scene
 
 WORDS = "water,forest,crop field"
 
@@ -105,6 +110,17 @@ def test_labels_do_not_depend_on_the_tile_size(mapped, tmp_path, tile_size):
     assert (_labels(tmp_path / "tiled.tif") == _labels(folder / "map.tif")).mean() >= 0.9999
 
 
+def test_tiles_read_the_halo_that_makes_them_exact():
+    # 20 steps of 6 px; that this suffices, and to the last bit, is shown in test_graph.py
+    grid = Grid(1000, 1000, None, rasterio.Affine.identity())
+    scene = Scene("", (), grid, (1, 2, 3), "", "uint8", Radiometry((0,) * 3, (255,) * 3))
+    middle = next(tile for tile in _plan(scene, 3, 300, True) if tile.core.row_off == tile.core.col_off == 300)
+    assert middle.padded == Window(180, 180, 540, 540)
+    assert _plan(scene, 3, 300, False)[5].padded == Window(300, 300, 300, 300)
+    # more classes take more memory, and so smaller tiles
+    assert len(_plan(scene, 200, None, True)) > len(_plan(scene, 3, None, True)) == 1
+
+
 def test_without_the_pixel_stage_borders_are_coarser(mapped, tmp_path):
     folder, _ = mapped
     map_scene(folder / "chip.tif", WORDS, tmp_path / "coarse.tif", refine=False)
@@ -176,6 +192,47 @@ def test_existing_outputs_are_kept_unless_told_otherwise(mapped, tmp_path):
     assert not (tmp_path / "map.tif").exists()
     map_scene(folder / "chip.tif", WORDS, tmp_path / "map.tif", vector=tmp_path / "map.gpkg", overwrite=True)
     assert len(geopandas.read_file(tmp_path / "map.gpkg"))
+
+
+def test_the_files_behind_a_vrt_are_inputs_too(mapped, tmp_path):
+    folder, _ = mapped
+    source = tmp_path / "source.tif"
+    source.write_bytes((folder / "chip.tif").read_bytes())
+    with rasterio.open(source) as dataset, rasterio.vrt.WarpedVRT(dataset) as warped:
+        rasterio.shutil.copy(warped, tmp_path / "scene.vrt", driver="VRT")
+    before = source.read_bytes()
+    for name in (tmp_path / "scene.vrt", f"GTIFF_DIR:1:{source}"):
+        with pytest.raises(LpossGeoError, match="the input itself or a part of it"):
+            map_scene(name, WORDS, source, overwrite=True)
+    assert source.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [{"tile_size": 0}, {"simplify": float("nan")}, {"simplify": -1}, {"bands": ("a", 1, 2)}, {"bands": (1.5, 2, 3)}],
+)
+def test_numbers_out_of_range_are_refused_at_once(mapped, tmp_path, numbers):
+    folder, _ = mapped
+    with pytest.raises(ParameterError, match=next(iter(numbers))):
+        map_scene(folder / "chip.tif", WORDS, tmp_path / "map.tif", **numbers)
+
+
+def test_two_outputs_of_one_name_are_refused(mapped, tmp_path):
+    folder, _ = mapped
+    with pytest.raises(LpossGeoError, match="two outputs"):
+        map_scene(folder / "chip.tif", WORDS, tmp_path / "a.tif", vector=tmp_path / "a.tif")
+
+
+def test_mercator_is_warned_of(write_raster, tmp_path, caplog):
+    array = np.random.default_rng(0).integers(1, 255, (3, 20, 20)).astype("uint8")
+    with caplog.at_level("WARNING", "lposs_geo"):
+        map_scene(write_raster(array, crs="EPSG:3857"), "forest,water", tmp_path / "map.tif", refine=False)
+    assert "areas are far too large" in caplog.text
+
+
+def test_vectorize_leaves_out_the_nodata_of_others(write_raster, tmp_path):
+    path = write_raster(np.array([[[0, 3, 3], [7, 7, 3]]], dtype="uint8"), nodata=0)
+    assert vectorize(path, tmp_path / "a.gpkg") == 2
 
 
 def test_vectorize_gives_the_same_polygons_as_the_map(mapped, tmp_path):

@@ -6,33 +6,62 @@ from pathlib import Path
 import pytest
 
 from lposs_geo.errors import OutputError
-from lposs_geo.outputs import check_outputs, staged
+from lposs_geo.outputs import check_outputs, sidecar, staged
 
 
-def test_an_output_appears_only_when_complete(tmp_path):
-    output = tmp_path / "map.tif"
-    with staged(output) as path:
-        path.write_text("new")
-        path.with_name("map.tif.aux.xml").write_text("names")
-        assert not output.exists()
-    assert output.read_text() == "new"
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["map.tif", "map.tif.aux.xml"]
+def test_outputs_appear_only_when_all_are_complete(tmp_path):
+    (tmp_path / "sub").mkdir()
+    first, second = tmp_path / "map.tif", tmp_path / "sub" / "map.gpkg"
+    first.write_text("old")
+    with staged(first, second) as (tif, gpkg):
+        tif.write_text("new")
+        sidecar(tif).write_text("names")
+        gpkg.write_text("polygons")
+        assert first.read_text() == "old"
+        assert not second.exists()
+    assert first.read_text() == "new"
+    assert _everything(tmp_path) == ["map.tif", "map.tif.aux.xml", "sub", "sub/map.gpkg"]
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_a_failure_leaves_what_was_there(tmp_path, error):
     output = tmp_path / "map.tif"
     output.write_text("old")
-    with pytest.raises(error), staged(output) as path:
+    with pytest.raises(error), staged(output) as (path,):
         path.write_text("half")
         raise error
     assert output.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [output]
+    assert _everything(tmp_path) == ["map.tif"]
+
+
+def test_if_one_output_cannot_be_placed_none_is(tmp_path):
+    first, second = tmp_path / "map.tif", tmp_path / "map.gpkg"
+    first.write_text("old")
+    with pytest.raises(OutputError, match=r"map\.gpkg"), staged(first, second) as (tif, gpkg):
+        tif.write_text("new")
+        sidecar(tif).write_text("names")
+        gpkg.write_text("polygons")
+        (second / "in the way").mkdir(parents=True)  # since the check, somebody made a folder of that name
+    assert first.read_text() == "old"
+    assert _everything(tmp_path) == ["map.gpkg", "map.gpkg/in the way", "map.tif"]
+
+
+def test_a_link_stays_a_link(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "map.tif").symlink_to(tmp_path / "real" / "map.tif")
+    with staged(tmp_path / "map.tif") as (path,):
+        path.write_text("new")
+    assert (tmp_path / "map.tif").is_symlink()
+    assert (tmp_path / "real" / "map.tif").read_text() == "new"
+
+
+def _everything(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
 def _check(*outputs: Path, source: Path, overwrite: bool = False) -> None:
-    suffixes = dict(zip(outputs, (".tif .tiff", ".gpkg"), strict=False))
-    check_outputs(list(outputs), source=str(source), overwrite=overwrite, suffixes=suffixes)
+    endings = dict(zip(outputs, (".tif .tiff", ".gpkg"), strict=False))
+    check_outputs(endings, sources=[str(source)], overwrite=overwrite)
 
 
 def test_outputs_that_may_not_be_written(tmp_path):
@@ -40,26 +69,28 @@ def test_outputs_that_may_not_be_written(tmp_path):
     source.write_text("scene")
     existing.write_text("old")
     (tmp_path / "folder.tif").mkdir()
+    (tmp_path / "hard.tif").hardlink_to(source)
+    (tmp_path / "dangling.tif").symlink_to(tmp_path / "nowhere.tif")
+    (tmp_path / "lonely.tif.aux.xml").write_text("statistics of another file")
     good = tmp_path / "map.tif"
     _check(good, tmp_path / "map.gpkg", source=source)
     _check(existing, source=source, overwrite=True)
     for outputs, said, overwrite in [
-        ((tmp_path / "map.png",), "must end in .tif or .tiff", False),
+        ((tmp_path / "map.png",), r"must end in \.tif or \.tiff", False),
         ((source,), "the input itself", True),
         ((tmp_path / "x" / ".." / "scene.tif",), "the input itself", True),
+        ((tmp_path / "hard.tif",), "the input itself", True),
         ((existing,), "--overwrite", False),
+        ((tmp_path / "dangling.tif",), "--overwrite", False),
+        ((tmp_path / "lonely.tif",), r"lonely\.tif\.aux\.xml.*--overwrite", False),
         ((tmp_path / "folder.tif",), "is a folder", True),
         ((tmp_path / "none" / "map.tif",), "doesn't exist", False),
+        ((tmp_path / f"{'n' * 240}.tif",), "too long", False),
+        ((good, tmp_path / "b" / ".." / "map.tif"), "named twice", False),
     ]:
         with pytest.raises(OutputError, match=said) as caught:
             _check(*outputs, source=source, overwrite=overwrite)
         assert "\n" not in str(caught.value)
-
-
-def test_one_name_for_two_outputs(tmp_path):
-    twice = [tmp_path / "a.tif", tmp_path / "." / "b" / ".." / "a.tif"]
-    with pytest.raises(OutputError, match="named twice"):
-        check_outputs(twice, source="s.tif", overwrite=False, suffixes=dict.fromkeys(twice, ".tif"))
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")

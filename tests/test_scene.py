@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
+import rasterio.vrt
 from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
 from rasterio.windows import Window
@@ -29,6 +33,7 @@ def _coded(bands: int, dtype: str = "uint16", rows: int = 30, cols: int = 40) ->
         (3, {"dtype": "uint16", "colorinterp": [BLUE, GREEN, RED]}, (3, 2, 1)),
         (4, {"dtype": "uint16", "colorinterp": [ALPHA, RED, GREEN, BLUE]}, (2, 3, 4)),
         (5, {"dtype": "uint16", "descriptions": ["NIR", "Green", "red edge", "Blue", "Red"]}, (5, 2, 4)),
+        (4, {"dtype": "uint16", "descriptions": ["B8 (nir red)", "B2 (blue)", "B3_green;560nm", "B4, Red"]}, (4, 3, 2)),
     ],
 )
 def test_bands_are_chosen_sensibly(write_raster, bands, options, expected):
@@ -104,6 +109,82 @@ def test_alpha_makes_invalid(write_raster):
     assert reduced.shape == (15, 20)
     assert not reduced[:5].any()
     assert reduced[5:].all()
+
+
+def test_alpha_makes_invalid_however_many_bands_there_are(write_raster):
+    array = _coded(5, "uint8")
+    array[4] = 255
+    array[4, :10] = 0
+    undefined = ColorInterp.undefined
+    scene = describe(write_raster(array, colorinterp=[RED, GREEN, BLUE, undefined, ALPHA]))
+    with open_scene(scene) as reader:
+        _, valid = reader.read(Window(0, 0, 40, 30))
+    assert not valid[:10].any()
+    assert valid[10:].all()
+
+
+def test_an_infrared_band_tagged_alpha_can_be_shown(write_raster):
+    array = _coded(4, "uint8")
+    array[3, :10] = 0
+    scene = describe(write_raster(array, colorinterp=[RED, GREEN, BLUE, ALPHA]), bands=(4, 1, 2))
+    with open_scene(scene) as reader:
+        _, valid = reader.read(Window(0, 0, 40, 30))
+    assert valid.all()
+
+
+def test_nodata_in_one_chosen_band_is_no_brightness(write_raster):
+    array = _coded(4, "int16")
+    array[0, :10] = -9999
+    path = write_raster(array, nodata=-9999)
+    scene = describe(path, bands=(1, 2, 3))
+    assert min(scene.radiometry.low) >= 60
+    with open_scene(scene) as reader:
+        _, valid = reader.read(Window(0, 0, 40, 30))
+    assert not valid[:10].any()
+    assert valid[10:].all()
+    with open_scene(describe(path, bands=(2, 3, 4))) as reader:  # what is missing in another band is no matter
+        assert reader.read(Window(0, 0, 40, 30))[1].all()
+
+
+def test_black_is_no_data_only_where_all_is_black(write_raster):
+    array = _coded(3, "uint8")
+    array[0, :10] = 0
+    array[:, 10:20] = 0
+    with open_scene(describe(write_raster(array, nodata=0))) as reader:
+        _, valid = reader.read(Window(0, 0, 40, 30))
+    assert valid.all(axis=1).tolist() == [True] * 10 + [False] * 10 + [True] * 10
+
+
+@pytest.mark.parametrize(
+    ("dtype", "offset", "factor"), [("uint32", 4e9, 1), ("float64", 1e15, 1), ("float64", 0, 1e200)]
+)
+def test_values_that_a_float32_cannot_tell_apart(write_raster, dtype, offset, factor):
+    plain = _coded(3, "float64")
+    with open_scene(describe(write_raster((offset + plain * factor).astype(dtype), "a.tif"))) as reader:
+        found, _ = reader.read(Window(0, 0, 40, 30))
+    with open_scene(describe(write_raster(plain, "b.tif"))) as reader:
+        expected, _ = reader.read(Window(0, 0, 40, 30))
+    assert np.allclose(found, expected, atol=0.02)
+
+
+def test_the_files_of_a_scene_are_all_those_it_is_read_from(write_raster, tmp_path):
+    path = write_raster(_coded(3, "uint8"))
+    for name, source in (("inner.vrt", path), ("outer.vrt", tmp_path / "inner.vrt")):
+        with rasterio.open(source) as dataset, rasterio.vrt.WarpedVRT(dataset) as warped:
+            rasterio.shutil.copy(warped, tmp_path / name, driver="VRT")
+    assert str(path) in describe(path).files
+    assert {Path(file).name for file in describe(tmp_path / "outer.vrt").files} == {
+        "outer.vrt",
+        "inner.vrt",
+        "scene.tif",
+    }
+    assert str(path) in describe(f"GTIFF_DIR:1:{path}").files
+
+
+def test_a_guess_among_many_bands_is_a_warning(write_raster, caplog):
+    with caplog.at_level("WARNING", "lposs_geo"):
+        assert describe(write_raster(_coded(8))).bands == (3, 2, 1)
+    assert "8 bands are red, green and blue: 3, 2, 1 is a guess" in caplog.text
 
 
 def test_a_flat_band_is_no_division_by_zero(write_raster):

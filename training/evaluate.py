@@ -155,7 +155,7 @@ def evaluate_dense(
             graph = patch_affinity(vm.flatten(0, 1), torch.from_numpy(lattice.centres()), n_neighbors=100, radius=500.0)
             solved = propagate(graph, seeds.flatten(0, 1)).value.view(lattice.rows, lattice.cols, count)
             planes["LPOSS"] = enlarge(solved, shape, 14)
-            soft = (encoder.config.scale * seeds).softmax(dim=-1)
+            soft = (encoder.seed_scale * seeds).softmax(dim=-1)
             solved = propagate(graph, soft.flatten(0, 1)).value.view(lattice.rows, lattice.cols, count)
             planes["LPOSS, softmax seeds"] = enlarge(solved, shape, 14)
             pixels = pixel_affinity(example.image)

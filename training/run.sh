@@ -12,4 +12,4 @@ mkdir -p "$build/wheels"
 "$python" "$here/prepare.py" --data "$data" --wheels "$build/wheels" --build "$build" --weights "$weights"
 "$python" "$here/distil.py" --build "$build" --weights "$weights"
 "$python" "$here/train.py" --build "$build" --weights "$weights"
-"$python" "$here/evaluate.py" --build "$build" --weights "$weights"
+"$python" "$here/evaluate.py" --build "$build" --weights "$weights" --window 1008

@@ -10,6 +10,7 @@ import open_clip
 import timm
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import nn
 
 from lposs_geo.encoders import dino, maskclip
@@ -91,11 +92,10 @@ def _load_clip(source: Source, file: Path) -> nn.Module:
     try:
         clip: nn.Module = open_clip.create_model(
             source.architecture,
-            pretrained=str(file),
-            weights_only=True,  # a checkpoint is data: nothing in it is ever run
             force_quick_gelu=bool(published.get("quick_gelu")),
             force_preprocess_cfg={key: published[key] for key in ("mean", "std") if published.get(key)},
         )
+        open_clip.load_checkpoint(clip, str(file), weights_only=True)
     except Exception as error:  # whatever a damaged or foreign file makes its reader raise
         raise _unfit(file, source.architecture, error) from error
     maskclip.check_architecture(clip, source.architecture)
@@ -106,11 +106,10 @@ def _load_vit(source: Source, file: Path) -> nn.Module:
     if source.library != "timm" or not timm.is_model(source.architecture):
         raise ModelError(f"'{source.architecture}' is no model of timm: --vm takes timm:vit_base_patch16_224.dino")
     try:
-        # timm reads a named file as data only (safetensors, or torch's weights-only mode)
         vit: nn.Module = timm.create_model(
             source.architecture,
             pretrained=True,
-            pretrained_cfg_overlay={"file": str(file)},
+            pretrained_cfg_overlay={"state_dict": _read_weights(file)},
             num_classes=0,
             dynamic_img_size=True,
         )
@@ -118,6 +117,16 @@ def _load_vit(source: Source, file: Path) -> nn.Module:
         raise _unfit(file, source.architecture, error) from error
     dino.check_architecture(vit, source.architecture)
     return vit
+
+
+def _read_weights(file: Path) -> dict[str, torch.Tensor]:
+    """Read a checkpoint as data: nothing in it is ever run."""
+    if file.suffix == ".safetensors":
+        return load_file(file)
+    stored = torch.load(file, map_location="cpu", weights_only=True)
+    for wrapper in ("state_dict", "model"):
+        stored = stored.get(wrapper, stored)
+    return {name.removeprefix("module."): tensor for name, tensor in stored.items()}
 
 
 def _unfit(file: Path, architecture: str, error: Exception) -> ModelError:
