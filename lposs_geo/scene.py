@@ -330,7 +330,8 @@ def _valid(
     masked = [i for i in bands if not {MaskFlags.alpha, MaskFlags.all_valid} & set(dataset.mask_flag_enums[i - 1])]
     if masked:
         masks = _read(dataset, masked, window, shape, masks=True) > 0
-        # Where nodata is 0, one band may well be 0: that is a dark pixel. Any other value means nothing but no data.
-        only_dark = all(dataset.nodatavals[i - 1] == 0 for i in masked)
-        valid &= masks.any(axis=0) if only_dark else masks.all(axis=0)
+        # Where nodata is 0, or the data has 8 bits, one band may well hold that value: a dark or a saturated pixel. Any
+        # other value means nothing but no data.
+        may_be_colour = all(dataset.nodatavals[i - 1] == 0 or dataset.dtypes[i - 1] == "uint8" for i in masked)
+        valid &= masks.any(axis=0) if may_be_colour else masks.all(axis=0)
     return valid

@@ -146,11 +146,12 @@ def test_nodata_in_one_chosen_band_is_no_brightness(write_raster):
         assert reader.read(Window(0, 0, 40, 30))[1].all()
 
 
-def test_black_is_no_data_only_where_all_is_black(write_raster):
-    array = _coded(3, "uint8")
-    array[0, :10] = 0
-    array[:, 10:20] = 0
-    with open_scene(describe(write_raster(array, nodata=0))) as reader:
+@pytest.mark.parametrize(("dtype", "nodata"), [("uint8", 0), ("uint8", 255), ("uint16", 0)])
+def test_what_may_be_a_colour_is_no_data_only_in_all_bands(write_raster, dtype, nodata):
+    array = _coded(3, dtype)
+    array[0, :10] = nodata
+    array[:, 10:20] = nodata
+    with open_scene(describe(write_raster(array, nodata=nodata))) as reader:
         _, valid = reader.read(Window(0, 0, 40, 30))
     assert valid.all(axis=1).tolist() == [True] * 10 + [False] * 10 + [True] * 10
 
