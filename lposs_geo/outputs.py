@@ -55,9 +55,9 @@ def check_outputs(outputs: Mapping[Path, str], *, sources: Sequence[str | Path],
                 raise OutputError(f"output '{place}' is a folder: give a file name")
             if os.path.lexists(place) and not overwrite:
                 raise OutputError(f"output '{place}' exists: add --overwrite to replace it, or give another name")
-        folder = output.resolve().parent
+        folder = output.parent
         if not folder.is_dir():
-            raise OutputError(f"folder '{output.parent}' of output '{output.name}' doesn't exist: create it first")
+            raise OutputError(f"folder '{folder}' of output '{output.name}' doesn't exist: create it first")
         if not os.access(folder, os.W_OK | os.X_OK):
             raise OutputError(f"can't write into '{folder}': choose a folder that is yours")
 
@@ -73,8 +73,8 @@ def _is_same(place: Path, source: Path) -> bool:
 def staged(*outputs: Path) -> Iterator[list[Path]]:
     """Give paths to write to; on success all that was written moves to its place, on failure it all vanishes.
 
-    Sidecars (``<name>.aux.xml``) move with their files. Where an output is a symbolic link, the file that it points to
-    is replaced.
+    Sidecars (``<name>.aux.xml``) move with their files. Where an output is a symbolic link, the link is replaced and what
+    it points to stays as it is.
 
     Parameters
     ----------
@@ -92,13 +92,13 @@ def staged(*outputs: Path) -> Iterator[list[Path]]:
         If a folder can't be written to; then every output is as it was before.
     """
     with ExitStack() as stack:
-        folders = [stack.enter_context(_hidden_folder(output.resolve().parent)) for output in outputs]
+        folders = [stack.enter_context(_hidden_folder(output.parent)) for output in outputs]
         yield [folder / output.name for folder, output in zip(folders, outputs, strict=True)]
         moves = [
-            (folder / name.name, name, folder / f"{name.name}.before")
+            (folder / place.name, place, folder / f"{place.name}.before")
             for folder, output in zip(folders, outputs, strict=True)
-            for name in (sidecar(output.resolve()), output.resolve())
-            if (folder / name.name).exists()
+            for place in (sidecar(output), output)
+            if (folder / place.name).exists()
         ]
         _move_all(moves)
 
@@ -122,13 +122,13 @@ def _move_all(moves: Sequence[tuple[Path, Path, Path]]) -> None:
         for written, place, before in moves:
             if place.is_dir():  # made since the outputs were checked
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(place))
-            if place.exists():
+            if os.path.lexists(place):
                 place.replace(before)
             done.append((place, before))
             written.replace(place)
     except OSError as error:
         for place, before in reversed(done):
-            if before.exists():
+            if os.path.lexists(before):
                 before.replace(place)
             elif place.is_file():
                 place.unlink()

@@ -46,13 +46,14 @@ def test_if_one_output_cannot_be_placed_none_is(tmp_path):
     assert _everything(tmp_path) == ["map.gpkg", "map.gpkg/in the way", "map.tif"]
 
 
-def test_a_link_stays_a_link(tmp_path):
-    (tmp_path / "real").mkdir()
-    (tmp_path / "map.tif").symlink_to(tmp_path / "real" / "map.tif")
+def test_a_link_is_replaced_and_what_it_points_to_stays(tmp_path):
+    (tmp_path / "precious.tif").write_text("precious")
+    (tmp_path / "map.tif").symlink_to(tmp_path / "precious.tif")
     with staged(tmp_path / "map.tif") as (path,):
         path.write_text("new")
-    assert (tmp_path / "map.tif").is_symlink()
-    assert (tmp_path / "real" / "map.tif").read_text() == "new"
+    assert (tmp_path / "map.tif").read_text() == "new"
+    assert (tmp_path / "precious.tif").read_text() == "precious"
+    assert _everything(tmp_path) == ["map.tif", "precious.tif"]
 
 
 def _everything(folder: Path) -> list[str]:
