@@ -73,8 +73,8 @@ def _is_same(place: Path, source: Path) -> bool:
 def staged(*outputs: Path) -> Iterator[list[Path]]:
     """Give paths to write to; on success all that was written moves to its place, on failure it all vanishes.
 
-    Sidecars (``<name>.aux.xml``) move with their files. Where an output is a symbolic link, the link is replaced and what
-    it points to stays as it is.
+    Sidecars (``<name>.aux.xml``) move with their files. Where an output is a symbolic link, the link is replaced and
+    what it points to stays as it is.
 
     Parameters
     ----------
