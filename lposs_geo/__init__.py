@@ -3,7 +3,8 @@
     >>> import lposs_geo
     >>> lposs_geo.map_scene("scene.tif", "forest,water,road", "map.tif")  # doctest: +SKIP
 
-Importing this package loads neither torch nor GDAL; the functions below bring them in when first used.
+Importing this package loads neither torch nor GDAL; what is named below brings them in when first used, and so do the
+modules ``lposs_geo.graph``, ``lposs_geo.propagation``, ``lposs_geo.encoders`` and the others.
 """
 
 from __future__ import annotations
@@ -27,7 +28,12 @@ _HOMES = {
 }
 
 
+_MODULES = ("encoders", "graph", "lposs", "models", "propagation", "raster", "scene", "vector")
+
+
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
+    if name in _MODULES:
+        return import_module(f"lposs_geo.{name}")
     raise AttributeError(f"module 'lposs_geo' has no attribute '{name}'")

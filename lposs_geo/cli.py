@@ -280,11 +280,13 @@ def _messages(as_json: bool, verbose: bool, quiet: bool) -> Iterator[None]:
     log = logging.getLogger("lposs_geo")
     handler = _Echo()
     log.addHandler(handler)
+    log.propagate = False  # some libraries give the root logger a handler of its own
     log.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO)
     try:
         yield
     finally:
         log.removeHandler(handler)
+        log.propagate = True
 
 
 @contextmanager

@@ -12,8 +12,10 @@ import numpy as np
 import open_clip
 import pytest
 import rasterio
+import timm
 import torch
 from affine import Affine
+from safetensors.torch import save_file
 
 HERE = Path(__file__).parent
 UTM = Affine(0.6, 0.0, 439136.4, 0.0, -0.6, 5273706.6)
@@ -79,3 +81,15 @@ def tiny_clip() -> open_clip.CLIP:
             weights += 1
         parameter.data = torch.from_numpy(np.asarray(weights))
     return clip
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights of two small architectures, as files of both kinds: clip.safetensors and vit.pth."""
+    folder = tmp_path_factory.mktemp("weights")
+    torch.manual_seed(1)
+    clip = open_clip.create_model("ViT-S-32-alt")
+    save_file({name: tensor.half() for name, tensor in clip.state_dict().items()}, folder / "clip.safetensors")
+    vit = timm.create_model("vit_tiny_patch16_224", num_classes=0)
+    torch.save({"state_dict": vit.state_dict()}, folder / "vit.pth")
+    return folder

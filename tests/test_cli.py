@@ -76,6 +76,17 @@ def test_a_legend_file(run, chip, tmp_path):
     assert "Wald" in out
 
 
+def test_a_pair_of_checkpoints_of_ones_own(run, chip, checkpoints):
+    vlm = f"open_clip:ViT-S-32-alt@{checkpoints / 'clip.safetensors'}"
+    vm = f"timm:vit_tiny_patch16_224@{checkpoints / 'vit.pth'}"
+    code, out, err = run("map", chip, "--classes", "water,forest", "-o", "m.tif", "--vlm", vlm, "--vm", vm)
+    assert code == 0, err
+    assert out.startswith("m.tif")
+    assert f"model {vlm} + {vm} on" in err
+    assert "WARNING" not in err  # whatever the libraries log by the way
+    assert len(err.splitlines()) == 5
+
+
 BAD = {
     "no such file": (["none.tif"], 1, "no such file: 'none.tif'"),
     "not a raster": (["notes.tif"], 1, "'notes.tif' can't be opened as a raster"),

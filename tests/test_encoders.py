@@ -70,20 +70,6 @@ def test_architectures_that_cannot_be_taken_apart_are_refused():
         maskclip.check_architecture(open_clip.create_model("RN50"), "RN50")
 
 
-@pytest.fixture(scope="module")
-def checkpoints(tmp_path_factory):
-    """Random weights of two small architectures, as files of both kinds."""
-    from safetensors.torch import save_file
-
-    folder = tmp_path_factory.mktemp("weights")
-    torch.manual_seed(1)
-    clip = open_clip.create_model("ViT-S-32-alt")
-    save_file({name: tensor.half() for name, tensor in clip.state_dict().items()}, folder / "clip.safetensors")
-    vit = timm.create_model("vit_tiny_patch16_224", num_classes=0)
-    torch.save({"state_dict": vit.state_dict()}, folder / "vit.pth")
-    return folder
-
-
 def test_a_pair_of_local_checkpoints_becomes_an_encoder(checkpoints):
     model = pair(
         f"open_clip:ViT-S-32-alt@{checkpoints / 'clip.safetensors'}",
@@ -111,6 +97,11 @@ def test_a_pair_of_local_checkpoints_becomes_an_encoder(checkpoints):
             "holds no weights of",
         ),
         ("open_clip:ViT-S-32-alt@{folder}/clip.safetensors", "timm:vit_tiny_patch16_224@{folder}/evil.pth", "holds no"),
+        (
+            "open_clip:ViT-S-32-alt@{folder}/evil.pth",
+            "timm:vit_tiny_patch16_224@{folder}/vit.pth",
+            "holds no weights of",
+        ),
         ("open_clip:ViT-S-32-alt@{folder}/clip.safetensors", "timm:resnet18@{folder}/vit.pth", "resnet18"),
         ("open_clip:ViT-X@{folder}/clip.safetensors", "timm:vit_tiny_patch16_224@{folder}/vit.pth", "'ViT-X'"),
         ("open_clip:ViT-S-32-alt@{folder}/clip.safetensors", "timm:nonsense@{folder}/vit.pth", "'nonsense'"),

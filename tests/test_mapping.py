@@ -249,6 +249,8 @@ def test_the_package_offers_what_it_names():
     assert lposs_geo.map_scene is map_scene
     for name in lposs_geo.__all__:
         assert hasattr(lposs_geo, name)
+    for name in ("graph", "propagation", "encoders"):
+        assert getattr(lposs_geo, name).__name__ == f"lposs_geo.{name}"
     with pytest.raises(AttributeError, match="nonsense"):
         lposs_geo.nonsense  # noqa: B018
 

@@ -92,10 +92,10 @@ def _load_clip(source: Source, file: Path) -> nn.Module:
     try:
         clip: nn.Module = open_clip.create_model(
             source.architecture,
+            pretrained=str(file),  # read as data only: torch's weights-only mode is open_clip's default since 2.30
             force_quick_gelu=bool(published.get("quick_gelu")),
             force_preprocess_cfg={key: published[key] for key in ("mean", "std") if published.get(key)},
         )
-        open_clip.load_checkpoint(clip, str(file), weights_only=True)
     except Exception as error:  # whatever a damaged or foreign file makes its reader raise
         raise _unfit(file, source.architecture, error) from error
     maskclip.check_architecture(clip, source.architecture)
