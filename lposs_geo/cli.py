@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lposs_geo.errors import LegendError, LpossGeoError, ModelError, ParameterError
+from lposs_geo.errors import LegendError, LpossGeoError, ParameterError, one_line
 
 if TYPE_CHECKING:
     from lposs_geo.mapping import MapResult, Progress
@@ -187,7 +187,7 @@ def info_command(scene: str, bands: tuple[int, ...] | None, as_json: bool) -> No
     pixel = f"{size[0]:.4g} x {size[1]:.4g} m" if size else "unknown"
     click.echo(f"scene      {found.path}")
     click.echo(f"size       {grid.height} rows x {grid.width} cols, {found.dtype}")
-    click.echo(f"CRS        {_crs_text(facts['crs'])}")
+    click.echo(f"CRS        {facts['crs'] or 'none'}")
     click.echo(f"pixel      {pixel}")
     click.echo(f"RGB        bands {','.join(map(str, found.bands))} ({found.bands_reason})")
     click.echo(f"black      {', '.join(f'{v:.6g}' for v in low)}")
@@ -257,7 +257,7 @@ def doctor_command() -> None:
         healthy = healthy and fit
         click.echo(f"{'ok ' if fit else 'BAD'} {topic:<16} {finding}")
     if not healthy:
-        raise ModelError("something is amiss: see the lines marked BAD")
+        raise LpossGeoError("something is amiss: see the lines marked BAD")
 
 
 def _help_without_command(context: click.Context) -> None:
@@ -356,10 +356,6 @@ def _print_map(result: MapResult, as_json: bool, verbose: bool) -> None:
         click.echo(f"seconds: {timings}", err=True)
 
 
-def _crs_text(crs: Any) -> str:
-    return str(crs) if crs else "none"
-
-
 class _Terminated(BaseException):
     """The process was asked to end; unwinding takes the temporary files along."""
 
@@ -400,6 +396,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _fail(message: str, code: int, as_json: bool) -> None:
-    line = " ".join(message.split())
+    line = one_line(message)
     click.echo(json.dumps({"event": "error", "message": line}) if as_json else f"Error: {line}", err=True)
     sys.exit(code)

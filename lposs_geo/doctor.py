@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from lposs_geo import models
+from lposs_geo.errors import one_line
 
 __all__ = ["Check", "examine"]
 
@@ -65,7 +66,7 @@ def _device() -> Iterator[Check]:
         import torch
         import torchvision.ops  # noqa: F401  a torchvision of another torch fails here
     except (ImportError, OSError, RuntimeError) as error:
-        yield "device", f"torch doesn't load: {' '.join(str(error).split())}", False
+        yield "device", f"torch doesn't load: {one_line(error)}", False
         return
     yield "threads", str(torch.get_num_threads()), True
     if torch.cuda.is_available():
@@ -84,7 +85,7 @@ def _gdal() -> Iterator[Check]:
 
         CRS.from_epsg(32632).to_wkt()  # fails where another program's PROJ_DATA is in the way
     except Exception as error:  # a broken GDAL or PROJ fails in many ways, and each of them is the finding
-        yield "GDAL", f"doesn't work: {' '.join(str(error).split())}; unset PROJ_LIB, PROJ_DATA and GDAL_DATA", False
+        yield "GDAL", f"doesn't work: {one_line(error)}; unset PROJ_LIB, PROJ_DATA and GDAL_DATA", False
         return
     yield "GDAL", f"{rasterio.__gdal_version__}, PROJ {rasterio.__proj_version__}", True
     has_tiff = "tif" in raster_driver_extensions()

@@ -15,7 +15,13 @@ __all__ = [
     "OutputError",
     "ParameterError",
     "SceneError",
+    "one_line",
 ]
+
+
+def one_line(error: object) -> str:
+    """What an error of another library says, on one line."""
+    return " ".join(str(error).split())
 
 
 class LpossGeoError(Exception):

@@ -16,13 +16,11 @@ from rasterio.windows import Window
 
 from lposs_geo.encoders.encoder import Encoder, PatchFeatures
 from lposs_geo.errors import SceneError
+from lposs_geo.lposs import BATCH_SIZE
 from lposs_geo.scene import SceneReader
 from lposs_geo.tiling import Lattice
 
 __all__ = ["LatticeFeatures", "encode_scene"]
-
-BATCH_SIZE = 8
-"""Crops encoded at once: enough to keep two cores or a GPU busy, small enough for any memory."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pyproj.exceptions import ProjError
 from rasterio.crs import CRS
 
-__all__ = ["Grid", "overstates_areas", "polygon_areas", "to_pyproj"]
+__all__ = ["Grid", "on_ground", "overstates_areas", "polygon_areas", "to_pyproj"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Grid:
             return None
         crs = to_pyproj(self.crs)
         col, row = self.width / 2, self.height / 2
-        corners = self._ground(np.array([col, col, col + 1]), np.array([row, row + 1, row])) * _unit(crs)
+        corners = on_ground(np.array([[col, row], [col, row + 1], [col + 1, row]]), self.transform) * _unit(crs)
         (x, y), (x_below, y_below), (x_right, y_right) = corners.tolist()
         geod = crs.get_geod()
         if crs.is_geographic and geod is not None:
@@ -58,8 +58,8 @@ class Grid:
 
         On a turned geographic grid, where it changes along a row too, that of the row's middle pixel.
         """
-        row, col = np.arange(self.height, dtype=np.float64), np.full(self.height, (self.width - 1) / 2)
-        corners = [self._ground(col + right, row + down) for right, down in ((0, 0), (1, 0), (1, 1), (0, 1))]
+        middle = np.column_stack([np.full(self.height, (self.width - 1) / 2), np.arange(self.height)])
+        corners = [on_ground(middle + step, self.transform) for step in ((0, 0), (1, 0), (1, 1), (0, 1))]
         if self.crs is not None:
             corners = [_measurable(corner, self.crs) for corner in corners]
         # half the cross product of a quadrangle's diagonals
@@ -67,9 +67,12 @@ class Grid:
         areas: NDArray[np.float64] = np.abs(first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]) / 2
         return areas
 
-    def _ground(self, col: NDArray[np.float64], row: NDArray[np.float64]) -> NDArray[np.float64]:
-        t = self.transform
-        return np.column_stack([t.a * col + t.b * row + t.c, t.d * col + t.e * row + t.f])
+
+def on_ground(pixels: NDArray[np.float64], transform: Affine) -> NDArray[np.float64]:
+    """Ground coordinates (n, 2) of places on the pixel grid, (n, 2) as (col, row)."""
+    col, row = pixels[:, 0], pixels[:, 1]
+    t = transform
+    return np.column_stack([t.a * col + t.b * row + t.c, t.d * col + t.e * row + t.f])
 
 
 def polygon_areas(polygons: NDArray[np.object_], crs: CRS | None) -> NDArray[np.float64]:

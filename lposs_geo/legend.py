@@ -13,7 +13,7 @@ from typing import Any
 
 from lposs_geo.errors import LegendError
 
-__all__ = ["MAX_CLASSES", "NODATA", "UNKNOWN", "LandClass", "Legend", "from_words", "read_legend"]
+__all__ = ["MAX_CLASSES", "NODATA", "UNKNOWN", "UNKNOWN_CLASS", "LandClass", "Legend", "from_words", "read_legend"]
 
 UNKNOWN = 0
 """Label of a pixel that no class was given to."""
@@ -114,7 +114,7 @@ class LandClass:
     Attributes
     ----------
     id : int
-        Label value, 1 to 200.
+        Label value, 1 to 200 in a legend.
     name : str
         What the map's reader sees.
     prompts : tuple of str
@@ -131,6 +131,10 @@ class LandClass:
     @property
     def hex_colour(self) -> str:
         return "#{:02x}{:02x}{:02x}".format(*self.colour)
+
+
+UNKNOWN_CLASS = LandClass(UNKNOWN, "unknown", (), (0, 0, 0))
+"""How pixels that no class was given to are named and shown; never part of a legend."""
 
 
 @dataclass(frozen=True)

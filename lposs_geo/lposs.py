@@ -17,10 +17,10 @@ from lposs_geo.graph import patch_affinity, pixel_affinity
 from lposs_geo.propagation import Solver, propagate
 from lposs_geo.tiling import crop_starts
 
-__all__ = ["Parameters", "crop_positions", "propagate_patches", "refine", "seeds", "segment", "stitch"]
+__all__ = ["BATCH_SIZE", "Parameters", "crop_positions", "propagate_patches", "refine", "seeds", "segment", "stitch"]
 
 BATCH_SIZE = 8
-"""Crops encoded at once."""
+"""Crops encoded at once: enough to keep two cores or a GPU busy, small enough for any memory."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from lposs_geo import encoders, lposs, models, raster
-from lposs_geo.errors import OutOfMemoryError, OutputError, ParameterError, SceneError
+from lposs_geo.errors import OutOfMemoryError, ParameterError, SceneError, one_line
 from lposs_geo.features import LatticeFeatures, encode_scene
 from lposs_geo.ground import overstates_areas
 from lposs_geo.legend import NODATA, LandClass, Legend, from_words
@@ -35,7 +35,7 @@ from lposs_geo.outputs import check_outputs, staged
 from lposs_geo.propagation import DEFAULT_STEPS
 from lposs_geo.quicklook import LONGEST_SIDE, draw_map, save_picture
 from lposs_geo.scene import Scene, SceneReader, describe, open_scene
-from lposs_geo.tiling import Lattice, Tile, bilinear_taps, tiles
+from lposs_geo.tiling import Tile, bilinear_taps, tiles
 from lposs_geo.vector import SIMPLIFY_PX, label_polygons, write_polygons
 
 __all__ = ["SCENE_PARAMETERS", "ClassArea", "MapResult", "Progress", "map_scene", "vectorize"]
@@ -169,13 +169,8 @@ def map_scene(
     _check_numbers(simplify=simplify, tile_size=tile_size, bands=bands)
     legend = classes if isinstance(classes, Legend) else from_words(classes)
     scene = describe(src, bands=bands)
-    outputs = {Path(dst): RASTER_SUFFIXES}
-    if vector is not None:
-        outputs[Path(vector)] = VECTOR_SUFFIXES
-    if quicklook is not None:
-        outputs[Path(quicklook)] = PICTURE_SUFFIXES
-    if len(outputs) < 1 + (vector is not None) + (quicklook is not None):
-        raise OutputError("two outputs have one name: give each output a name of its own")
+    wanted = ((dst, RASTER_SUFFIXES), (vector, VECTOR_SUFFIXES), (quicklook, PICTURE_SUFFIXES))
+    outputs = [(Path(path), suffixes) for path, suffixes in wanted if path is not None]
     check_outputs(outputs, sources=scene.files, overwrite=overwrite)
     _tell(scene)
     chosen = models.preferred() if model is None else models.find(model) if isinstance(model, str) else model
@@ -186,7 +181,7 @@ def map_scene(
         log.info("model %s on %s", chosen.name, encoder.device)
         text = encoder.text_embeddings(legend.prompts)
         clock.lap("load")
-        with open_scene(scene) as reader, staged(*outputs) as written:
+        with open_scene(scene) as reader, staged(*(path for path, _ in outputs)) as written:
             labels_file, *others = written
             features = encode_scene(reader, encoder, progress=lambda done, total: report("encode", done, total))
             clock.lap("encode")
@@ -251,7 +246,7 @@ def vectorize(labels: str | Path, dst: str | Path, *, simplify: float = SIMPLIFY
     _check_numbers(simplify=simplify)
     if not Path(labels).exists():
         raise SceneError(f"no such file: '{labels}'")
-    check_outputs({Path(dst): VECTOR_SUFFIXES}, sources=[labels], overwrite=overwrite)
+    check_outputs([(Path(dst), VECTOR_SUFFIXES)], sources=[labels], overwrite=overwrite)
     legend = raster.read_label_legend(labels)
     with rasterio.Env(), _out_of_memory_explained(), staged(Path(dst)) as (path,):
         return _vectorize(Path(labels), path, legend, simplify)
@@ -354,7 +349,7 @@ def _label_tile(
 
 def _sample(scores: torch.Tensor, features: LatticeFeatures, window: Window) -> torch.Tensor:
     """Interpolate the lattice's scores to the pixels of a window, (C, rows, cols); patches without data don't count."""
-    lattice: Lattice = features.lattice
+    lattice = features.lattice
     weight = torch.from_numpy(features.valid).to(scores.device, scores.dtype)[None]
     rows = bilinear_taps(lattice.rows, lattice.patch_size, window.row_off, window.row_off + window.height)
     cols = bilinear_taps(lattice.cols, lattice.patch_size, window.col_off, window.col_off + window.width)
@@ -413,7 +408,7 @@ def _vectorize(labels_file: Path, target: Path, legend: Legend, simplify: float)
             if dataset.nodata is not None:  # another program's, perhaps not ours
                 labels[labels == dataset.nodata] = NODATA
     except RasterioError as error:
-        raise SceneError(f"'{labels_file}' is damaged: {' '.join(str(error).split())}") from error
+        raise SceneError(f"'{labels_file}' is damaged: {one_line(error)}") from error
     polygons = label_polygons(labels, transform, crs, legend, simplify=simplify)
     write_polygons(polygons, target)
     return len(polygons)

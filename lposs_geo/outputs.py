@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -23,12 +23,12 @@ def sidecar(output: Path) -> Path:
     return output.with_name(output.name + ".aux.xml")
 
 
-def check_outputs(outputs: Mapping[Path, str], *, sources: Sequence[str | Path], overwrite: bool) -> None:
+def check_outputs(outputs: Sequence[tuple[Path, str]], *, sources: Sequence[str | Path], overwrite: bool) -> None:
     """Refuse outputs that can't or mustn't be written, before any work is done.
 
     Parameters
     ----------
-    outputs : mapping of Path to str
+    outputs : sequence of (Path, str)
         Each output and the endings it may have, separated by spaces.
     sources : sequence of str or Path
         The files that are read, which are never overwritten.
@@ -40,14 +40,14 @@ def check_outputs(outputs: Mapping[Path, str], *, sources: Sequence[str | Path],
     OutputError
         With one line for the first output that is wrong.
     """
-    places = [output.resolve() for output in outputs]
-    for output, endings in outputs.items():
+    places = [output.resolve() for output, _ in outputs]
+    for output, endings in outputs:
         if output.suffix.lower() not in endings.split():
             raise OutputError(f"output '{output}' must end in {' or '.join(endings.split())}")
         if len(os.fsencode(output.name)) > LONGEST_NAME:
             raise OutputError(f"the name of output '{output.name[:40]}...' is too long: give a shorter one")
         if places.count(output.resolve()) > 1:
-            raise OutputError(f"output '{output}' is named twice: give each output a name of its own")
+            raise OutputError(f"output '{output}' is named twice: two outputs need two names")
         for place in (output, sidecar(output)):
             if any(_is_same(place, Path(source)) for source in sources):
                 raise OutputError(f"output '{place}' is the input itself or a part of it: give another name")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from lposs_geo.errors import OutputError
-from lposs_geo.legend import NODATA, UNKNOWN, Legend
+from lposs_geo.legend import NODATA, UNKNOWN_CLASS, Legend
 
 __all__ = ["LONGEST_SIDE", "draw_map", "save_picture"]
 
@@ -48,8 +48,7 @@ def draw_map(
     """
     scene = np.rint(image.transpose(1, 2, 0) * 255).astype(np.uint8)
     colours = np.full((256, 3), 255, dtype=np.float32)
-    colours[UNKNOWN] = 0
-    for land_class in legend.classes:
+    for land_class in (UNKNOWN_CLASS, *legend.classes):
         colours[land_class.id] = land_class.colour
     over = MAP_OPACITY * colours[labels] + (1 - MAP_OPACITY) * scene
     over[labels == NODATA] = _PAPER

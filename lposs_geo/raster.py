@@ -21,17 +21,15 @@ from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from lposs_geo.errors import OutputError, SceneError
+from lposs_geo.errors import OutputError, SceneError, one_line
 from lposs_geo.ground import Grid
-from lposs_geo.legend import NODATA, UNKNOWN, LandClass, Legend
+from lposs_geo.legend import NODATA, UNKNOWN, UNKNOWN_CLASS, LandClass, Legend
 from lposs_geo.outputs import sidecar
 
 __all__ = ["LEGEND_TAG", "LabelWriter", "label_writer", "read_label_legend"]
 
 LEGEND_TAG = "LPOSS_GEO_LEGEND"
 """TIFF tag that holds the legend as JSON."""
-
-UNKNOWN_COLOUR = (0, 0, 0)
 
 BLOCK_SIZE = 512
 """Px of the tiles inside a label file."""
@@ -135,7 +133,7 @@ def _failures_named(path: Path) -> Iterator[None]:
     except MemoryError:
         raise
     except Exception as error:  # GDAL's errors come in several families, not all of them public
-        reason = " ".join(str(error.__cause__ or error).split())
+        reason = one_line(error.__cause__ or error)
         raise OutputError(f"can't write '{path.name}': {reason}{_room_left(path)}") from error
 
 
@@ -170,7 +168,7 @@ def read_label_legend(path: Path | str) -> Legend:
             if text is None:
                 found = {int(v) for _, w in dataset.block_windows(1) for v in np.unique(dataset.read(1, window=w))}
     except RasterioError as error:
-        raise SceneError(f"'{path}' can't be opened as a raster: {' '.join(str(error).split())}") from error
+        raise SceneError(f"'{path}' can't be opened as a raster: {one_line(error)}") from error
     if text is None:
         names = {value: f"class {value}" for value in sorted(found - {UNKNOWN, NODATA})}
         return Legend(tuple(LandClass(value, name, (name,), (128, 128, 128)) for value, name in names.items()))
@@ -182,8 +180,7 @@ def read_label_legend(path: Path | str) -> Legend:
 
 def _colour_table(legend: Legend) -> dict[int, tuple[int, int, int, int]]:
     table = dict.fromkeys(range(256), (0, 0, 0, 0))
-    table[UNKNOWN] = (*UNKNOWN_COLOUR, 255)
-    table |= {land_class.id: (*land_class.colour, 255) for land_class in legend.classes}
+    table |= {land_class.id: (*land_class.colour, 255) for land_class in (UNKNOWN_CLASS, *legend.classes)}
     return table
 
 
@@ -192,9 +189,9 @@ def _write_sidecar(path: Path, legend: Legend, writer: LabelWriter) -> None:
     root = ElementTree.Element("PAMDataset")
     band = ElementTree.SubElement(root, "PAMRasterBand", band="1")
     names = ElementTree.SubElement(band, "CategoryNames")
-    rows = [(UNKNOWN, "unknown", UNKNOWN_COLOUR), *((c.id, c.name, c.colour) for c in legend.classes)]
-    for _, name, _ in rows:
-        ElementTree.SubElement(names, "Category").text = name
+    rows = (UNKNOWN_CLASS, *legend.classes)
+    for land_class in rows:
+        ElementTree.SubElement(names, "Category").text = land_class.name
     table = ElementTree.SubElement(band, "GDALRasterAttributeTable", tableType="thematic")
     # (name, type: 0 integer, 1 real, 2 string; usage as GDAL numbers it)
     columns = [("Value", 0, 5), ("Class", 2, 2), ("Red", 0, 6), ("Green", 0, 7), ("Blue", 0, 8)]
@@ -203,9 +200,10 @@ def _write_sidecar(path: Path, legend: Legend, writer: LabelWriter) -> None:
         column = ElementTree.SubElement(table, "FieldDefn", index=str(index))
         for key, value in (("Name", name), ("Type", kind), ("Usage", usage)):
             ElementTree.SubElement(column, key).text = str(value)
-    for index, (value, name, colour) in enumerate(rows):
+    for index, land_class in enumerate(rows):
         row = ElementTree.SubElement(table, "Row", index=str(index))
-        for cell in (value, name, *colour, writer.pixels[value], f"{writer.areas[value]:.3f}"):
+        counted = writer.pixels[land_class.id], f"{writer.areas[land_class.id]:.3f}"
+        for cell in (land_class.id, land_class.name, *land_class.colour, *counted):
             ElementTree.SubElement(row, "F").text = str(cell)
     ElementTree.indent(root)
     ElementTree.ElementTree(root).write(sidecar(path), encoding="utf-8")

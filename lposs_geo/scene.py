@@ -21,7 +21,7 @@ from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
-from lposs_geo.errors import SceneError
+from lposs_geo.errors import SceneError, one_line
 from lposs_geo.ground import Grid
 
 __all__ = ["Radiometry", "Scene", "SceneReader", "describe", "open_scene"]
@@ -175,16 +175,15 @@ def open_scene(scene: Scene) -> Iterator[SceneReader]:
 
 @contextmanager
 def _open(path: str) -> Iterator[rasterio.DatasetReader]:
-    local = "://" not in path and not path.startswith("/vsi") and not Path(path).exists()
-    if local and ":" not in path.lstrip("/"):
+    # GDAL's own names have a colon (an URL, a subdataset) or begin with /vsi
+    if ":" not in path and not path.startswith("/vsi") and not Path(path).exists():
         raise SceneError(f"no such file: '{path}'")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             dataset = rasterio.open(path)
     except RasterioError as error:
-        reason = " ".join(str(error).split())
-        raise SceneError(f"'{path}' can't be opened as a raster: {reason}") from error
+        raise SceneError(f"'{path}' can't be opened as a raster: {one_line(error)}") from error
     with dataset:
         if dataset.count == 0:
             inside = ", ".join(dataset.subdatasets) or "none"
@@ -198,7 +197,7 @@ def _files(dataset: rasterio.DatasetReader) -> set[str]:
     for name in set(dataset.files) - found:
         found.add(name)
         if name.lower().endswith(".vrt"):
-            with rasterio.open(name) as inner:
+            with _open(name) as inner:
                 found |= _files(inner)
     return found
 
@@ -299,7 +298,7 @@ def _load(
             stored = _read(dataset, distinct, window, shape)
             valid = _valid(dataset, distinct, window, shape)
     except RasterioError as error:
-        reason = " ".join(str(error.__cause__ or error).split())
+        reason = one_line(error.__cause__ or error)
         raise SceneError(f"'{path}' is damaged near row {window.row_off}, column {window.col_off}: {reason}") from error
     if np.issubdtype(stored.dtype, np.floating):
         valid &= np.isfinite(stored).all(axis=0)

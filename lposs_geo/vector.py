@@ -13,9 +13,9 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 
-from lposs_geo.errors import OutputError
-from lposs_geo.ground import polygon_areas, to_pyproj
-from lposs_geo.legend import NODATA, UNKNOWN, Legend
+from lposs_geo.errors import OutputError, one_line
+from lposs_geo.ground import on_ground, polygon_areas, to_pyproj
+from lposs_geo.legend import NODATA, UNKNOWN_CLASS, Legend
 
 __all__ = ["SIMPLIFY_PX", "label_polygons", "write_polygons"]
 
@@ -60,9 +60,8 @@ def label_polygons(
     # its vertices inside straight lines go too.
     simple = shapely.coverage_simplify(dense, simplify, simplify_boundary=False)
     simple = shapely.coverage_simplify(simple, 0.0)
-    to_ground = [transform.a, transform.b, transform.d, transform.e, transform.c, transform.f]
-    ground = shapely.transform(simple, lambda xy: _affine(xy, to_ground))
-    names = {UNKNOWN: "unknown"} | {land_class.id: land_class.name for land_class in legend.classes}
+    ground = shapely.transform(simple, lambda pixels: on_ground(pixels, transform))
+    names = {land_class.id: land_class.name for land_class in (UNKNOWN_CLASS, *legend.classes)}
     return geopandas.GeoDataFrame(
         {
             "class_id": ids,
@@ -87,10 +86,4 @@ def write_polygons(polygons: geopandas.GeoDataFrame, path: Path) -> None:
             warnings.filterwarnings("ignore", message="'crs' was not provided")  # said already when the map was begun
             polygons.to_file(path, driver="GPKG", layer=LAYER, engine="pyogrio")
     except (OSError, RuntimeError) as error:
-        raise OutputError(f"can't write '{path.name}': {' '.join(str(error).split())}") from error
-
-
-def _affine(xy: NDArray[np.float64], matrix: list[float]) -> NDArray[np.float64]:
-    a, b, d, e, x_offset, y_offset = matrix
-    col, row = xy[:, 0], xy[:, 1]
-    return np.column_stack([a * col + b * row + x_offset, d * col + e * row + y_offset])
+        raise OutputError(f"can't write '{path.name}': {one_line(error)}") from error

@@ -61,7 +61,7 @@ def _everything(folder: Path) -> list[str]:
 
 
 def _check(*outputs: Path, source: Path, overwrite: bool = False) -> None:
-    endings = dict(zip(outputs, (".tif .tiff", ".gpkg"), strict=False))
+    endings = list(zip(outputs, (".tif .tiff", ".gpkg"), strict=False))
     check_outputs(endings, sources=[str(source)], overwrite=overwrite)
 
 

@@ -13,12 +13,11 @@ from typing import Any
 
 import timm
 import torch
-from safetensors import safe_open
 from torch import nn
 from torch.nn import functional as F
 
 from lposs_geo.encoders.encoder import PatchFeatures
-from lposs_geo.encoders.words import WordEncoder
+from lposs_geo.encoders.words import WordEncoder, read_tensors
 from lposs_geo.errors import ModelError
 
 __all__ = ["Head", "HeadConfig", "MiniEncoder", "build_trunk", "load_trunk", "trunk_tokens", "vm_features"]
@@ -112,7 +111,7 @@ def build_trunk(architecture: str, num_blocks: int) -> nn.Module:
 
 def load_trunk(path: Path) -> nn.Module:
     """The trunk in a safetensors file, whose metadata name its architecture and number of blocks."""
-    config, state = _read(path)
+    config, state = read_tensors(path)
     trunk = build_trunk(config["architecture"], int(config["blocks"]))
     trunk.load_state_dict(state)
     return trunk
@@ -193,7 +192,7 @@ class MiniEncoder:
         words = WordEncoder.load(folder, device)
         try:
             trunk = load_trunk(folder / "trunk.safetensors")
-            head_config, head_state = _read(folder / "head.safetensors")
+            head_config, head_state = read_tensors(folder / "head.safetensors")
             config = HeadConfig.from_metadata(head_config)
             head = Head(len(config.blocks), config.hidden)
             head.load_state_dict(head_state)
@@ -224,9 +223,3 @@ class MiniEncoder:
     def text_embeddings(self, prompts: Sequence[Sequence[str]]) -> torch.Tensor:
         """Embed one list of words per class: (C, 384), the normalised mean over the words of a class."""
         return torch.stack([F.normalize(self.words.embed(words).mean(dim=0), dim=0) for words in prompts])
-
-
-def _read(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
-    """Metadata and float32 tensors of a safetensors file."""
-    with safe_open(path, framework="pt") as file:
-        return file.metadata() or {}, {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118

@@ -15,7 +15,7 @@ from torch import nn
 
 from lposs_geo.encoders import dino, maskclip
 from lposs_geo.encoders.encoder import PatchFeatures
-from lposs_geo.errors import ModelError
+from lposs_geo.errors import ModelError, one_line
 from lposs_geo.models import Model, Source, checkpoint
 
 __all__ = ["PairEncoder"]
@@ -130,5 +130,6 @@ def _read_weights(file: Path) -> dict[str, torch.Tensor]:
 
 
 def _unfit(file: Path, architecture: str, error: Exception) -> ModelError:
-    reason = " ".join(str(error).split())[:160]
-    return ModelError(f"'{file}' holds no weights of {architecture} ({reason}): check the path and the name")
+    return ModelError(
+        f"'{file}' holds no weights of {architecture} ({one_line(error)[:160]}): check the path and the name"
+    )

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from lposs_geo.errors import ModelError
 
-__all__ = ["TextTransformer", "WordEncoder", "WordPiece", "dequantise", "quantise"]
+__all__ = ["TextTransformer", "WordEncoder", "WordPiece", "dequantise", "quantise", "read_tensors"]
 
 MAX_TOKENS = 64
 """Tokens of one phrase, [CLS] and [SEP] included; what is beyond is dropped."""
@@ -116,6 +116,12 @@ class TextTransformer(nn.Module):
         return F.normalize(total.float(), dim=-1)
 
 
+def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+    """Metadata and tensors of a safetensors file, as they are stored."""
+    with safe_open(path, framework="pt") as file:
+        return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
 def quantise(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Matrices as int8 with one float16 scale a row, everything else as float16."""
     stored: dict[str, torch.Tensor] = {}
@@ -164,11 +170,9 @@ class WordEncoder:
             A file is missing or isn't what it should be.
         """
         try:
-            with safe_open(folder / "words.safetensors", framework="pt") as file:
-                config = file.metadata() or {}
-                state = dequantise({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+            config, stored = read_tensors(folder / "words.safetensors")
             transformer = TextTransformer(int(config["layers"]), int(config["rank"]))
-            transformer.load_state_dict(state)
+            transformer.load_state_dict(dequantise(stored))
             tokenizer = WordPiece.load(folder / "vocab.txt")
         except Exception as error:
             raise ModelError(f"the text encoder in {folder} can't be read ({error}); reinstall lposs-geo") from error
