@@ -32,41 +32,46 @@ def lakeside() -> Path:
     return HERE.parent / "examples" / "lakeside.tif"
 
 
-@pytest.fixture
-def write_raster(tmp_path: Path) -> Callable[..., Path]:
-    """Write an array (bands, rows, cols) to a GeoTIFF in UTM, unless told otherwise."""
-
-    def write(array: np.ndarray, name: str = "scene.tif", **options: Any) -> Path:
-        path = tmp_path / name
-        profile = {
-            "driver": "GTiff",
-            "count": array.shape[0],
-            "height": array.shape[1],
-            "width": array.shape[2],
-            "dtype": array.dtype,
-            "crs": "EPSG:32632",
-            "transform": UTM,
-        }
-        colours = options.pop("colorinterp", None)
-        descriptions = options.pop("descriptions", None)
-        with rasterio.open(path, "w", **(profile | options)) as dataset:
-            dataset.write(array)
-            if colours:
-                dataset.colorinterp = colours
-            if descriptions:
-                dataset.descriptions = descriptions
-        return path
-
-    return write
+def write_geotiff(path: Path, array: np.ndarray, **options: Any) -> Path:
+    """Write an array (bands, rows, cols) to a GeoTIFF, in UTM unless told otherwise."""
+    profile = {
+        "driver": "GTiff",
+        "count": array.shape[0],
+        "height": array.shape[1],
+        "width": array.shape[2],
+        "dtype": array.dtype,
+        "crs": "EPSG:32632",
+        "transform": UTM,
+    }
+    colours = options.pop("colorinterp", None)
+    descriptions = options.pop("descriptions", None)
+    with rasterio.open(path, "w", **(profile | options)) as dataset:
+        dataset.write(array)
+        if colours:
+            dataset.colorinterp = colours
+        if descriptions:
+            dataset.descriptions = descriptions
+    return path
 
 
-@pytest.fixture
-def chip(lakeside: Path, write_raster: Callable[..., Path]) -> Path:
+def write_chip(path: Path, lakeside: Path) -> Path:
     """A piece of the bundled scene that maps in seconds: lake, trees and field; with a corner that holds no data."""
     with rasterio.open(lakeside) as dataset:
         array = dataset.read(window=rasterio.windows.Window(60, 250, 290, 250))
     array[:, :40, :60] = 0
-    return write_raster(array, "chip.tif", nodata=0)
+    return write_geotiff(path, array, nodata=0)
+
+
+@pytest.fixture
+def write_raster(tmp_path: Path) -> Callable[..., Path]:
+    """`write_geotiff` into the test's own folder."""
+    return lambda array, name="scene.tif", **options: write_geotiff(tmp_path / name, array, **options)
+
+
+@pytest.fixture
+def chip(lakeside: Path, tmp_path: Path) -> Path:
+    """`write_chip` in the test's own folder."""
+    return write_chip(tmp_path / "chip.tif", lakeside)
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import rasterio.shutil
 import rasterio.vrt
 import shapely
 import torch
+from conftest import write_chip
 from PIL import Image
 from rasterio.windows import Window
 from rio_cogeo.cogeo import cog_validate
@@ -33,18 +34,7 @@ def _labels(path) -> np.ndarray:
 def mapped(lakeside, tmp_path_factory):
     """A chip of the bundled scene, mapped once with everything."""
     folder = tmp_path_factory.mktemp("mapped")
-    with rasterio.open(lakeside) as dataset:
-        window = rasterio.windows.Window(60, 250, 290, 250)
-        profile = dataset.profile | {
-            "height": 250,
-            "width": 290,
-            "transform": dataset.window_transform(window),
-            "nodata": 0,
-        }
-        array = dataset.read(window=window)
-    array[:, :40, :60] = 0
-    with rasterio.open(folder / "chip.tif", "w", **profile) as dataset:
-        dataset.write(array)
+    write_chip(folder / "chip.tif", lakeside)
     before = hashlib.sha256((folder / "chip.tif").read_bytes()).hexdigest()
     result = map_scene(
         folder / "chip.tif", WORDS, folder / "map.tif", vector=folder / "map.gpkg", quicklook=folder / "map.png"
