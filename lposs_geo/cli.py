@@ -79,6 +79,12 @@ def cli(context: click.Context) -> None:
 @click.option("--vlm", metavar="SOURCE", help="Vision-and-language model of your own: open_clip:ARCH/TAG[@FILE].")
 @click.option("--vm", metavar="SOURCE", help="Vision model of your own: timm:NAME[@FILE].")
 @_BANDS
+@click.option(
+    "--gsd",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="M",
+    help="Resolution to work at, metres per pixel; the map keeps the scene's grid.  [default: what suits the model]",
+)
 @click.option("--refine/--no-refine", default=True, show_default=True, help="Sharpen borders over pixels (LPOSS+).")
 @_SIMPLIFY
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda", help="Where to compute.")
@@ -98,6 +104,7 @@ def map_command(
     vlm: str | None,
     vm: str | None,
     bands: tuple[int, ...] | None,
+    gsd: float | None,
     refine: bool,
     simplify: float,
     device: str,
@@ -133,6 +140,7 @@ def map_command(
             vector=vector,
             quicklook=quicklook,
             bands=bands,
+            gsd=gsd,
             refine=refine,
             simplify=simplify,
             device=device,

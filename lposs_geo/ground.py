@@ -53,6 +53,12 @@ class Grid:
             return float(below), float(geod.inv(x, y, x_right, y_right, radians=True)[2])
         return math.hypot(x_below - x, y_below - y), math.hypot(x_right - x, y_right - y)
 
+    @property
+    def gsd(self) -> float | None:
+        """Ground resolution: the side in metres of a square as large as the middle pixel; None without a CRS."""
+        size = self.pixel_size
+        return None if size is None else math.sqrt(size[0] * size[1])
+
     def pixel_areas(self) -> NDArray[np.float64]:
         """Area of one pixel in each row, (height,): square metres, or square map units without a CRS.
 

@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from numbers import Integral
 from pathlib import Path
@@ -47,19 +47,19 @@ SCENE_STEPS = DEFAULT_STEPS["chebyshev"]
 """Solver steps for scenes: with the radius, they decide how far a pixel can see, and so a tile's halo."""
 
 SCENE_PARAMETERS = lposs.Parameters(
-    # The paper's 400 neighbours fall on up to four copies of each place, one for each crop that covers it; the lattice
-    # has one node a place.
-    n_neighbors=100,
     # exp(-0.01 * 500) is 0.7 %: what lies farther away doesn't count.
     search_radius=500.0,
     # A fixed polynomial: a tile with its halo gives exactly what the whole scene would.
     solver="chebyshev",
     num_steps=SCENE_STEPS,
 )
-"""The method's numbers for scenes."""
+"""The method's numbers for scenes; `n_neighbors` and `gamma` are the encoder's."""
 
 TILE_BUDGET = 1_000_000_000
 """Bytes that the pixel stage of one tile may take, from which the default tile size follows."""
+
+MOST_ZOOM = 16.0
+"""How much a scene may be enlarged or reduced for the encoder."""
 
 VECTOR_SUFFIXES = ".gpkg"
 RASTER_SUFFIXES = ".tif .tiff"
@@ -118,6 +118,7 @@ def map_scene(
     vector: str | Path | None = None,
     quicklook: str | Path | None = None,
     bands: Sequence[int] | None = None,
+    gsd: float | None = None,
     refine: bool = True,
     simplify: float = SIMPLIFY_PX,
     device: str = "auto",
@@ -143,6 +144,9 @@ def map_scene(
         PNG to write a picture of the map to.
     bands : sequence of int, optional
         Bands, from 1, to take as red, green and blue.
+    gsd : float, optional
+        Resolution to work at, metres per px: the encoder sees the scene enlarged or reduced to it. The map is on the
+        scene's own grid all the same. By default what suits the model.
     refine : bool
         Sharpen the borders over pixels (LPOSS+); False stops at the patches (LPOSS).
     simplify : float
@@ -166,12 +170,13 @@ def map_scene(
         One of its children, with one line that says what is wrong and what to do; then no output was written.
     """
     started = time.perf_counter()
-    _check_numbers(simplify=simplify, tile_size=tile_size, bands=bands)
+    _check_numbers(simplify=simplify, tile_size=tile_size, bands=bands, gsd=gsd)
     legend = classes if isinstance(classes, Legend) else from_words(classes)
     scene = describe(src, bands=bands)
     wanted = ((dst, RASTER_SUFFIXES), (vector, VECTOR_SUFFIXES), (quicklook, PICTURE_SUFFIXES))
     outputs = [(Path(path), suffixes) for path, suffixes in wanted if path is not None]
     check_outputs(outputs, sources=scene.files, overwrite=overwrite)
+    asked_zoom = None if gsd is None else _zoom_to(scene, gsd)
     _tell(scene)
     chosen = models.preferred() if model is None else models.find(model) if isinstance(model, str) else model
     report = progress or (lambda stage, done, total: None)
@@ -180,20 +185,28 @@ def map_scene(
         encoder = encoders.load(chosen, encoders.choose_device(device))
         log.info("model %s on %s", chosen.name, encoder.device)
         text = encoder.text_embeddings(legend.prompts)
+        unfamiliar = encoder.unfamiliar([prompt for prompts in legend.prompts for prompt in prompts])
+        if unfamiliar:
+            named = ", ".join(f"'{word}'" for word in unfamiliar)
+            log.warning("%s was trained on nothing like %s: don't rely on where the map shows it", chosen.name, named)
+        zoom = encoder.zoom(scene.grid.gsd) if asked_zoom is None else asked_zoom
+        log.info("the scene is seen at %s times its size", " and ".join(f"{zoom * s:.4g}" for s in encoder.scales))
         clock.lap("load")
         with open_scene(scene) as reader, staged(*(path for path, _ in outputs)) as written:
             labels_file, *others = written
-            features = encode_scene(reader, encoder, progress=lambda done, total: report("encode", done, total))
+            features = encode_scene(
+                reader, encoder, zoom=zoom, progress=lambda done, total: report("encode", done, total)
+            )
             clock.lap("encode")
             report("propagate", 0, 1)
-            scores = _patch_scores(features, text, encoder)
+            scores = patch_scores(features, text, encoder)
             report("propagate", 1, 1)
             clock.lap("propagate")
-            tags = _tags(scene, chosen, encoder, refine)
+            tags = _tags(scene, chosen, encoder, zoom, refine, unfamiliar)
             with raster.label_writer(labels_file, scene.grid, legend, tags) as writer:
                 plan = _plan(scene, len(legend), tile_size, refine)
                 for done, tile in enumerate(plan, start=1):
-                    writer.write(_label_tile(tile, reader, scores, features, refine), tile.core)
+                    writer.write(_label_tile(tile, reader, scores, features[-1], refine), tile.core)
                     report("refine", done, len(plan))
                 clock.lap("refine")
             clock.lap("write")
@@ -252,7 +265,13 @@ def vectorize(labels: str | Path, dst: str | Path, *, simplify: float = SIMPLIFY
         return _vectorize(Path(labels), path, legend, simplify)
 
 
-def _check_numbers(*, simplify: float = 0.0, tile_size: int | None = None, bands: Sequence[int] | None = None) -> None:
+def _check_numbers(
+    *,
+    simplify: float = 0.0,
+    tile_size: int | None = None,
+    bands: Sequence[int] | None = None,
+    gsd: float | None = None,
+) -> None:
     """Refuse numbers out of range before any work is done."""
     if not 0 <= simplify < math.inf:
         raise ParameterError(f"simplify must be a number of pixels, 0 or more, not {simplify}")
@@ -260,6 +279,24 @@ def _check_numbers(*, simplify: float = 0.0, tile_size: int | None = None, bands
         raise ParameterError(f"tile_size must be a number of pixels, 1 or more, not {tile_size}")
     if bands is not None and not all(isinstance(band, Integral) for band in bands):
         raise ParameterError(f"bands must be whole numbers, not {bands!r}")
+    if gsd is not None and not 0 < gsd < math.inf:
+        raise ParameterError(f"gsd must be a number of metres above 0, not {gsd}")
+
+
+def _zoom_to(scene: Scene, gsd: float) -> float:
+    """How much a scene must be enlarged to be seen at a resolution in metres per px."""
+    own = scene.grid.gsd
+    if own is None:
+        raise ParameterError(
+            f"'{scene.path}' has no coordinate reference system, so how large its pixels are isn't known: leave gsd out"
+        )
+    zoom = own / gsd
+    if not 1 / MOST_ZOOM <= zoom <= MOST_ZOOM:
+        finest, coarsest = own / MOST_ZOOM, own * MOST_ZOOM
+        raise ParameterError(
+            f"'{scene.path}' has {own:.3g} m per pixel: choose a gsd from {finest:.3g} to {coarsest:.3g} m, not {gsd:g}"
+        )
+    return zoom
 
 
 def _tell(scene: Scene) -> None:
@@ -303,19 +340,48 @@ def _out_of_memory_explained() -> Iterator[None]:
         raise
 
 
-def _patch_scores(features: LatticeFeatures, text: torch.Tensor, encoder: encoders.Encoder) -> torch.Tensor:
-    """Propagate the classes' seeds over the scene's valid patches: (C, lattice rows, lattice cols)."""
-    valid = torch.from_numpy(features.valid.ravel()).to(encoder.device)
-    vlm, vm = (
-        # averages of unit vectors are shorter than one
-        F.normalize(torch.from_numpy(stored[features.valid]).to(encoder.device).float(), dim=1)
-        for stored in (features.vlm, features.vm)
-    )
-    positions = torch.from_numpy(features.lattice.centres()).to(encoder.device)[valid]
-    seeds = lposs.seeds(vlm, text, encoder.seed_scale)
-    scores = torch.zeros(len(valid), len(text), device=encoder.device)
-    scores[valid] = lposs.propagate_patches(vm, seeds, positions, SCENE_PARAMETERS)
-    return scores.T.reshape(len(text), features.lattice.rows, features.lattice.cols)
+def patch_seeds(features: Sequence[LatticeFeatures], text: torch.Tensor, encoder: encoders.Encoder) -> torch.Tensor:
+    """What the scene's patches say of the classes by themselves: (C, rows, cols) of the last, finest lattice.
+
+    `features` are one lattice for each look at the scene; the looks' seeds are averaged.
+    """
+    finest = features[-1]
+    looks = []
+    for look in features:
+        seeds = _on_lattice(lposs.seeds(_valid_units(look, look.vlm, encoder), text, encoder.seed_scale), look)
+        if look is not finest:
+            share = look.patch_size / finest.patch_size
+            rows = bilinear_taps(look.lattice.rows, share, 0, finest.lattice.rows)
+            cols = bilinear_taps(look.lattice.cols, share, 0, finest.lattice.cols)
+            seeds = _sample(seeds, look, rows, cols)
+        looks.append(seeds)
+    return torch.stack(looks).mean(dim=0)
+
+
+def patch_scores(features: Sequence[LatticeFeatures], text: torch.Tensor, encoder: encoders.Encoder) -> torch.Tensor:
+    """Propagate the classes' seeds over the valid patches of the finest lattice: (C, rows, cols)."""
+    finest = features[-1]
+    valid = torch.from_numpy(finest.valid).to(encoder.device)
+    seeds = patch_seeds(features, text, encoder)[:, valid].T
+    positions = torch.from_numpy(finest.lattice.centres()).to(encoder.device)[valid.flatten()]
+    vm = _valid_units(finest, finest.vm, encoder)
+    return _on_lattice(lposs.propagate_patches(vm, seeds, positions, _parameters(encoder)), finest)
+
+
+def _parameters(encoder: encoders.Encoder) -> lposs.Parameters:
+    return replace(SCENE_PARAMETERS, n_neighbors=encoder.n_neighbors, gamma=encoder.gamma)
+
+
+def _valid_units(features: LatticeFeatures, stored: NDArray[np.float16], encoder: encoders.Encoder) -> torch.Tensor:
+    """The valid patches' features (n, D), made unit vectors again: averages of unit vectors are shorter than one."""
+    return F.normalize(torch.from_numpy(stored[features.valid]).to(encoder.device).float(), dim=1)
+
+
+def _on_lattice(scores: torch.Tensor, features: LatticeFeatures) -> torch.Tensor:
+    """Scores of the valid patches (n, C) -> (C, rows, cols), 0 elsewhere."""
+    grid = scores.new_zeros(*features.valid.shape, scores.shape[1])
+    grid[torch.from_numpy(features.valid).to(scores.device)] = scores
+    return grid.permute(2, 0, 1).contiguous()
 
 
 def _plan(scene: Scene, num_classes: int, tile_size: int | None, refine: bool) -> list[Tile]:
@@ -338,7 +404,7 @@ def _label_tile(
     if not valid[core].any():
         return np.full((tile.core.height, tile.core.width), NODATA, dtype=np.uint8)
     device = scores.device
-    tile_scores = _sample(scores, features, tile.padded)
+    tile_scores = sample_scores(scores, features, tile.padded)
     if refine:
         mask = torch.from_numpy(valid).to(device)
         tile_scores = lposs.refine(torch.from_numpy(image).to(device), tile_scores, SCENE_PARAMETERS, valid=mask)
@@ -347,17 +413,20 @@ def _label_tile(
     return labels
 
 
-def _sample(scores: torch.Tensor, features: LatticeFeatures, window: Window) -> torch.Tensor:
+def sample_scores(scores: torch.Tensor, features: LatticeFeatures, window: Window) -> torch.Tensor:
     """Interpolate the lattice's scores to the pixels of a window, (C, rows, cols); patches without data don't count."""
-    lattice = features.lattice
-    weight = torch.from_numpy(features.valid).to(scores.device, scores.dtype)[None]
-    rows = bilinear_taps(lattice.rows, lattice.patch_size, window.row_off, window.row_off + window.height)
-    cols = bilinear_taps(lattice.cols, lattice.patch_size, window.col_off, window.col_off + window.width)
-    total = _interpolate(scores, rows, cols)
-    return total / _interpolate(weight, rows, cols).clamp_min(1e-6)
+    lattice, patch_size = features.lattice, features.patch_size
+    rows = bilinear_taps(lattice.rows, patch_size, window.row_off, window.row_off + window.height)
+    cols = bilinear_taps(lattice.cols, patch_size, window.col_off, window.col_off + window.width)
+    return _sample(scores, features, rows, cols)
 
 
 _Taps = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
+
+
+def _sample(scores: torch.Tensor, features: LatticeFeatures, rows: _Taps, cols: _Taps) -> torch.Tensor:
+    weight = torch.from_numpy(features.valid).to(scores.device, scores.dtype)[None]
+    return _interpolate(scores, rows, cols) / _interpolate(weight, rows, cols).clamp_min(1e-6)
 
 
 def _interpolate(grid: torch.Tensor, rows: _Taps, cols: _Taps) -> torch.Tensor:
@@ -367,11 +436,19 @@ def _interpolate(grid: torch.Tensor, rows: _Taps, cols: _Taps) -> torch.Tensor:
     return torch.lerp(along_rows[:, :, left], along_rows[:, :, right], across)
 
 
-def _tags(scene: Scene, model: models.Model, encoder: encoders.Encoder, refine: bool) -> dict[str, str]:
+def _tags(
+    scene: Scene,
+    model: models.Model,
+    encoder: encoders.Encoder,
+    zoom: float,
+    refine: bool,
+    unfamiliar: Sequence[str],
+) -> dict[str, str]:
     """What it takes to make the map again."""
     release = version("lposs-geo")
-    parameters = asdict(SCENE_PARAMETERS) | {
+    parameters = asdict(_parameters(encoder)) | {
         "refine": refine,
+        "zooms": [zoom * scale for scale in encoder.scales],
         "seed_scale": encoder.seed_scale,
         "crop_size": encoder.crop_size,
         "stride": encoder.stride,
@@ -387,6 +464,7 @@ def _tags(scene: Scene, model: models.Model, encoder: encoders.Encoder, refine: 
         "LPOSS_GEO_MODEL_FINGERPRINT": models.fingerprint(model),
         "LPOSS_GEO_SOURCE": scene.name,
         "LPOSS_GEO_PARAMETERS": json.dumps(parameters),
+        "LPOSS_GEO_UNFAMILIAR_WORDS": json.dumps(list(unfamiliar)),
     }
 
 

@@ -6,6 +6,7 @@ Bands and radiometry are decided once for the whole scene, so that a pixel never
 from __future__ import annotations
 
 import logging
+import math
 import re
 import warnings
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,7 @@ from rasterio.windows import Window
 
 from lposs_geo.errors import SceneError, one_line
 from lposs_geo.ground import Grid
+from lposs_geo.tiling import resample
 
 __all__ = ["Radiometry", "Scene", "SceneReader", "describe", "open_scene"]
 
@@ -106,8 +108,15 @@ class SceneReader:
     scene: Scene
     dataset: rasterio.DatasetReader
 
-    def read(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    def read(self, window: Window, zoom: float = 1.0) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Read a window inside the scene.
+
+        Parameters
+        ----------
+        window : Window
+            In px of the scene seen at `zoom`.
+        zoom : float
+            Above 1 the scene is enlarged, below 1 reduced.
 
         Returns
         -------
@@ -121,8 +130,30 @@ class SceneReader:
         SceneError
             If the file is damaged there.
         """
+        if zoom != 1.0:
+            return self._read_zoomed(window, zoom)
         shape = int(window.height), int(window.width)
         return self._stretch(*_load(self.dataset, self.scene.path, self.scene.bands, window, shape))
+
+    def _read_zoomed(self, window: Window, zoom: float) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        grid, reach = self.scene.grid, math.ceil(2 * max(1.0, 1.0 / zoom)) + 1  # cubic convolution sees two px around
+        shape = int(window.height), int(window.width)
+        rows = _span(window.row_off, window.height, zoom, grid.height)
+        cols = _span(window.col_off, window.width, zoom, grid.width)
+        top, left = max(0, int(rows[0]) - reach), max(0, int(cols[0]) - reach)
+        bottom, right = min(grid.height, math.ceil(rows[1]) + reach), min(grid.width, math.ceil(cols[1]) + reach)
+        image, valid = self.read(Window(left, top, right - left, bottom - top))
+        if not valid.all() and valid.any():  # else the black of missing pixels would run into their neighbours
+            image[:, ~valid] = image[:, valid].mean(axis=1, keepdims=True)
+        box = rows[0] - top, cols[0] - left, rows[1] - top, cols[1] - left
+        image = resample(image, box, shape).clip(0.0, 1.0)
+        nearest = [
+            ((np.arange(count) + 0.5) * ((stop - start) / count) + start).astype(int)
+            for count, start, stop in zip(shape, box[:2], box[2:], strict=True)
+        ]
+        valid = valid[np.ix_(*nearest)]
+        image[:, ~valid] = 0.0
+        return image, valid
 
     def overview(self, longest_side: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Read the whole scene, reduced so that its longer side is at most `longest_side` px."""
@@ -132,6 +163,11 @@ class SceneReader:
         image = self.scene.radiometry.apply(values)
         image[:, ~valid] = 0.0
         return image, valid
+
+
+def _span(offset: float, length: float, zoom: float, limit: int) -> tuple[float, float]:
+    """Where a span of px at `zoom` begins and ends in px of the scene."""
+    return offset / zoom, min((offset + length) / zoom, float(limit))
 
 
 def describe(path: str | Path, *, bands: Sequence[int] | None = None) -> Scene:

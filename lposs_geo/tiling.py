@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from rasterio.windows import Window
 
-__all__ = ["Lattice", "Tile", "bilinear_taps", "crop_starts", "tiles"]
+__all__ = ["Lattice", "Tile", "bilinear_taps", "crop_starts", "resample", "tiles", "zoomed"]
 
 
 @dataclass(frozen=True)
@@ -128,9 +129,9 @@ class Lattice:
 
 
 def bilinear_taps(
-    count: int, patch_size: int, start: int, stop: int
+    count: int, patch_size: float, start: int, stop: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """Find the two patches that each px in [start, stop) lies between, along one axis.
+    """Find the two patches, `patch_size` px large, that each px in [start, stop) lies between, along one axis.
 
     Px and patches are cells, compared by their centres, and the border patch holds beyond its centre: the convention
     that torch calls ``align_corners=False``. Only the px's own place enters, so a window gives what the whole gives.
@@ -145,3 +146,34 @@ def bilinear_taps(
     place = ((np.arange(start, stop) + 0.5) / patch_size - 0.5).clip(0, count - 1)
     lower = np.floor(place).astype(np.int64)
     return lower, np.minimum(lower + 1, count - 1), (place - lower).astype(np.float32)
+
+
+def zoomed(length: int, zoom: float) -> int:
+    """Whole px along an axis of `length` px seen at `zoom`; what is left over at the end, less than one, is dropped."""
+    return max(1, int(length * zoom + 1e-6))
+
+
+def resample(
+    image: NDArray[np.float32], box: tuple[float, float, float, float], shape: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Resample a part of an image by cubic convolution, averaging where it gets smaller.
+
+    Parameters
+    ----------
+    image : (bands, rows, cols) float32
+        Pixels around the box count too, so that a part comes out as it would of the whole.
+    box : (top, left, bottom, right)
+        The part, px, not necessarily whole ones.
+    shape : (int, int)
+        Rows and cols to make of it.
+
+    Returns
+    -------
+    (bands, *shape) float32
+    """
+    top, left, bottom, right = box
+    planes = [
+        Image.fromarray(band).resize(shape[::-1], Image.Resampling.BICUBIC, (left, top, right, bottom))
+        for band in image
+    ]
+    return np.stack([np.asarray(plane) for plane in planes])

@@ -15,7 +15,12 @@ import rasterio
 import timm
 import torch
 from affine import Affine
+from hypothesis import settings
 from safetensors.torch import save_file
+
+# no timed tests: a busy machine is no failure
+settings.register_profile("lposs-geo", deadline=None)
+settings.load_profile("lposs-geo")
 
 HERE = Path(__file__).parent
 UTM = Affine(0.6, 0.0, 439136.4, 0.0, -0.6, 5273706.6)

@@ -5,7 +5,7 @@ import pytest
 from test_lposs import ColourEncoder
 
 from lposs_geo.errors import SceneError
-from lposs_geo.features import encode_scene
+from lposs_geo.features import encode_image, encode_scene
 from lposs_geo.scene import describe, open_scene
 
 
@@ -18,9 +18,18 @@ class CountingEncoder(ColourEncoder):
         return super().patch_features(images)
 
 
-def _encode(path, encoder=None, **options):
+class TwoLookEncoder(ColourEncoder):
+    scales = (1.0, 2.0)
+
+
+def _encode_all(path, encoder, **options):
     with open_scene(describe(path)) as reader:
-        return encode_scene(reader, encoder or ColourEncoder(), **options)
+        return encode_scene(reader, encoder, **options)
+
+
+def _encode(path, encoder=None, **options):
+    (features,) = _encode_all(path, encoder or ColourEncoder(), **options)
+    return features
 
 
 def _pools(array: np.ndarray, rows: int, cols: int) -> np.ndarray:
@@ -73,6 +82,33 @@ def test_progress_counts_up_to_all_crops(write_raster):
     )
     assert [done for done, _ in seen] == sorted({done for done, _ in seen})
     assert seen[-1][0] == seen[-1][1] == 4 * 6
+
+
+def test_each_look_has_a_lattice_of_its_own_and_one_progress_counts_them_all(write_raster):
+    array = np.random.default_rng(0).integers(1, 255, (3, 150, 201)).astype("uint8")
+    path, seen = write_raster(array), []
+    looks = _encode_all(path, TwoLookEncoder(), progress=lambda done, total: seen.append((done, total)))
+    assert [look.patch_size for look in looks] == [16, 8]
+    assert [look.vlm.shape for look in looks] == [(10, 13, 3), (19, 26, 3)]
+    assert all(look.valid.all() for look in looks)
+    assert np.array_equal(looks[0].vlm, _encode(path).vlm)
+    # twice as large, a patch is a quarter of what it was: four of the second look make one of the first
+    fine = looks[1].vlm[:18, :24].astype(float).reshape(9, 2, 12, 2, 3).mean((1, 3))
+    assert np.allclose(fine / np.linalg.norm(fine, axis=-1, keepdims=True), _pools(array, 9, 12), atol=0.05)
+    assert [done for done, _ in seen] == sorted({done for done, _ in seen})
+    assert seen[-1] == (4 * 6 + 9 * 12, 4 * 6 + 9 * 12)
+
+
+@pytest.mark.parametrize("zoom", [1.0, 0.5, 1.7])
+def test_a_picture_in_memory_is_encoded_as_its_file_is(write_raster, zoom):
+    array = np.random.default_rng(3).integers(1, 255, (3, 150, 201)).astype("uint8")
+    from_file = _encode_all(write_raster(array), TwoLookEncoder(), zoom=zoom)
+    in_memory = encode_image(array.astype("float32") / 255, TwoLookEncoder(), zoom=zoom)
+    for one, other in zip(from_file, in_memory, strict=True):
+        assert one.lattice == other.lattice
+        assert one.zoom == other.zoom
+        assert np.allclose(one.vlm, other.vlm, atol=2e-3)
+        assert np.array_equal(one.valid, other.valid)
 
 
 def test_a_scene_without_data_is_refused(write_raster):

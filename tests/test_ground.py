@@ -20,6 +20,11 @@ def test_metres_stay_metres_and_feet_become_metres():
     assert feet.pixel_areas() == pytest.approx(np.full(10, 6 * foot**2))
 
 
+def test_the_resolution_is_that_of_a_square_as_large():
+    assert Grid(10, 10, CRS.from_epsg(32632), Affine(2, 0, 0, 0, -0.5, 0)).gsd == pytest.approx(1)
+    assert Grid(10, 10, None, Affine.identity()).gsd is None
+
+
 def test_a_rotated_pixel_keeps_its_size():
     turned = Affine.rotation(30) @ Affine.scale(2, -2)
     grid = Grid(10, 10, CRS.from_epsg(32632), turned)

@@ -14,7 +14,15 @@ class ColourEncoder:
     crop_size, stride, patch_size = 64, 32, 16
     device = torch.device("cpu")
     seed_scale = None
+    scales = (1.0,)
+    n_neighbors, gamma = 100, 3.0
     words = {"red": (1.0, 0.1, 0.1), "green": (0.1, 1.0, 0.1), "blue": (0.1, 0.1, 1.0)}  # noqa: RUF012
+
+    def zoom(self, gsd: float | None) -> float:
+        return 1.0
+
+    def unfamiliar(self, words) -> list[str]:
+        return [word for word in words if word not in self.words]
 
     def patch_features(self, images: torch.Tensor) -> PatchFeatures:
         unit = torch.nn.functional.normalize(torch.nn.functional.avg_pool2d(images, self.patch_size) + 1e-6, dim=1)

@@ -15,12 +15,15 @@ from conftest import write_chip
 from PIL import Image
 from rasterio.windows import Window
 from rio_cogeo.cogeo import cog_validate
+from test_lposs import ColourEncoder
 
 import lposs_geo
 from lposs_geo.errors import LpossGeoError, OutOfMemoryError, ParameterError
+from lposs_geo.features import LatticeFeatures
 from lposs_geo.ground import Grid
-from lposs_geo.mapping import _plan, map_scene, vectorize
+from lposs_geo.mapping import _plan, map_scene, patch_seeds, vectorize
 from lposs_geo.scene import Radiometry, Scene
+from lposs_geo.tiling import Lattice
 
 WORDS = "water,forest,crop field"
 
@@ -151,6 +154,51 @@ def test_a_scene_without_crs_is_mapped_and_said_so(write_raster, tmp_path, caplo
     assert _labels(tmp_path / "map.tif").shape == (40, 50)
 
 
+def test_a_resolution_in_metres_needs_a_crs(write_raster, tmp_path):
+    path = write_raster(np.full((3, 40, 50), 9, dtype="uint8"), crs=None, transform=rasterio.Affine.identity())
+    with pytest.raises(ParameterError, match="no coordinate reference system"):
+        map_scene(path, WORDS, tmp_path / "map.tif", gsd=1)
+
+
+def test_another_resolution_still_gives_the_scenes_grid(mapped, tmp_path):
+    folder, _ = mapped
+    map_scene(folder / "chip.tif", WORDS, tmp_path / "map.tif", gsd=1.2)
+    with rasterio.open(tmp_path / "map.tif") as made, rasterio.open(folder / "map.tif") as usual:
+        assert (made.transform, made.shape) == (usual.transform, usual.shape)
+        parameters = [json.loads(file.tags()["LPOSS_GEO_PARAMETERS"]) for file in (made, usual)]
+    assert [p["zooms"] for p in parameters] == [[0.5, 1.0], [1.0, 2.0]]
+    coarse, usual_labels = _labels(tmp_path / "map.tif"), _labels(folder / "map.tif")
+    assert ((coarse == 255) == (usual_labels == 255)).all()
+    assert 0.8 < (coarse == usual_labels).mean() < 1
+
+
+def test_words_that_the_model_cannot_know_are_said(mapped, tmp_path, caplog):
+    folder, _ = mapped
+    with caplog.at_level("WARNING", "lposs_geo"):
+        result = map_scene(folder / "chip.tif", "water,violin,forest,crop field", tmp_path / "map.tif")
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert "'violin'" in warning
+    assert "'water'" not in warning
+    assert result.areas[1].share < 0.02
+    with rasterio.open(tmp_path / "map.tif") as made, rasterio.open(folder / "map.tif") as usual:
+        assert made.tags()["LPOSS_GEO_UNFAMILIAR_WORDS"] == '["violin"]'
+        assert usual.tags()["LPOSS_GEO_UNFAMILIAR_WORDS"] == "[]"
+
+
+def test_the_looks_seeds_are_averaged():
+    lattices = Lattice(64, 96, 16, 64, 32), Lattice(128, 192, 16, 64, 32)
+    rng = np.random.default_rng(0)
+    looks = []
+    for zoom, lattice in zip((1.0, 2.0), lattices, strict=True):
+        vlm = rng.normal(size=(lattice.rows, lattice.cols, 3)).astype("float16")
+        looks.append(LatticeFeatures(lattice, vlm, vlm, np.ones(vlm.shape[:2], bool), zoom))
+    text = torch.eye(3)
+    alone = [patch_seeds([look], text, ColourEncoder()) for look in looks]
+    assert [tuple(seeds.shape) for seeds in alone] == [(3, 4, 6), (3, 8, 12)]
+    coarse = torch.nn.functional.interpolate(alone[0][None], scale_factor=2, mode="bilinear", align_corners=False)[0]
+    torch.testing.assert_close(patch_seeds(looks, text, ColourEncoder()), (coarse + alone[1]) / 2, atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize("stage", ["encode", "refine", "vectorize"])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError("broken")])
 def test_a_run_that_breaks_off_leaves_no_output(mapped, tmp_path, stage, error):
@@ -199,7 +247,16 @@ def test_the_files_behind_a_vrt_are_inputs_too(mapped, tmp_path):
 
 @pytest.mark.parametrize(
     "numbers",
-    [{"tile_size": 0}, {"simplify": float("nan")}, {"simplify": -1}, {"bands": ("a", 1, 2)}, {"bands": (1.5, 2, 3)}],
+    [
+        {"gsd": 0},
+        {"gsd": float("inf")},
+        {"gsd": 99},
+        {"tile_size": 0},
+        {"simplify": float("nan")},
+        {"simplify": -1},
+        {"bands": ("a", 1, 2)},
+        {"bands": (1.5, 2, 3)},
+    ],
 )
 def test_numbers_out_of_range_are_refused_at_once(mapped, tmp_path, numbers):
     folder, _ = mapped

@@ -10,6 +10,7 @@ import rasterio
 import torch
 
 import lposs_geo
+from lposs_geo.encoders import mini
 from lposs_geo.encoders.mini import HeadConfig, MiniEncoder
 from lposs_geo.encoders.words import MAX_TOKENS, WordPiece, dequantise, quantise
 from lposs_geo.errors import ModelError
@@ -138,7 +139,7 @@ def test_quantised_weights_come_back() -> None:
 
 
 def test_configuration_survives_the_metadata() -> None:
-    config = HeadConfig((4, 8), 16, 12.5, 7, "value")
+    config = HeadConfig((4, 8), 16, 12.5, 7, "value", ("crop field", "lake"))
     assert HeadConfig.from_metadata(config.to_metadata()) == config
 
 
@@ -162,3 +163,27 @@ def test_the_example_scene_leaves_no_doubt(encoder: MiniEncoder, word: str, row:
     found = encoder.patch_features(image[None, :, row : row + 224, col : col + 224])
     scores = torch.einsum("bdhw,cd->bchw", found.vlm, encoder.text_embeddings([[w] for w in words]))
     assert float((scores.argmax(dim=1) == words.index(word)).float().mean()) > 0.85
+
+
+def test_words_far_from_all_of_training_are_unfamiliar(encoder: MiniEncoder) -> None:
+    common = ["water", "woods", "orchard", "gravel road", "wheat", "houses", "swimming pool", "wetland"]
+    assert encoder.unfamiliar(common) == []
+    strange = ["violin", "justice", "keyboard", "mathematics", "pizza", "xyzzy"]
+    assert encoder.unfamiliar([*common, *strange]) == strange
+    assert encoder.unfamiliar(encoder.config.known_words) == []
+
+
+@pytest.mark.parametrize(("gsd", "zoom"), [(None, 1), (0.6, 1), (10, 1), (0.25, 1), (0.05, 0.2)])
+def test_scenes_finer_than_training_are_reduced(encoder: MiniEncoder, gsd: float | None, zoom: float) -> None:
+    assert encoder.zoom(gsd) == pytest.approx(zoom)
+
+
+def test_half_precision_changes_next_to_nothing(encoder: MiniEncoder, crops: torch.Tensor, monkeypatch) -> None:
+    found = {}
+    for dtype in (None, torch.bfloat16):
+        monkeypatch.setattr(mini, "fast_dtype", lambda device, dtype=dtype: dtype)
+        found[dtype] = encoder.patch_features(crops)
+    for name in ("vlm", "vm"):
+        exact, fast = (getattr(found[dtype], name) for dtype in (None, torch.bfloat16))
+        assert fast.dtype == torch.float32
+        assert float((exact * fast).sum(dim=1).min()) > 0.998

@@ -246,3 +246,33 @@ def test_ground_control_points_alone_are_refused(write_raster):
         dataset.gcps = points, "EPSG:4326"
     with pytest.raises(SceneError, match="ground control points"):
         describe(path)
+
+
+@pytest.mark.parametrize("zoom", [2.0, 1.5, 0.5, 0.3])
+def test_a_window_at_any_zoom_is_a_part_of_the_whole(write_raster, zoom):
+    array = np.random.default_rng(0).integers(1, 255, (3, 60, 80)).astype("uint8")
+    array[:, 20:30, 50:] = 0
+    rows, cols = int(60 * zoom), int(80 * zoom)
+    with open_scene(describe(write_raster(array, nodata=0))) as reader:
+        image, valid = reader.read(Window(0, 0, cols, rows), zoom)
+        window = Window(
+            cols // 3, 0, cols // 4, rows // 4
+        )  # away from what holds no data, which is filled by the window
+        part, part_valid = reader.read(window, zoom)
+    assert image.shape == (3, rows, cols)
+    assert image.dtype == np.float32
+    assert 0 <= image.min() <= image.max() <= 1
+    assert np.allclose(part, image[:, *window.toslices()], atol=1e-5)
+    assert np.array_equal(part_valid, valid[window.toslices()])
+    assert valid.mean() == pytest.approx(array.any(axis=0).mean(), abs=0.03)
+    assert (image[:, ~valid] == 0).all()
+
+
+def test_missing_pixels_do_not_darken_their_neighbours_when_enlarged(write_raster):
+    array = np.full((3, 40, 40), 200, dtype="uint8")
+    array[:, :, 20:] = 0
+    with open_scene(describe(write_raster(array, nodata=0))) as reader:
+        image, valid = reader.read(Window(0, 0, 80, 80), 2.0)
+    assert valid[:, :40].all()
+    assert not valid[:, 40:].any()
+    assert np.allclose(image[:, valid], 200 / 255, atol=1e-5)

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lposs_geo.tiling import Lattice, bilinear_taps, crop_starts, tiles
+from lposs_geo.tiling import Lattice, bilinear_taps, crop_starts, resample, tiles, zoomed
 
 sizes = st.integers(1, 300)
 
@@ -96,3 +96,31 @@ def test_bilinear_taps_resize_like_torch_and_alike_in_every_window(count, patch,
 def test_sizes_out_of_range_are_refused(call):
     with pytest.raises(ValueError, match=r"must be|needs"):
         call()
+
+
+@given(length=st.integers(1, 5000), zoom=st.floats(1 / 16, 16))
+def test_a_zoomed_axis_has_whole_pixels_inside_the_scene(length, zoom):
+    count = zoomed(length, zoom)
+    assert count >= 1
+    assert count == 1 or count / zoom <= length + 1e-3
+    assert zoomed(length, 1.0) == length
+    assert zoomed(10, 0.3) == 3  # whatever 10 * 0.3 is in binary
+
+
+def test_resampling_keeps_ramps_and_places():
+    row, col = np.meshgrid(np.arange(40.0), np.arange(60.0), indexing="ij")
+    image = np.stack([row, col]).astype("float32")
+    for zoom in (0.5, 2.0, 2.5):
+        shape = round(20 * zoom), round(30 * zoom)
+        part = resample(image, (10, 20, 30, 50), shape)
+        assert part.shape == (2, *shape)
+        # px are cells, compared by their centres
+        assert np.allclose(part[0], ((np.arange(shape[0]) + 0.5) / zoom + 9.5)[:, None], atol=1e-3)
+        assert np.allclose(part[1], ((np.arange(shape[1]) + 0.5) / zoom + 19.5)[None], atol=1e-3)
+
+
+def test_a_part_is_resampled_as_the_whole_is():
+    image = np.random.default_rng(0).random((3, 40, 50)).astype("float32")
+    whole = resample(image, (0, 0, 40, 50), (80, 100))
+    assert np.allclose(resample(image, (10, 20, 30, 40), (40, 40)), whole[:, 20:60, 40:80], atol=1e-5)
+    assert np.allclose(resample(image, (0, 0, 40, 50), (40, 50)), image, atol=1e-5)

@@ -6,6 +6,7 @@ pixel carries the label of the image it came from, and the number of its cell on
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -13,13 +14,18 @@ from pathlib import Path
 import numpy as np
 from concepts import CHESAPEAKE, DUBAI, LABEL_NAMES
 from PIL import Image, ImageDraw, ImageFilter
+from polygons import Polygon, burn
 
 CANVAS = 224
 PATCH = 14
 GRID = CANVAS // PATCH
 NOTHING = -1
 THIN = tuple(LABEL_NAMES.index(name) for name in ("road", "railway"))
-"""Labels that hardly ever fill a patch: 40 % of it is enough for them."""
+THIN_SHARE = 0.4
+"""Labels that hardly ever fill a patch, and the share of it that is enough for them."""
+
+SCALES = {"scene": (0.45, 1.6), "chips": (0.5, 2.2), "towns": (0.8, 2.5), "dubai": (0.7, 2.2), "chesapeake": (0.8, 3.0)}
+"""By how much crops of each group are enlarged."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +56,11 @@ def load_dense(image: Path, labels: Path, names: dict[int, str], group: str, sca
         table[value] = LABEL_NAMES.index(name)
     size = (round(picture.width * scale), round(picture.height * scale))
     numbers = Image.fromarray(values).resize(size, Image.Resampling.NEAREST)
-    return Source(np.asarray(picture.resize(size, Image.Resampling.LANCZOS)), table[np.asarray(numbers)], group)
+    labels = table[np.asarray(numbers)]
+    return Source(np.asarray(picture.resize(size, Image.Resampling.LANCZOS)), labels, group)
 
 
-def load_sources(data: Path, polygons: dict[Path, list[tuple[str, list[tuple[float, float]]]]]) -> list[Source]:
+def load_sources(data: Path, polygons: Mapping[str, Sequence[Polygon]]) -> list[Source]:
     """All training images of the free sets: UC Merced train, Dubai tiles 1-6, Chesapeake train, drawn polygons."""
     sources = []
     for path in sorted((data / "ucmerced" / "train").glob("*/*.jpg")):
@@ -67,13 +74,12 @@ def load_sources(data: Path, polygons: dict[Path, list[tuple[str, list[tuple[flo
     for path in sorted((data / "chesapeake_dense" / "train").glob("*_labels.png")):
         image = path.with_name(path.name.replace("_labels", ""))
         sources.append(load_dense(image, path, CHESAPEAKE, "chesapeake", 1.0))
-    for path, shapes in polygons.items():
-        picture = Image.open(path).convert("RGB")
-        numbers = Image.new("I", picture.size, NOTHING)
-        pen = ImageDraw.Draw(numbers)
-        for name, corners in shapes:
-            pen.polygon(corners, fill=LABEL_NAMES.index(name))
-        sources.append(Source(np.asarray(picture), np.asarray(numbers).astype(np.int16), "drawn"))
+    numbers = {name: number for number, name in enumerate(LABEL_NAMES)}
+    for name, shapes in polygons.items():
+        picture = Image.open(data / name).convert("RGB")
+        group = "chips" if name.startswith("ucmerced") else "towns"
+        labels = burn(shapes, picture.size, numbers, NOTHING)
+        sources.append(Source(np.asarray(picture), labels, group))
     return sources
 
 
@@ -100,9 +106,9 @@ def cut(source: Source, rows: int, cols: int, rng: np.random.Generator) -> tuple
     """A random crop of `source` (rows, cols), rescaled, turned, flipped and recoloured, with its label numbers."""
     height, width = source.image.shape[:2]
     smallest = max(rows / height, cols / width)
-    low, high = (0.45, 1.4) if source.group == "scene" else (0.7, 2.2)
+    low, high = SCALES[source.group]
     if source.group != "scene" and rng.random() < 0.3:
-        low, high = 2.0, 5.0  # nothing but water, or but one field: a crop without context
+        low, high = high, 2.2 * high  # nothing but water, or but one field: a crop without context
     scale = max(smallest, float(np.exp(rng.uniform(np.log(low), np.log(high)))))
     h, w = min(height, round(rows / scale)), min(width, round(cols / scale))
     top, left = 0, 0
@@ -183,7 +189,7 @@ def make_canvas(pools: list[list[Source]], weights: np.ndarray, rng: np.random.G
     patch_cells = np.full(GRID * GRID, NOTHING, np.int16)
     for i in range(GRID * GRID):
         values, counts = np.unique(flat_labels[i], return_counts=True)
-        thin = [n for n, v in enumerate(values) if v in THIN and counts[n] >= 0.4 * PATCH * PATCH]
+        thin = [n for n, v in enumerate(values) if v in THIN and counts[n] >= THIN_SHARE * PATCH * PATCH]
         best = thin[0] if thin else int(counts.argmax())
         if thin or counts[best] >= 0.6 * PATCH * PATCH:  # a patch that is half and half teaches nothing
             patch_labels[i] = values[best]

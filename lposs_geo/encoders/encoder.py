@@ -39,6 +39,13 @@ class Encoder(Protocol):
     seed_scale : float or None
         None: the cosines of VLM features and text are the seeds, as in the paper. A number: their softmax over the
         classes at this inverse temperature is, for a VLM that was trained at it.
+    scales : tuple of float
+        How much a scene is enlarged for each look at it, ascending; the looks' seeds are averaged, and the last one's
+        VM features make the patch graph.
+    n_neighbors : int
+        How many neighbours a patch has in the graph of a scene.
+    gamma : float
+        Power of the VM's cosines that makes an affinity of them.
     """
 
     @property
@@ -51,6 +58,20 @@ class Encoder(Protocol):
     def device(self) -> torch.device: ...
     @property
     def seed_scale(self) -> float | None: ...
+    @property
+    def scales(self) -> tuple[float, ...]: ...
+    @property
+    def n_neighbors(self) -> int: ...
+    @property
+    def gamma(self) -> float: ...
+
+    def zoom(self, gsd: float | None) -> float:
+        """How much to enlarge a scene of this ground resolution (metres per px; None: unknown) before all looks."""
+        ...
+
+    def unfamiliar(self, words: Sequence[str]) -> list[str]:
+        """Those of the words that are far from everything the model was trained on."""
+        ...
 
     def patch_features(self, images: torch.Tensor) -> PatchFeatures:
         """Encode crops: (B, 3, H, W) RGB in 0..1, H and W multiples of `patch_size`."""

@@ -6,7 +6,7 @@ Everything is read from the package's own folder: no network, no code inside the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,12 @@ __all__ = ["Head", "HeadConfig", "MiniEncoder", "build_trunk", "load_trunk", "tr
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
 VM_KINDS = ("tokens", "query", "key", "value")
+FINEST_GSD = 0.25
+"""Metres per px, a little finer than the finest training images (0.3 m)."""
+SHARPNESS = 3.0
+FAMILIAR = 0.45
+"""Cosine to the nearest word of training from which a word counts as familiar: nonsense ("violin", "justice") stays
+below 0.45, and so do things that were never shown ("solar panels"); kinds of what was shown ("orchard") lie above."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,8 @@ class HeadConfig:
         The VM features are read at this trunk block, counted from 1.
     vm_kind : str
         One of `VM_KINDS`: the tokens that leave the block, or its query, key or value vectors (all heads joined).
+    known_words : tuple of str
+        The words that the head was trained with.
     """
 
     blocks: tuple[int, ...]
@@ -50,6 +58,7 @@ class HeadConfig:
     scale: float
     vm_block: int
     vm_kind: str
+    known_words: tuple[str, ...]
 
     def to_metadata(self) -> dict[str, str]:
         """As strings, the only thing that safetensors metadata can hold."""
@@ -59,6 +68,7 @@ class HeadConfig:
             "scale": repr(self.scale),
             "vm_block": str(self.vm_block),
             "vm_kind": self.vm_kind,
+            "known_words": "|".join(self.known_words),
         }
 
     @classmethod
@@ -70,6 +80,7 @@ class HeadConfig:
             float(metadata["scale"]),
             int(metadata["vm_block"]),
             metadata["vm_kind"],
+            tuple(metadata["known_words"].split("|")),
         )
 
 
@@ -109,12 +120,22 @@ def build_trunk(architecture: str, num_blocks: int) -> nn.Module:
     return whole
 
 
-def load_trunk(path: Path) -> nn.Module:
-    """The trunk in a safetensors file, whose metadata name its architecture and number of blocks."""
+def load_trunk(path: Path, trained: Mapping[str, torch.Tensor] | None = None) -> nn.Module:
+    """The trunk in a safetensors file, whose metadata name its architecture and number of blocks.
+
+    `trained` holds the blocks that were trained together with a head and so come with it.
+    """
     config, state = read_tensors(path)
     trunk = build_trunk(config["architecture"], int(config["blocks"]))
-    trunk.load_state_dict(state)
+    trunk.load_state_dict(state | dict(trained or {}))
     return trunk
+
+
+def normalise(images: torch.Tensor) -> torch.Tensor:
+    """RGB in 0..1, (B, 3, H, W), as the trunk wants it."""
+    mean = torch.tensor(IMAGE_MEAN, device=images.device)[:, None, None]
+    std = torch.tensor(IMAGE_STD, device=images.device)[:, None, None]
+    return (images.float() - mean) / std
 
 
 def trunk_tokens(trunk: nn.Module, images: torch.Tensor, blocks: Sequence[int]) -> dict[int, torch.Tensor]:
@@ -122,13 +143,9 @@ def trunk_tokens(trunk: nn.Module, images: torch.Tensor, blocks: Sequence[int]) 
 
     `images` is (B, 3, H, W) RGB in 0..1 on the trunk's device; the class token is dropped.
     """
-    mean = torch.tensor(IMAGE_MEAN, device=images.device)[:, None, None]
-    std = torch.tensor(IMAGE_STD, device=images.device)[:, None, None]
     wanted = sorted(set(blocks))
     run: Any = trunk.forward_intermediates
-    found = run(
-        (images.float() - mean) / std, indices=[block - 1 for block in wanted], stop_early=True, intermediates_only=True
-    )
+    found = run(normalise(images), indices=[block - 1 for block in wanted], stop_early=True, intermediates_only=True)
     return {block: tokens.permute(0, 2, 3, 1) for block, tokens in zip(wanted, found, strict=True)}
 
 
@@ -147,6 +164,19 @@ def vm_features(trunk: nn.Module, tokens: dict[int, torch.Tensor], block: int, k
     return F.normalize(layer.attn.qkv(layer.norm1(tokens[block - 1])).chunk(3, dim=-1)[part].float(), dim=-1)
 
 
+def _part(state: Mapping[str, torch.Tensor], name: str) -> dict[str, torch.Tensor]:
+    """The tensors of one module in a file that holds several."""
+    return {key.removeprefix(f"{name}."): tensor for key, tensor in state.items() if key.startswith(f"{name}.")}
+
+
+def fast_dtype(device: torch.device) -> torch.dtype | None:
+    """The half precision that a device multiplies fastest in; None where float32 is as fast."""
+    if device.type == "cuda":
+        return torch.float16
+    # Processors with matrix units (Intel's AMX) take a quarter of float32's time in bfloat16, others gain nothing.
+    return torch.bfloat16 if torch.cpu._is_amx_tile_supported() else None
+
+
 @dataclass(frozen=True)
 class MiniEncoder:
     """The bundled VLM and VM, on one device.
@@ -161,24 +191,34 @@ class MiniEncoder:
         The text side.
     config : HeadConfig
         Which blocks feed the head and the VM features.
+    known : torch.Tensor
+        (n, 384) embeddings of the words that the head was trained with.
     device : torch.device
     crop_size, stride, patch_size : int
         Pixels.
+    scales : tuple of float
+        The scene as it is gives context, twice its size gives detail.
+    n_neighbors, gamma : int, float
+        Fewer neighbours and a higher power than the paper's keep roads and small fields (training/README.md).
     """
 
     trunk: nn.Module
     head: Head
     words: WordEncoder
     config: HeadConfig
+    known: torch.Tensor
     device: torch.device
     crop_size: int = 224
-    stride: int = 112
+    stride: int = 168
     patch_size: int = 14
+    scales: tuple[float, ...] = (1.0, 2.0)
+    n_neighbors: int = 50
+    gamma: float = 24.0
 
     @property
     def seed_scale(self) -> float:
-        """The head was trained at this inverse temperature, and its seeds propagate better so (see MODEL_CARD.md)."""
-        return self.config.scale
+        """Sharper than the head was trained at: sure patches then hold their own among many unsure neighbours."""
+        return SHARPNESS * self.config.scale
 
     @classmethod
     def load(cls, folder: Path, device: torch.device) -> MiniEncoder:
@@ -191,16 +231,29 @@ class MiniEncoder:
         """
         words = WordEncoder.load(folder, device)
         try:
-            trunk = load_trunk(folder / "trunk.safetensors")
-            head_config, head_state = read_tensors(folder / "head.safetensors")
-            config = HeadConfig.from_metadata(head_config)
+            metadata, trained = read_tensors(folder / "head.safetensors")
+            config = HeadConfig.from_metadata(metadata)
+            trunk = load_trunk(folder / "trunk.safetensors", _part(trained, "trunk"))
             head = Head(len(config.blocks), config.hidden)
-            head.load_state_dict(head_state)
+            head.load_state_dict(_part(trained, "head"))
+            known = trained["known"].float()
         except Exception as error:
             raise ModelError(f"the model in {folder} can't be read ({error}); reinstall lposs-geo") from error
         for module in (trunk, head):
             module.to(device).eval().requires_grad_(False)
-        return cls(trunk, head, words, config, device)
+        return cls(trunk, head, words, config, known.to(device), device)
+
+    def zoom(self, gsd: float | None) -> float:
+        """How much to enlarge a scene of this ground resolution (metres per px; None: unknown) before all looks.
+
+        Finer scenes than any of training are reduced.
+        """
+        return 1.0 if gsd is None else min(1.0, gsd / FINEST_GSD)
+
+    def unfamiliar(self, words: Sequence[str]) -> list[str]:
+        """Those of the words that are far from every word that the head was trained with."""
+        nearest = (self.words.embed(words) @ self.known.T).amax(dim=1)
+        return [word for word, cosine in zip(words, nearest.tolist(), strict=True) if cosine < FAMILIAR]
 
     @torch.inference_mode()
     def patch_features(self, images: torch.Tensor) -> PatchFeatures:
@@ -213,7 +266,8 @@ class MiniEncoder:
             raise ValueError(f"crops of {rows} x {cols} px aren't a whole number of {self.patch_size} px patches")
         config = self.config
         entry = config.vm_block if config.vm_kind == "tokens" else config.vm_block - 1
-        with torch.autocast(self.device.type, torch.float16, enabled=self.device.type == "cuda"):
+        dtype = fast_dtype(self.device)
+        with torch.autocast(self.device.type, dtype, enabled=dtype is not None):
             tokens = trunk_tokens(self.trunk, images.to(self.device), (*config.blocks, entry))
             vlm = self.head([tokens[block] for block in config.blocks])
             vm = vm_features(self.trunk, tokens, config.vm_block, config.vm_kind)

@@ -41,6 +41,13 @@ class PairEncoder:
         Px.
     seed_scale : None
         The cosines are the seeds.
+    scales : tuple of float
+        One look, at the scene's own size.
+    n_neighbors : int
+        The paper's 400 neighbours fall on up to four copies of each place, one for each crop that covers it; the
+        lattice has one node a place.
+    gamma : float
+        The paper's.
     """
 
     clip: nn.Module
@@ -51,6 +58,9 @@ class PairEncoder:
     crop_size: int
     stride: int
     seed_scale: None = None
+    scales: tuple[float, ...] = (1.0,)
+    n_neighbors: int = 100
+    gamma: float = 3.0
 
     @classmethod
     def load(cls, model: Model, device: torch.device) -> PairEncoder:
@@ -68,6 +78,14 @@ class PairEncoder:
         crop_size = CROP_SIZE // patch_size * patch_size
         stride = max(1, crop_size // (2 * patch_size)) * patch_size
         return cls(clip, open_clip.get_tokenizer(vlm.architecture), vit, device, patch_size, crop_size, stride)
+
+    def zoom(self, gsd: float | None) -> float:
+        """Scenes are seen as they are."""
+        return 1.0
+
+    def unfamiliar(self, words: Sequence[str]) -> list[str]:
+        """None: such models were trained on captions of everything."""
+        return []
 
     @torch.inference_mode()
     def patch_features(self, images: torch.Tensor) -> PatchFeatures:
