@@ -19,7 +19,7 @@ from lposs_geo.tiling import crop_starts
 
 __all__ = ["BATCH_SIZE", "Parameters", "crop_positions", "propagate_patches", "refine", "seeds", "segment", "stitch"]
 
-BATCH_SIZE = 8
+BATCH_SIZE = 16
 """Crops encoded at once: enough to keep two cores or a GPU busy, small enough for any memory."""
 
 

@@ -190,7 +190,9 @@ def map_scene(
             named = ", ".join(f"'{word}'" for word in unfamiliar)
             log.warning("%s was trained on nothing like %s: don't rely on where the map shows it", chosen.name, named)
         zoom = encoder.zoom(scene.grid.gsd) if asked_zoom is None else asked_zoom
-        log.info("the scene is seen at %s times its size", " and ".join(f"{zoom * s:.4g}" for s in encoder.scales))
+        zooms = [zoom * scale for scale in encoder.scales]
+        if zooms != [1.0]:
+            log.info("the scene is seen at %s times its size", " and ".join(f"{zoom:.4g}" for zoom in zooms))
         clock.lap("load")
         with open_scene(scene) as reader, staged(*(path for path, _ in outputs)) as written:
             labels_file, *others = written

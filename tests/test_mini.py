@@ -65,8 +65,9 @@ def test_features_are_the_same_every_time(encoder: MiniEncoder, crops: torch.Ten
 
 def test_a_crop_does_not_depend_on_its_batch(encoder: MiniEncoder, crops: torch.Tensor) -> None:
     together, alone = encoder.patch_features(crops), encoder.patch_features(crops[1:2])
-    torch.testing.assert_close(together.vlm[1:2], alone.vlm, atol=1e-4, rtol=0)
-    torch.testing.assert_close(together.vm[1:2], alone.vm, atol=1e-4, rtol=0)
+    # bfloat16, where the processor is fast in it, has three digits
+    for one, other in ((together.vlm[1:2], alone.vlm), (together.vm[1:2], alone.vm)):
+        assert float((one * other).sum(dim=1).min()) > 0.999
 
 
 @pytest.mark.parametrize("shape", [(14, 14), (224, 224), (252, 98)])
@@ -178,11 +179,11 @@ def test_scenes_finer_than_training_are_reduced(encoder: MiniEncoder, gsd: float
     assert encoder.zoom(gsd) == pytest.approx(zoom)
 
 
-def test_half_precision_changes_next_to_nothing(encoder: MiniEncoder, crops: torch.Tensor, monkeypatch) -> None:
+def test_half_precision_changes_next_to_nothing(crops: torch.Tensor, monkeypatch) -> None:
     found = {}
     for dtype in (None, torch.bfloat16):
         monkeypatch.setattr(mini, "fast_dtype", lambda device, dtype=dtype: dtype)
-        found[dtype] = encoder.patch_features(crops)
+        found[dtype] = MiniEncoder.load(WEIGHTS, torch.device("cpu")).patch_features(crops)
     for name in ("vlm", "vm"):
         exact, fast = (getattr(found[dtype], name) for dtype in (None, torch.bfloat16))
         assert fast.dtype == torch.float32

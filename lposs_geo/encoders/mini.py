@@ -20,8 +20,9 @@ from lposs_geo.encoders.encoder import PatchFeatures
 from lposs_geo.encoders.words import WordEncoder, read_tensors
 from lposs_geo.errors import ModelError
 
-__all__ = ["Head", "HeadConfig", "MiniEncoder", "build_trunk", "load_trunk", "trunk_tokens", "vm_features"]
+__all__ = ["Head", "HeadConfig", "MiniEncoder", "build_trunk", "load_trunk", "normalise", "trunk_tokens", "vm_features"]
 
+PATCH_SIZE = 14
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
 VM_KINDS = ("tokens", "query", "key", "value")
@@ -144,9 +145,16 @@ def trunk_tokens(trunk: nn.Module, images: torch.Tensor, blocks: Sequence[int]) 
     `images` is (B, 3, H, W) RGB in 0..1 on the trunk's device; the class token is dropped.
     """
     wanted = sorted(set(blocks))
+    rows, cols = images.shape[-2] // PATCH_SIZE, images.shape[-1] // PATCH_SIZE
     run: Any = trunk.forward_intermediates
-    found = run(normalise(images), indices=[block - 1 for block in wanted], stop_early=True, intermediates_only=True)
-    return {block: tokens.permute(0, 2, 3, 1) for block, tokens in zip(wanted, found, strict=True)}
+    found = run(
+        normalise(images),
+        indices=[block - 1 for block in wanted],
+        output_fmt="NLC",
+        stop_early=True,
+        intermediates_only=True,
+    )
+    return {block: tokens.unflatten(1, (rows, cols)) for block, tokens in zip(wanted, found, strict=True)}
 
 
 def vm_features(trunk: nn.Module, tokens: dict[int, torch.Tensor], block: int, kind: str) -> torch.Tensor:
@@ -160,8 +168,9 @@ def vm_features(trunk: nn.Module, tokens: dict[int, torch.Tensor], block: int, k
         return F.normalize(F.layer_norm(tokens[block].float(), tokens[block].shape[-1:]), dim=-1)
     blocks: Any = trunk.blocks
     layer = blocks[block - 1]
-    part = VM_KINDS.index(kind) - 1
-    return F.normalize(layer.attn.qkv(layer.norm1(tokens[block - 1])).chunk(3, dim=-1)[part].float(), dim=-1)
+    part = VM_KINDS.index(kind) - 1  # queries, keys and values come from one matrix, one below the other
+    weight, bias = (tensor.chunk(3)[part] for tensor in (layer.attn.qkv.weight, layer.attn.qkv.bias))
+    return F.normalize(F.linear(layer.norm1(tokens[block - 1]).to(weight.dtype), weight, bias).float(), dim=-1)
 
 
 def _part(state: Mapping[str, torch.Tensor], name: str) -> dict[str, torch.Tensor]:
@@ -209,8 +218,8 @@ class MiniEncoder:
     known: torch.Tensor
     device: torch.device
     crop_size: int = 224
-    stride: int = 168
-    patch_size: int = 14
+    stride: int = 196
+    patch_size: int = PATCH_SIZE
     scales: tuple[float, ...] = (1.0, 2.0)
     n_neighbors: int = 50
     gamma: float = 24.0
@@ -241,6 +250,10 @@ class MiniEncoder:
             raise ModelError(f"the model in {folder} can't be read ({error}); reinstall lposs-geo") from error
         for module in (trunk, head):
             module.to(device).eval().requires_grad_(False)
+            if fast_dtype(device) == torch.bfloat16:  # or autocast would convert the matrices anew for each batch
+                for layer in module.modules():
+                    if isinstance(layer, nn.Linear):
+                        layer.to(torch.bfloat16)
         return cls(trunk, head, words, config, known.to(device), device)
 
     def zoom(self, gsd: float | None) -> float:
@@ -271,7 +284,7 @@ class MiniEncoder:
             tokens = trunk_tokens(self.trunk, images.to(self.device), (*config.blocks, entry))
             vlm = self.head([tokens[block] for block in config.blocks])
             vm = vm_features(self.trunk, tokens, config.vm_block, config.vm_kind)
-        return PatchFeatures(vlm.permute(0, 3, 1, 2).contiguous(), vm.permute(0, 3, 1, 2).contiguous())
+        return PatchFeatures(vlm.permute(0, 3, 1, 2), vm.permute(0, 3, 1, 2))
 
     @torch.inference_mode()
     def text_embeddings(self, prompts: Sequence[Sequence[str]]) -> torch.Tensor:
