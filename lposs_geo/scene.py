@@ -147,11 +147,7 @@ class SceneReader:
             image[:, ~valid] = image[:, valid].mean(axis=1, keepdims=True)
         box = rows[0] - top, cols[0] - left, rows[1] - top, cols[1] - left
         image = resample(image, box, shape).clip(0.0, 1.0)
-        nearest = [
-            ((np.arange(count) + 0.5) * ((stop - start) / count) + start).astype(int)
-            for count, start, stop in zip(shape, box[:2], box[2:], strict=True)
-        ]
-        valid = valid[np.ix_(*nearest)]
+        valid = _resample_valid(valid, [rows[0] - top, cols[0] - left], shape, zoom)
         image[:, ~valid] = 0.0
         return image, valid
 
@@ -163,6 +159,21 @@ class SceneReader:
         image = self.scene.radiometry.apply(values)
         image[:, ~valid] = 0.0
         return image, valid
+
+
+def _resample_valid(
+    valid: NDArray[np.bool_], start: Sequence[float], shape: Sequence[int], zoom: float
+) -> NDArray[np.bool_]:
+    """The validity of `shape` px at `zoom` from `start` on: the nearest px's, or where it gets smaller that of any."""
+    edges = [
+        np.floor(first + np.arange(count + 1) / zoom).astype(int) for first, count in zip(start, shape, strict=True)
+    ]
+    if zoom > 1:
+        centres = [(first + (np.arange(n) + 0.5) / zoom).astype(int) for first, n in zip(start, shape, strict=True)]
+        return np.asarray(valid[np.ix_(*(c.clip(0, size - 1) for c, size in zip(centres, valid.shape, strict=True)))])
+    covered = valid[: max(edges[0][-1], 1), : max(edges[1][-1], 1)]
+    by_row = np.maximum.reduceat(covered, edges[0][:-1], axis=0)
+    return np.asarray(np.maximum.reduceat(by_row, edges[1][:-1], axis=1))
 
 
 def _span(offset: float, length: float, zoom: float, limit: int) -> tuple[float, float]:

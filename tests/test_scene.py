@@ -276,3 +276,13 @@ def test_missing_pixels_do_not_darken_their_neighbours_when_enlarged(write_raste
     assert valid[:, :40].all()
     assert not valid[:, 40:].any()
     assert np.allclose(image[:, valid], 200 / 255, atol=1e-5)
+
+
+@pytest.mark.parametrize("zoom", [0.7, 0.3, 1 / 16])
+def test_an_island_of_one_pixel_is_still_there_when_reduced(write_raster, zoom):
+    array = np.zeros((3, 64, 80), dtype="uint8")
+    array[:, 37, 41] = 90
+    with open_scene(describe(write_raster(array, nodata=0))) as reader:
+        image, valid = reader.read(Window(0, 0, int(80 * zoom), int(64 * zoom)), zoom)
+    assert np.argwhere(valid) == pytest.approx(np.array([[37.5, 41.5]]) * zoom - 0.5, abs=0.5 + zoom / 2)
+    assert np.allclose(image[:, valid], 90 / 255, atol=1e-5)
