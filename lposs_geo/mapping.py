@@ -189,7 +189,13 @@ def map_scene(
         if unfamiliar:
             named = ", ".join(f"'{word}'" for word in unfamiliar)
             log.warning("%s was trained on nothing like %s: don't rely on where the map shows it", chosen.name, named)
-        zoom = encoder.zoom(scene.grid.gsd) if asked_zoom is None else asked_zoom
+        own, coarsest = scene.grid.gsd, encoder.coarsest_gsd
+        if own is not None and coarsest is not None and own > coarsest:
+            log.warning(
+                "%s has %.3g m per pixel, and %s knows nothing coarser than %.3g m: don't rely on the map",
+                scene.name, own, chosen.name, coarsest,
+            )  # fmt: skip
+        zoom = encoder.zoom(own) if asked_zoom is None else asked_zoom
         zooms = [zoom * scale for scale in encoder.scales]
         if zooms != [1.0]:
             log.info("the scene is seen at %s times its size", " and ".join(f"{zoom:.4g}" for zoom in zooms))

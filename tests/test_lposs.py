@@ -15,6 +15,7 @@ class ColourEncoder:
     device = torch.device("cpu")
     seed_scale = None
     scales = (1.0,)
+    coarsest_gsd = None
     n_neighbors, gamma = 100, 3.0
     words = {"red": (1.0, 0.1, 0.1), "green": (0.1, 1.0, 0.1), "blue": (0.1, 0.1, 1.0)}  # noqa: RUF012
 

@@ -186,6 +186,15 @@ def test_words_that_the_model_cannot_know_are_said(mapped, tmp_path, caplog):
         assert usual.tags()["LPOSS_GEO_UNFAMILIAR_WORDS"] == "[]"
 
 
+@pytest.mark.parametrize(("side", "warned"), [(10.0, True), (2.4, False)])
+def test_scenes_coarser_than_the_model_knows_are_warned_of(write_raster, tmp_path, caplog, side, warned):
+    array = np.random.default_rng(0).integers(0, 255, (3, 40, 50)).astype("uint8")
+    path = write_raster(array, transform=rasterio.Affine(side, 0, 439136, 0, -side, 5273706))
+    with caplog.at_level("WARNING", "lposs_geo"):
+        map_scene(path, "forest,water", tmp_path / "map.tif")
+    assert ("10 m per pixel, and mini knows nothing coarser than 5 m" in caplog.text) == warned
+
+
 def test_the_looks_seeds_are_averaged():
     lattices = Lattice(64, 96, 16, 64, 32), Lattice(128, 192, 16, 64, 32)
     rng = np.random.default_rng(0)

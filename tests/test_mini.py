@@ -174,7 +174,7 @@ def test_words_far_from_all_of_training_are_unfamiliar(encoder: MiniEncoder) -> 
     assert encoder.unfamiliar(encoder.config.known_words) == []
 
 
-@pytest.mark.parametrize(("gsd", "zoom"), [(None, 1), (0.6, 1), (10, 1), (0.25, 1), (0.05, 0.2)])
+@pytest.mark.parametrize(("gsd", "zoom"), [(None, 1), (0.6, 1), (10, 1), (0.25, 1), (0.05, 0.2), (0.001, 0.1)])
 def test_scenes_finer_than_training_are_reduced(encoder: MiniEncoder, gsd: float | None, zoom: float) -> None:
     assert encoder.zoom(gsd) == pytest.approx(zoom)
 

@@ -42,6 +42,8 @@ class Encoder(Protocol):
     scales : tuple of float
         How much a scene is enlarged for each look at it, ascending; the looks' seeds are averaged, and the last one's
         VM features make the patch graph.
+    coarsest_gsd : float or None
+        Metres per px beyond which the model knows nothing; None where that isn't known.
     n_neighbors : int
         How many neighbours a patch has in the graph of a scene.
     gamma : float
@@ -60,6 +62,8 @@ class Encoder(Protocol):
     def seed_scale(self) -> float | None: ...
     @property
     def scales(self) -> tuple[float, ...]: ...
+    @property
+    def coarsest_gsd(self) -> float | None: ...
     @property
     def n_neighbors(self) -> int: ...
     @property

@@ -207,6 +207,8 @@ class MiniEncoder:
         Pixels.
     scales : tuple of float
         The scene as it is gives context, twice its size gives detail.
+    coarsest_gsd : float
+        Twice what the coarsest training images have.
     n_neighbors, gamma : int, float
         Fewer neighbours and a higher power than the paper's keep roads and small fields (training/README.md).
     """
@@ -221,6 +223,7 @@ class MiniEncoder:
     stride: int = 196
     patch_size: int = PATCH_SIZE
     scales: tuple[float, ...] = (1.0, 2.0)
+    coarsest_gsd: float = 5.0
     n_neighbors: int = 50
     gamma: float = 24.0
 
@@ -259,9 +262,10 @@ class MiniEncoder:
     def zoom(self, gsd: float | None) -> float:
         """How much to enlarge a scene of this ground resolution (metres per px; None: unknown) before all looks.
 
-        Finer scenes than any of training are reduced.
+        Finer scenes than any of training are reduced, but to no less than a tenth: pixels of a millimetre are more
+        likely a mistake in the georeference.
         """
-        return 1.0 if gsd is None else min(1.0, gsd / FINEST_GSD)
+        return 1.0 if gsd is None else min(1.0, max(0.1, gsd / FINEST_GSD))
 
     def unfamiliar(self, words: Sequence[str]) -> list[str]:
         """Those of the words that are far from every word that the head was trained with."""

@@ -43,6 +43,8 @@ class PairEncoder:
         The cosines are the seeds.
     scales : tuple of float
         One look, at the scene's own size.
+    coarsest_gsd : None
+        Not known.
     n_neighbors : int
         The paper's 400 neighbours fall on up to four copies of each place, one for each crop that covers it; the
         lattice has one node a place.
@@ -59,6 +61,7 @@ class PairEncoder:
     stride: int
     seed_scale: None = None
     scales: tuple[float, ...] = (1.0,)
+    coarsest_gsd: None = None
     n_neighbors: int = 100
     gamma: float = 3.0
 
