@@ -210,7 +210,7 @@ def map_scene(
             scores = patch_scores(features, text, encoder)
             report("propagate", 1, 1)
             clock.lap("propagate")
-            tags = _tags(scene, chosen, encoder, zoom, refine, unfamiliar)
+            tags = _tags(scene, chosen, encoder, zooms, refine, unfamiliar)
             with raster.label_writer(labels_file, scene.grid, legend, tags) as writer:
                 plan = _plan(scene, len(legend), tile_size, refine)
                 for done, tile in enumerate(plan, start=1):
@@ -448,7 +448,7 @@ def _tags(
     scene: Scene,
     model: models.Model,
     encoder: encoders.Encoder,
-    zoom: float,
+    zooms: Sequence[float],
     refine: bool,
     unfamiliar: Sequence[str],
 ) -> dict[str, str]:
@@ -456,7 +456,7 @@ def _tags(
     release = version("lposs-geo")
     parameters = asdict(_parameters(encoder)) | {
         "refine": refine,
-        "zooms": [zoom * scale for scale in encoder.scales],
+        "zooms": list(zooms),
         "seed_scale": encoder.seed_scale,
         "crop_size": encoder.crop_size,
         "stride": encoder.stride,

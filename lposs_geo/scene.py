@@ -165,12 +165,12 @@ def _resample_valid(
     valid: NDArray[np.bool_], start: Sequence[float], shape: Sequence[int], zoom: float
 ) -> NDArray[np.bool_]:
     """The validity of `shape` px at `zoom` from `start` on: the nearest px's, or where it gets smaller that of any."""
-    edges = [
-        np.floor(first + np.arange(count + 1) / zoom).astype(int) for first, count in zip(start, shape, strict=True)
-    ]
     if zoom > 1:
         centres = [(first + (np.arange(n) + 0.5) / zoom).astype(int) for first, n in zip(start, shape, strict=True)]
         return np.asarray(valid[np.ix_(*(c.clip(0, size - 1) for c, size in zip(centres, valid.shape, strict=True)))])
+    edges = [
+        np.floor(first + np.arange(count + 1) / zoom).astype(int) for first, count in zip(start, shape, strict=True)
+    ]
     covered = valid[: max(edges[0][-1], 1), : max(edges[1][-1], 1)]
     by_row = np.maximum.reduceat(covered, edges[0][:-1], axis=0)
     return np.asarray(np.maximum.reduceat(by_row, edges[1][:-1], axis=1))

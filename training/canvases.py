@@ -56,8 +56,7 @@ def load_dense(image: Path, labels: Path, names: dict[int, str], group: str, sca
         table[value] = LABEL_NAMES.index(name)
     size = (round(picture.width * scale), round(picture.height * scale))
     numbers = Image.fromarray(values).resize(size, Image.Resampling.NEAREST)
-    labels = table[np.asarray(numbers)]
-    return Source(np.asarray(picture.resize(size, Image.Resampling.LANCZOS)), labels, group)
+    return Source(np.asarray(picture.resize(size, Image.Resampling.LANCZOS)), table[np.asarray(numbers)], group)
 
 
 def load_sources(data: Path, polygons: Mapping[str, Sequence[Polygon]]) -> list[Source]:
@@ -78,8 +77,7 @@ def load_sources(data: Path, polygons: Mapping[str, Sequence[Polygon]]) -> list[
     for name, shapes in polygons.items():
         picture = Image.open(data / name).convert("RGB")
         group = "chips" if name.startswith("ucmerced") else "towns"
-        labels = burn(shapes, picture.size, numbers, NOTHING)
-        sources.append(Source(np.asarray(picture), labels, group))
+        sources.append(Source(np.asarray(picture), burn(shapes, picture.size, numbers, NOTHING), group))
     return sources
 
 

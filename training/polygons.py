@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -21,20 +22,24 @@ LABELS_FOLDER = Path(__file__).parent / "labels"
 
 def read_polygons(path: Path) -> dict[str, list[Polygon]]:
     """Picture -> its polygons, of one file."""
-    pictures = json.loads(path.read_text())["pictures"]
-    return {
-        picture: [(name, [(x, y) for x, y in corners]) for name, corners in polygons]
-        for picture, polygons in pictures.items()
-    }
+    return _pictures(json.loads(path.read_text()))
 
 
 def drawn_for(use: str) -> dict[str, list[Polygon]]:
     """Picture -> its polygons, of all files for a use: "train" or "validation"."""
     found: dict[str, list[Polygon]] = {}
     for path in sorted(LABELS_FOLDER.glob("*.json")):
-        if json.loads(path.read_text())["use"] == use:
-            found |= read_polygons(path)
+        file = json.loads(path.read_text())
+        if file["use"] == use:
+            found |= _pictures(file)
     return found
+
+
+def _pictures(file: dict[str, Any]) -> dict[str, list[Polygon]]:
+    return {
+        picture: [(name, [(x, y) for x, y in corners]) for name, corners in polygons]
+        for picture, polygons in file["pictures"].items()
+    }
 
 
 def burn(polygons: Sequence[Polygon], size: tuple[int, int], numbers: Mapping[str, int], empty: int) -> np.ndarray:
