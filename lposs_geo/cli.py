@@ -14,15 +14,19 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from lposs_geo.errors import LegendError, LpossGeoError, ParameterError, one_line
+from lposs_geo.errors import LegendError, LpossGeoError, ParameterError, SceneError, one_line
+from lposs_geo.memory import DEFAULT, parse_size
 
 if TYPE_CHECKING:
-    from lposs_geo.mapping import MapResult, Progress
+    from lposs_geo.bench import Report
+    from lposs_geo.mapping import MapResult
+    from lposs_geo.stages import Progress
 
 __all__ = ["cli", "main"]
 
@@ -31,7 +35,7 @@ FAILED, USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 # What each stage of mapping counts, for people.
 _STAGES = {
     "encode": ("encoding", "crops"),
-    "propagate": ("propagating", "graphs"),
+    "propagate": ("propagating", "blocks"),
     "refine": ("labelling", "tiles"),
     "vectorize": ("drawing polygons", "layers"),
 }
@@ -50,12 +54,25 @@ class _Bands(click.ParamType[tuple[int, ...]]):
         return bands
 
 
+class _Size(click.ParamType[int]):
+    name = "SIZE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return value if isinstance(value, int) else parse_size(value)
+        except ParameterError as error:
+            self.fail(str(error), param, ctx)
+
+
 _FILE = click.Path(path_type=Path)
 _OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 _SIMPLIFY = click.option(
     "--simplify", type=click.FloatRange(min=0), metavar="PX", default=1.0, show_default=True,
     help="Tolerance of the polygons' borders in pixels; 0 keeps every pixel's edge.",
 )  # fmt: skip
+_MAX_MEMORY = click.option(
+    "--max-memory", type=_Size(), default=DEFAULT, show_default="4GB", help="What the work may take beside the model."
+)
 _BANDS = click.option("--bands", type=_Bands(), help="Bands to take as red, green and blue, like 3,2,1.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Result on stdout, progress on stderr, as JSON lines.")
 
@@ -88,7 +105,10 @@ def cli(context: click.Context) -> None:
 @click.option("--refine/--no-refine", default=True, show_default=True, help="Sharpen borders over pixels (LPOSS+).")
 @_SIMPLIFY
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda", help="Where to compute.")
-@click.option("--tile-size", type=click.IntRange(min=64), metavar="PX", help="Size of tiles; less takes less memory.")
+@_MAX_MEMORY
+@click.option("--tile-size", type=click.IntRange(min=64), metavar="PX", help="Size of tiles.  [default: what fits]")
+@click.option("--cache/--no-cache", "use_cache", default=True, show_default=True, help="Keep features for new words.")
+@click.option("--resume", is_flag=True, help="Go on with a run that was cut off.")
 @_OVERWRITE
 @_JSON
 @click.option("-v", "--verbose", is_flag=True, help="Say more; show where an unexpected error arose.")
@@ -108,7 +128,10 @@ def map_command(
     refine: bool,
     simplify: float,
     device: str,
+    max_memory: int,
     tile_size: int | None,
+    use_cache: bool,
+    resume: bool,
     overwrite: bool,
     as_json: bool,
     verbose: bool,
@@ -145,10 +168,18 @@ def map_command(
             simplify=simplify,
             device=device,
             tile_size=tile_size,
+            max_memory=max_memory,
+            use_cache=use_cache,
+            resume=resume,
             overwrite=overwrite,
             progress=progress,
         )
     _print_map(result, as_json, verbose)
+    if result.failed:
+        raise SceneError(
+            f"{len(result.failed)} tiles of '{scene}' failed and are nodata in '{result.labels}', the first since "
+            f"{result.failed[0].reason}"
+        )
 
 
 @cli.command("vectorize")
@@ -255,6 +286,41 @@ def models_pull(name: str) -> None:
         click.echo(str(file))
 
 
+@cli.group("cache", invoke_without_command=True)
+@click.pass_context
+def cache_group(context: click.Context) -> None:
+    """See and empty the cache of scenes' features."""
+    _help_without_command(context)
+
+
+@cache_group.command("list")
+@_JSON
+def cache_list(as_json: bool) -> None:
+    """List the scenes whose features are kept, the latest used first."""
+    from lposs_geo import cache
+
+    found = cache.stores()
+    for store in found:
+        if as_json:
+            line = {"scene": store.scene, "model": store.model, "bytes": store.size, "used": store.used}
+            click.echo(json.dumps(line | {"folder": str(store.folder)}))
+        else:
+            used = time.strftime("%Y-%m-%d %H:%M", time.localtime(store.used))
+            click.echo(f"{store.size / 1e6:>10,.1f} MB  {used}  {store.model:<8} {store.scene}")
+    if not as_json:
+        total = sum(store.size for store in found)
+        click.echo(f"{total / 1e6:>10,.1f} MB of {cache.limit() / 1e6:,.0f} MB in {cache.folder()}")
+
+
+@cache_group.command("clear")
+def cache_clear() -> None:
+    """Remove all features that no run is using."""
+    from lposs_geo import cache
+
+    removed = cache.clear()
+    click.echo(f"{sum(store.size for store in removed) / 1e6:,.1f} MB of {len(removed)} scenes removed")
+
+
 @cli.command("doctor")
 def doctor_command() -> None:
     """Show versions, device, models, cache and GDAL; exit 1 if something is amiss."""
@@ -266,6 +332,65 @@ def doctor_command() -> None:
         click.echo(f"{'ok ' if fit else 'BAD'} {topic:<16} {finding}")
     if not healthy:
         raise LpossGeoError("something is amiss: see the lines marked BAD")
+
+
+@cli.command("bench")
+@click.argument("scene", required=False)
+@click.option("--classes", metavar="WORDS", help="Classes to map.  [default: six usual ones]")
+@click.option("--model", "model_name", metavar="NAME", help="Model to use.  [default: the best installed]")
+@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda", help="Where to compute.")
+@_MAX_MEMORY
+@click.option("--side", type=click.IntRange(min=64), default=1000, show_default=True, help="Px of the invented scene.")
+@_JSON
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+def bench_command(
+    scene: str | None,
+    classes: str | None,
+    model_name: str | None,
+    device: str,
+    max_memory: int,
+    side: int,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Measure speed and memory of mapping SCENE, or of an invented one, from scratch."""
+    import tempfile
+
+    from lposs_geo import bench, legend
+
+    words = legend.from_words(classes).names if classes else bench.CLASSES
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, _progress(as_json, quiet) as progress:
+        path = scene or bench.invented_scene(Path(folder) / f"invented_{side}.tif", side)
+        report = bench.measure(path, words, model=model_name, device=device, max_memory=max_memory, progress=progress)
+    if as_json:
+        rates = {"mpx": report.mpx, "mpx_per_second": report.mpx / report.wall, "encoder_share": report.encoder_share}
+        click.echo(json.dumps(asdict(report) | rates))
+    else:
+        click.echo(_bench_table(report))
+
+
+def _bench_table(report: Report) -> str:
+    """A report for people."""
+    total = sum(report.seconds.values())
+    lines = [
+        f"{report.scene}: {report.rows} x {report.cols} px, {report.num_classes} classes, {report.model} on "
+        f"{report.device}",
+        ", ".join(f"{name} {value}" for name, value in report.machine.items()),
+        f"{'stage':<12} {'seconds':>9} {'Mpx/s':>9} {'share':>7}",
+    ]
+    for stage, seconds in report.seconds.items():
+        lines.append(f"{stage:<12} {seconds:>9.2f} {report.mpx / max(seconds, 1e-9):>9.2f} {seconds / total:>7.1%}")
+    lines.append(f"{'wall':<12} {report.wall:>9.2f} {report.mpx / report.wall:>9.2f}")
+    alone = report.encoder
+    lines.append(
+        f"encoder alone {alone.mpx_per_second:.2f} Mpx/s, {alone.flops / 1e12:.2f} TFLOP/s, "
+        f"{alone.flops / alone.matmul_flops:.0%} of a matrix product's {alone.matmul_flops / 1e12:.2f}; "
+        f"mapping runs at {report.mpx / report.wall / alone.mpx_per_second:.0%} of it"
+    )
+    for name, size in (("memory", report.peak), ("  of the model", report.footprint), ("GPU memory", report.gpu_peak)):
+        if size is not None:
+            lines.append(f"{name:<15} {size / 1e9:.2f} GB at most")
+    return "\n".join(lines)
 
 
 def _help_without_command(context: click.Context) -> None:
@@ -349,6 +474,7 @@ def _print_map(result: MapResult, as_json: bool, verbose: bool) -> None:
                         for area in result.areas
                     ],
                     "seconds": {stage: round(seconds, 3) for stage, seconds in result.seconds.items()},
+                    "failed": [{"rows_cols": tile.window.toranges(), "reason": tile.reason} for tile in result.failed],
                 }
             )
         )
@@ -387,20 +513,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(f"{error.format_message()} (see {command} --help)", USAGE, as_json)
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code, as_json)
-    except ParameterError as error:
-        _fail(str(error), USAGE, as_json)
     except LpossGeoError as error:
-        _fail(str(error), FAILED, as_json)
-    except (click.Abort, KeyboardInterrupt):
-        _fail("interrupted; no output was written", INTERRUPTED, as_json)
-    except _Terminated:
-        _fail("terminated; no output was written", TERMINATED, as_json)
+        _fail(_with_notes(str(error), error), USAGE if isinstance(error, ParameterError) else FAILED, as_json)
+    except (click.Abort, KeyboardInterrupt) as error:
+        _fail(_with_notes("interrupted; no output was written", error), INTERRUPTED, as_json)
+    except _Terminated as error:
+        _fail(_with_notes("terminated; no output was written", error), TERMINATED, as_json)
     except Exception as error:  # a defect of ours: still one line, and how to tell us
         if "--verbose" in arguments or "-v" in arguments:
             traceback.print_exc()
         first = (str(error).splitlines() or [""])[0]
         said = f"unexpected {type(error).__name__}: {first} (a defect: please report it, with lposs-geo doctor)"
-        _fail(said, FAILED, as_json)
+        _fail(_with_notes(said, error), FAILED, as_json)
+
+
+def _with_notes(message: str, error: BaseException) -> str:
+    """A message with what was added to its error on the way up: what is kept for --resume."""
+    return "; ".join([message, *getattr(error, "__notes__", [])])
 
 
 def _fail(message: str, code: int, as_json: bool) -> None:

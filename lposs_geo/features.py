@@ -1,27 +1,65 @@
-"""The lattice features: every crop of a scene encoded exactly once, overlapping crops averaged place by place.
+"""The lattice feature store: every crop of a scene encoded exactly once, overlapping crops averaged place by place.
 
-Features don't know the classes: the words come later, and new words don't need new features.
+Features don't know the classes: the words come later, and new words don't need new features. They go to a journal on
+the disk, in half precision, row of crops by row of crops, so that a scene of any size takes the same memory and a run
+that was killed goes on where it stopped.
 """
 
 from __future__ import annotations
 
-from bisect import bisect
+import logging
+import math
+import tempfile
+import time
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from lposs_geo.encoders.encoder import Encoder, PatchFeatures
+from lposs_geo.encoders.encoder import Encoder
 from lposs_geo.errors import SceneError
+from lposs_geo.journal import ChunkedArray, Journal, open_journal
 from lposs_geo.lposs import BATCH_SIZE
+from lposs_geo.memory import is_out_of_memory
+from lposs_geo.pipeline import made_ahead
 from lposs_geo.scene import SceneReader
 from lposs_geo.tiling import Lattice, resample, zoomed
 
-__all__ = ["LatticeFeatures", "encode_image", "encode_scene"]
+__all__ = [
+    "Encoded",
+    "LatticeArray",
+    "LatticeFeatures",
+    "encode_image",
+    "encode_scene",
+    "has_features",
+    "is_encoded",
+    "stored_features",
+]
+
+SEGMENT = 256
+"""Lattice columns of one chunk in the store."""
+
+GPU_BATCH = 128
+"""Crops that a GPU encodes at once, until its memory says otherwise."""
+
+log = logging.getLogger("lposs_geo")
+
+
+class LatticeArray(Protocol):
+    """An array over the lattice, in memory or on the disk: (rows, cols, ...)."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __getitem__(self, window: tuple[slice, slice], /) -> NDArray[Any]:
+        """A window of it, in memory."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -33,19 +71,19 @@ class LatticeFeatures:
     lattice : Lattice
         Of the scene seen at `zoom`.
     vlm : (rows, cols, D) float16
-        VLM features, averages of unit vectors and so a little shorter.
+        VLM features, averages of unit vectors and so a little shorter; zero where not valid.
     vm : (rows, cols, E) float16
-        VM features, likewise.
+        VM features, likewise; only the last of several looks has them.
     valid : (rows, cols) bool
-        Patches that hold a valid pixel; the others are zero.
+        Patches that hold a valid pixel.
     zoom : float
         How much the encoder saw the scene enlarged.
     """
 
     lattice: Lattice
-    vlm: NDArray[np.float16]
-    vm: NDArray[np.float16]
-    valid: NDArray[np.bool_]
+    vlm: LatticeArray
+    vm: LatticeArray
+    valid: LatticeArray
     zoom: float = 1.0
 
     @property
@@ -55,12 +93,51 @@ class LatticeFeatures:
 
 
 @dataclass(frozen=True)
-class _Look:
-    """A scene at one zoom: its rows and cols there, and rows of it from first to end: RGB in 0..1, and valid pixels."""
+class Encoded:
+    """How far the encoding of a scene has come.
 
+    Attributes
+    ----------
+    done, total : int
+        Crops.
+    rows : float
+        Px rows of the scene from the top, for which the features of all looks are in the store; infinite at the end.
+    seconds : float
+        What the encoder took since the last of these.
+    """
+
+    done: int
+    total: int
+    rows: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Look:
+    """A scene at one zoom and its lattice.
+
+    `row_edges` are where the rows of crops begin on the lattice, and where it ends; `places` those of them that are
+    wanted, `crop_cols` the wanted columns of crops. `read` gives a window, in px at this zoom: RGB in 0..1 and valid
+    pixels, or None where there is nothing.
+    """
+
+    number: int
     zoom: float
-    shape: tuple[int, int]
-    read: Callable[[int, int], tuple[NDArray[np.float32], NDArray[np.bool_]]]
+    lattice: Lattice
+    row_edges: Sequence[int]
+    places: range
+    crop_cols: Sequence[int]
+    is_last: bool
+    read: Callable[[Window], tuple[NDArray[np.float32], NDArray[np.bool_]] | None]
+
+    def finished_px(self, place: int) -> float:
+        """Px rows of the scene that are complete when the row of crops at `place` is."""
+        if place + 1 == self.places.stop:
+            return math.inf
+        return self.row_edges[place + 1] * self.lattice.patch_size / self.zoom
+
+    def done_key(self, place: int) -> str:
+        return f"{self.number}/done/{place}"
 
 
 @dataclass(frozen=True)
@@ -72,130 +149,365 @@ class _Crop:
     valid_patches: NDArray[np.bool_]
 
 
+@dataclass(frozen=True)
+class _Batch:
+    """Crops of one row, read in one go; `place` is that of the row, `end_col` where the next crop begins.
+
+    Rows that are not `kept` are in the store already: they are encoded again after a kill, for what they add to the
+    rows below. `error` tells why a part of the scene couldn't be read and is taken for empty.
+    """
+
+    look: _Look
+    place: int
+    crops: Sequence[_Crop]
+    count: int
+    ends_row: bool
+    kept: bool
+    error: SceneError | None
+
+
 def encode_scene(
     reader: SceneReader,
     encoder: Encoder,
+    journal: Journal,
     *,
     zoom: float = 1.0,
-    progress: Callable[[int, int], None] | None = None,
-) -> tuple[LatticeFeatures, ...]:
-    """Encode a scene at each of the encoder's scales, one row of crops after the other.
+    window: Window | None = None,
+) -> Iterator[Encoded]:
+    """Encode a scene at each of the encoder's scales into a journal; what is in there already is left out.
 
     Crops without a valid pixel never reach the encoder. Pixels without data inside a crop are shown to it in the mean
-    colour of the crop's valid ones.
+    colour of the crop's valid ones. A part of the scene that can't be read is tried twice, then said and taken for
+    empty; the next run on the same journal tries it again.
 
     Parameters
     ----------
     reader : SceneReader
+        Used by a thread of its own until the iterator ends.
     encoder : Encoder
+    journal : Journal
     zoom : float
         How much the scene is enlarged beforehand; below 1, reduced.
-    progress : callable, optional
-        Called with (crops done, crops in all).
+    window : Window, optional
+        Encode only crops that reach into this part of the scene; they are the same as those of the whole.
 
-    Raises
+    Yields
     ------
-    SceneError
-        If no pixel is valid, or the file is damaged.
+    Encoded
+        After each batch of crops; the last one has ``rows`` infinite.
     """
     grid = reader.scene.grid
-
-    def look(zoom: float) -> _Look:
-        shape = zoomed(grid.height, zoom), zoomed(grid.width, zoom)
-        return _Look(zoom, shape, lambda top, bottom: reader.read(Window(0, top, shape[1], bottom - top), zoom))
-
-    features = _encode_all([look(zoom * scale) for scale in encoder.scales], encoder, progress)
-    if features is None:
-        raise SceneError(f"'{reader.scene.path}' has no valid pixel: all is nodata, transparent or not a number")
-    return features
+    looks = _looks(grid.height, grid.width, encoder, zoom, window, _scene_source(reader))
+    yield from _encode(looks, encoder, journal)
 
 
 def encode_image(image: NDArray[np.float32], encoder: Encoder, *, zoom: float = 1.0) -> tuple[LatticeFeatures, ...]:
-    """Encode a picture in memory as `encode_scene` does a file: (3, rows, cols) RGB in 0..1, all of it valid."""
+    """Encode a picture in memory as `encode_scene` does a file: (3, rows, cols) RGB in 0..1, all of it valid.
 
-    def look(zoom: float) -> _Look:
+    The features of all looks, in memory.
+    """
+
+    def source(zoom: float) -> Callable[[Window], tuple[NDArray[np.float32], NDArray[np.bool_]]]:
         shape = zoomed(image.shape[1], zoom), zoomed(image.shape[2], zoom)
         seen = image
         if zoom != 1.0:
             seen = resample(image, (0, 0, shape[0] / zoom, shape[1] / zoom), shape).clip(0.0, 1.0)
-        valid = np.ones(shape, dtype=bool)
-        return _Look(zoom, shape, lambda top, bottom: (seen[:, top:bottom], valid[top:bottom]))
 
-    features = _encode_all([look(zoom * scale) for scale in encoder.scales], encoder, None)
-    assert features is not None  # every pixel is valid
-    return features
+        def read(window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+            rows, cols = window.toslices()
+            part = seen[:, rows, cols]
+            return part, np.ones(part.shape[1:], dtype=bool)
 
+        return read
 
-def _encode_all(
-    looks: Sequence[_Look], encoder: Encoder, progress: Callable[[int, int], None] | None
-) -> tuple[LatticeFeatures, ...] | None:
-    """Encode all looks, with one progress for all. None where nothing is valid."""
-    lattices = [Lattice(*look.shape, encoder.patch_size, encoder.crop_size, encoder.stride) for look in looks]
-    crops = [len(lattice.crop_rows()) * len(lattice.crop_cols()) for lattice in lattices]
-    tell = progress or (lambda done, total: None)
-    found: list[LatticeFeatures] = []
-    for number, (look, lattice) in enumerate(zip(looks, lattices, strict=True)):
-        features = _encode(look, lattice, encoder, partial(_report, tell, sum(crops[:number]), sum(crops)))
-        if features is None:
-            return None
-        found.append(features)
-    return tuple(found)
+    looks = _looks(image.shape[1], image.shape[2], encoder, zoom, None, source)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, open_journal(Path(folder)) as journal:
+        for _ in _encode(looks, encoder, journal):
+            pass
+        everything = slice(None), slice(None)
+        return tuple(
+            LatticeFeatures(f.lattice, f.vlm[everything], f.vm[everything], f.valid[everything], f.zoom)
+            for f in _stored(looks, journal)
+        )
 
 
-def _report(progress: Callable[[int, int], None], before: int, total: int, done: int) -> None:
-    progress(before + done, total)
+def stored_features(
+    shape: tuple[int, int], encoder: Encoder, journal: Journal, *, zoom: float = 1.0, window: Window | None = None
+) -> tuple[LatticeFeatures, ...]:
+    """What `encode_scene` has put into a journal, one for each look, as arrays on the disk.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Rows and cols of the scene, px.
+    encoder, journal, zoom, window
+        As for `encode_scene`; at least one crop must have been encoded.
+    """
+    return _stored(_looks(*shape, encoder, zoom, window, None), journal)
 
 
-def _encode(look: _Look, lattice: Lattice, encoder: Encoder, report: Callable[[int], None]) -> LatticeFeatures | None:
-    """Encode one look; `report` is told the crops done. None where nothing is valid."""
-    side = lattice.patches_per_crop
-    crop_rows, crop_cols = lattice.crop_rows(), lattice.crop_cols()
-    valid = np.zeros((lattice.rows, lattice.cols), dtype=bool)
-    sums: dict[str, NDArray[np.float32]] = {}  # (side, cols, D) sums over the crops that cover a row not yet finished
-    stored: dict[str, NDArray[np.float16]] = {}
-    counts = np.zeros((side, lattice.cols), dtype=np.float32)
-    for place, row in enumerate(crop_rows):
-        for batch in _batches(_crops(look, lattice, row)):
-            features = encoder.patch_features(torch.from_numpy(np.stack([crop.image for crop in batch])))
-            for name, arrays in _as_arrays(features).items():
-                if name not in sums:
-                    sums[name] = np.zeros((side, lattice.cols, arrays.shape[-1]), dtype=np.float32)
-                    stored[name] = np.zeros((lattice.rows, lattice.cols, arrays.shape[-1]), dtype=np.float16)
-                for crop, array in zip(batch, arrays, strict=True):
-                    sums[name][:, crop.col : crop.col + side] += array
-            for crop in batch:
-                counts[:, crop.col : crop.col + side] += 1
-                valid[row : row + side, crop.col : crop.col + side] |= crop.valid_patches
-            if batch[-1].col < crop_cols[-1]:  # at the end of the row, the row itself is reported
-                report(place * len(crop_cols) + bisect(crop_cols, batch[-1].col))
-        # Rows above the next row of crops are finished: average them, keep them, and move the sums up.
-        finished = (crop_rows[place + 1] if place + 1 < len(crop_rows) else lattice.rows) - row
-        for name, unfinished in sums.items():
-            mean = unfinished[:finished] / np.maximum(counts[:finished], 1.0)[:, :, None]
-            mean[~valid[row : row + finished]] = 0.0
-            stored[name][row : row + finished] = mean
-            _shift_up(unfinished, finished)
-        _shift_up(counts, finished)
-        report((place + 1) * len(crop_cols))
-    if not stored:
-        return None
-    return LatticeFeatures(lattice, stored["vlm"], stored["vm"], valid, look.zoom)
+def has_features(journal: Journal) -> bool:
+    """Whether any crop has been encoded into a journal."""
+    return "widths" in journal
 
 
-def _crops(look: _Look, lattice: Lattice, row: int) -> Iterator[_Crop]:
-    """Read one row of crops in one go and cut it up."""
-    size, patch = lattice.crop_size, lattice.patch_size
-    side = lattice.patches_per_crop
-    top = row * patch
-    bottom = min(top + size, lattice.height)
-    image, valid = look.read(top, bottom)
+def is_encoded(
+    shape: tuple[int, int], encoder: Encoder, journal: Journal, *, zoom: float = 1.0, window: Window | None = None
+) -> bool:
+    """Whether `encode_scene` would find nothing left to do."""
+    return not any(_rows_to_do(look, journal) for look in _looks(*shape, encoder, zoom, window, None))
+
+
+_Source = Callable[[float], Callable[[Window], tuple[NDArray[np.float32], NDArray[np.bool_]] | None]]
+
+
+def _scene_source(reader: SceneReader) -> _Source:
+    def source(zoom: float) -> Callable[[Window], tuple[NDArray[np.float32], NDArray[np.bool_]] | None]:
+        return lambda window: reader.read(window, zoom) if reader.may_hold_data(window, zoom) else None
+
+    return source
+
+
+def _looks(
+    height: int, width: int, encoder: Encoder, zoom: float, window: Window | None, source: _Source | None
+) -> list[_Look]:
+    """The encoder's looks at a scene, ascending."""
+    found = []
+    for number, scale in enumerate(encoder.scales):
+        own = zoom * scale
+        shape = zoomed(height, own), zoomed(width, own)
+        lattice = Lattice(*shape, encoder.patch_size, encoder.crop_size, encoder.stride)
+        rows, cols = lattice.crop_rows(), lattice.crop_cols()
+        places, wanted_cols = range(len(rows)), range(len(cols))
+        if window is not None:
+            patch_size, side = lattice.patch_size / own, lattice.patches_per_crop
+            places = _reaching(rows, side, window.row_off / patch_size, (window.row_off + window.height) / patch_size)
+            wanted_cols = _reaching(
+                cols, side, window.col_off / patch_size, (window.col_off + window.width) / patch_size
+            )
+        read = source(own) if source else lambda _: None
+        is_last = number + 1 == len(encoder.scales)
+        crop_cols = [cols[place] for place in wanted_cols]
+        found.append(_Look(number, own, lattice, [*rows, lattice.rows], places, crop_cols, is_last, read))
+    return found
+
+
+def _reaching(starts: Sequence[int], side: int, first: float, last: float) -> range:
+    """Which crops cover a patch in [first, last), or one beside it, from which is interpolated."""
+    return range(
+        bisect_right(starts, math.floor(first) - 1 - side),
+        bisect_left(starts, math.ceil(last) + 1),
+    )
+
+
+def _stored(looks: Sequence[_Look], journal: Journal) -> tuple[LatticeFeatures, ...]:
+    vlm_width, vm_width = journal.read("widths").tolist()
+
+    def features(look: _Look) -> LatticeFeatures:
+        lattice = look.lattice
+        cols = [*range(0, lattice.cols, SEGMENT), lattice.cols]
+        # one place in the store holds three arrays
+        vlm, vm, valid = (
+            ChunkedArray(journal, f"{look.number}/{name}", look.row_edges, cols, dtype, trailing)
+            for name, dtype, trailing in (
+                ("vlm", np.float16, (vlm_width,)),
+                ("vm", np.float16, (vm_width,)),
+                ("valid", np.bool_, ()),
+            )
+        )
+        return LatticeFeatures(lattice, vlm, vm, valid, look.zoom)
+
+    return tuple(features(look) for look in looks)
+
+
+def _rows_to_do(look: _Look, journal: Journal) -> list[tuple[int, bool]]:
+    """The rows of crops still to be encoded, by place, and whether they're to be kept.
+
+    Ahead of those that the journal lacks come the rows that reach into them: what they add isn't in the store.
+    """
+    missing = [place for place in look.places if look.done_key(place) not in journal]
+    if not missing:
+        return []
+    first = missing[0]
+    reach = look.row_edges[first] - look.lattice.patches_per_crop
+    again = [place for place in range(look.places.start, first) if look.row_edges[place] > reach]
+    return [*((place, False) for place in again), *((place, True) for place in range(first, look.places.stop))]
+
+
+def _encode(looks: Sequence[_Look], encoder: Encoder, journal: Journal) -> Iterator[Encoded]:
+    to_do = {look.number: _rows_to_do(look, journal) for look in looks}
+    # from top to bottom, all looks together, so that the first rows are soon of use
+    order = sorted(
+        ((look.finished_px(place), look.number, place, kept) for look in looks for place, kept in to_do[look.number])
+    )
+    total = sum(len(look.places) * len(look.crop_cols) for look in looks)
+    done = total - sum(len(looks[number].crop_cols) for _, number, _, kept in order if kept)
+    finished = [0.0 if to_do[look.number] else math.inf for look in looks]
+    limit = BATCH_SIZE if encoder.device.type == "cpu" else GPU_BATCH
+    stores = [_RowStore(look, journal) for look in looks]
+    rows = ((looks[number], place, kept) for _, number, place, kept in order)
+    with made_ahead(_batches(rows, limit), depth=2) as batches:
+        for batch in batches:
+            began = time.perf_counter()
+            store = stores[batch.look.number]
+            if batch.error is not None:
+                log.warning("%s: taken for empty there", batch.error)
+                store.spoil_row()
+            if batch.crops:
+                vlm, vm, limit = _patch_features(encoder, batch.crops, limit)
+                if not has_features(journal):
+                    journal.append("widths", np.array([vlm.shape[-1], vm.shape[-1]]))
+                store.add(batch.crops, vlm, vm)
+            if batch.ends_row:
+                store.finish_row(batch.place, keep=batch.kept)
+                finished[batch.look.number] = batch.look.finished_px(batch.place)
+            done += batch.count if batch.kept else 0
+            yield Encoded(done, total, min(finished), time.perf_counter() - began)
+    yield Encoded(total, total, math.inf, 0.0)
+
+
+def _patch_features(
+    encoder: Encoder, crops: Sequence[_Crop], limit: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32], int]:
+    """Encode crops, at most `limit` at once: VLM and VM features (B, h, w, D), and the limit that memory allows."""
+    images = torch.from_numpy(np.stack([crop.image for crop in crops]))
+    while True:
+        try:
+            parts = [encoder.patch_features(part) for part in images.split(limit)]
+            vlm = np.concatenate([part.vlm.permute(0, 2, 3, 1).float().cpu().numpy() for part in parts])
+            vm = np.concatenate([part.vm.permute(0, 2, 3, 1).float().cpu().numpy() for part in parts])
+            return vlm, vm, limit
+        except Exception as error:
+            if limit == 1 or not is_out_of_memory(error):
+                raise
+        limit //= 2
+        if encoder.device.type == "cuda":
+            torch.cuda.empty_cache()
+        log.warning("the encoder ran out of memory: it goes on with batches of %d crops", limit)
+
+
+class _RowStore:
+    """Puts the features of crops together, column by column of a row, and writes what is complete.
+
+    A segment's sums cover its columns and the rows of the current row of crops; when that row is finished, those of
+    its patches that no later crop covers are averaged and written, and the rest moves up.
+    """
+
+    def __init__(self, look: _Look, journal: Journal) -> None:
+        self._look = look
+        self._journal = journal
+        self._segments: dict[int, _Segment] = {}
+        self._is_whole = True
+
+    def spoil_row(self) -> None:
+        """Let the current row not count as done, since a part of it couldn't be read."""
+        self._is_whole = False
+
+    def add(self, crops: Sequence[_Crop], vlm: NDArray[np.float32], vm: NDArray[np.float32]) -> None:
+        """Add the features (B, side, side, D) of crops of the current row."""
+        lattice, side = self._look.lattice, self._look.lattice.patches_per_crop
+        widths = (vlm.shape[-1], vm.shape[-1] if self._look.is_last else 0)
+        for crop, *arrays in zip(crops, vlm, vm, strict=True):
+            for number in range(crop.col // SEGMENT, (crop.col + side - 1) // SEGMENT + 1):
+                left = number * SEGMENT
+                width = min(SEGMENT, lattice.cols - left)
+                segment = self._segments.setdefault(number, _Segment.empty(side, width, widths))
+                first, last = max(left, crop.col), min(left + width, crop.col + side)
+                segment.add(slice(first - left, last - left), slice(first - crop.col, last - crop.col), arrays, crop)
+
+    def finish_row(self, place: int, *, keep: bool) -> None:
+        """Write what the row of crops at `place` completes, and go on to the next one."""
+        finished = self._look.row_edges[place + 1] - self._look.row_edges[place]
+        for number, segment in sorted(self._segments.items()):
+            valid = segment.valid[:finished]
+            if keep and valid.any():
+                for name, sums in (("vlm", segment.vlm), ("vm", segment.vm)):
+                    if sums.shape[-1]:
+                        key = f"{self._look.number}/{name}/{place}/{number}"
+                        self._journal.append(key, segment.means(sums[:finished]))
+                self._journal.append(f"{self._look.number}/valid/{place}/{number}", valid)
+            segment.shift_up(finished)
+        self._segments = {number: segment for number, segment in self._segments.items() if segment.counts.any()}
+        if keep and self._is_whole:
+            self._journal.append(self._look.done_key(place), np.zeros(0))
+        self._is_whole = True
+
+
+@dataclass(frozen=True)
+class _Segment:
+    """Sums over the crops that cover a patch, and how many they are: all (side, width, ...)."""
+
+    vlm: NDArray[np.float32]
+    vm: NDArray[np.float32]
+    counts: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+
+    @classmethod
+    def empty(cls, side: int, width: int, feature_widths: tuple[int, int]) -> _Segment:
+        vlm, vm = (np.zeros((side, width, depth), np.float32) for depth in feature_widths)
+        return cls(vlm, vm, np.zeros((side, width), np.float32), np.zeros((side, width), bool))
+
+    def add(self, cols: slice, crop_cols: slice, arrays: Sequence[NDArray[np.float32]], crop: _Crop) -> None:
+        for sums, array in zip((self.vlm, self.vm), arrays, strict=True):
+            if sums.shape[-1]:
+                sums[:, cols] += array[:, crop_cols]
+        self.counts[:, cols] += 1
+        self.valid[:, cols] |= crop.valid_patches[:, crop_cols]
+
+    def means(self, sums: NDArray[np.float32]) -> NDArray[np.float16]:
+        rows = len(sums)
+        mean = sums / np.maximum(self.counts[:rows], 1.0)[:, :, None]
+        mean[~self.valid[:rows]] = 0.0
+        return mean.astype(np.float16)
+
+    def shift_up(self, rows: int) -> None:
+        for array in (self.vlm, self.vm, self.counts, self.valid):
+            array[: len(array) - rows] = array[rows:].copy()
+            array[len(array) - rows :] = 0
+
+
+def _batches(rows: Iterator[tuple[_Look, int, bool]], size: int) -> Iterator[_Batch]:
+    """Read rows of crops, so many at a time as are encoded at once; never across the end of a row.
+
+    What is encoded together is then the same whenever a run is resumed, and so are the features to the last bit.
+    """
+    for look, place, kept in rows:
+        cols = look.crop_cols
+        for first in range(0, len(cols), size):
+            part = cols[first : first + size]
+            crops, error = _read_crops(look, look.row_edges[place], part)
+            yield _Batch(look, place, crops, len(part), first + size >= len(cols), kept, error)
+
+
+def _read_crops(look: _Look, row: int, cols: Sequence[int]) -> tuple[list[_Crop], SceneError | None]:
+    """The crops of a row that hold data, or why they couldn't be read in two attempts."""
+    try:
+        return list(_crops(look, row, cols)), None
+    except SceneError:
+        try:
+            return list(_crops(look, row, cols)), None
+        except SceneError as error:
+            return [], error
+
+
+def _crops(look: _Look, row: int, cols: Sequence[int]) -> Iterator[_Crop]:
+    """Read neighbouring crops of one row in one go and cut them out."""
+    lattice = look.lattice
+    size, patch, side = lattice.crop_size, lattice.patch_size, lattice.patches_per_crop
+    top, left = row * patch, cols[0] * patch
+    full_width = cols[-1] * patch + size - left
+    bottom, right = min(top + size, lattice.height), min(left + full_width, lattice.width)
+    read = look.read(Window(left, top, right - left, bottom - top))
+    if read is None:
+        return
+    image, valid = read
     # Where patches reach over the border, the picture is mirrored into them; valid they are not.
-    margin = ((0, size - (bottom - top)), (0, lattice.cols * patch - lattice.width))
+    margin = ((0, size - (bottom - top)), (0, full_width - (right - left)))
     image = np.pad(image, ((0, 0), *margin), mode="symmetric")
     shown = np.pad(valid, margin, mode="symmetric")
     valid = np.pad(valid, margin)
-    for col in lattice.crop_cols():
-        window = slice(col * patch, col * patch + size)
+    for col in cols:
+        window = slice(col * patch - left, col * patch - left + size)
         in_crop = valid[:, window]
         if not in_crop.any():
             continue
@@ -203,26 +515,3 @@ def _crops(look: _Look, lattice: Lattice, row: int) -> Iterator[_Crop]:
         picture[:, ~shown[:, window]] = picture[:, in_crop].mean(axis=1, keepdims=True)
         in_patches = in_crop.reshape(side, patch, side, patch)
         yield _Crop(col, picture, np.asarray(in_patches.any(axis=(1, 3))))
-
-
-def _batches(crops: Iterator[_Crop]) -> Iterator[list[_Crop]]:
-    batch: list[_Crop] = []
-    for crop in crops:
-        batch.append(crop)
-        if len(batch) == BATCH_SIZE:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-def _as_arrays(features: PatchFeatures) -> dict[str, NDArray[np.float32]]:
-    return {
-        "vlm": features.vlm.permute(0, 2, 3, 1).float().cpu().numpy(),
-        "vm": features.vm.permute(0, 2, 3, 1).float().cpu().numpy(),
-    }
-
-
-def _shift_up(array: NDArray[np.float32], rows: int) -> None:
-    array[: len(array) - rows] = array[rows:].copy()
-    array[len(array) - rows :] = 0.0

@@ -1,19 +1,31 @@
 """Affinities: who resembles whom, as symmetric operators with a `matmul`.
 
-`patch_affinity` links each patch with the patches most like it (sparse); `pixel_affinity` links each pixel with the
-pixels around it (one plane per offset, only half of them stored). Both are normalised to
-``S = D^-1/2 W D^-1/2``; a node without neighbours keeps a row of zeros.
+`patch_affinity` links each patch with the patches most like it (sparse), `lattice_affinity` does so faster where the
+patches lie on a lattice; `pixel_affinity` links each pixel with the pixels around it (one plane per offset, only half
+of them stored). All are normalised to ``S = D^-1/2 W D^-1/2``; a node without neighbours keeps a row of zeros.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
 
-__all__ = ["Affinity", "PatchAffinity", "PixelAffinity", "patch_affinity", "pixel_affinity", "rgb_to_lab"]
+__all__ = [
+    "Affinity",
+    "PatchAffinity",
+    "PixelAffinity",
+    "lattice_affinity",
+    "patch_affinity",
+    "pixel_affinity",
+    "rgb_to_lab",
+]
 
 LAB_SCALE = (100.0, 128.0, 128.0)
 """Divisors of L, a and b, so that distances are of order one (paper section 4.1)."""
@@ -22,8 +34,15 @@ FARTHEST = 69.0
 """Colour distance, in units of tau, from which a weight is zero: exp(-69) is 1e-30, and still smaller numbers would
 only slow the arithmetic down (denormal floats), not change a score."""
 
+LARGEST_RADIUS = 100
+"""Of a pixel's neighbourhood, px: far beyond what memory allows."""
+
 BLOCK_ELEMENTS = 16_000_000
 """Similarities held at once while neighbours are sought: 64 MB of float32."""
+
+LATTICE_BLOCK = 24
+"""Rows and columns of the lattice that are compared at once with what is around them. Larger blocks are compared with
+more that is too far away; smaller ones keep starting threads, which is slow where others use the processor, too."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +52,8 @@ class PatchAffinity:
     Attributes
     ----------
     matrix : torch.Tensor
-        (N, N) sparse CSR, symmetric, degree-normalised, zero diagonal.
+        (N, N) sparse CSR, symmetric, degree-normalised, zero diagonal. Two patches that chose each other have two
+        entries, which add up in the product; a row's columns are in no particular order.
     """
 
     matrix: torch.Tensor
@@ -54,8 +74,9 @@ class PixelAffinity:
     Attributes
     ----------
     planes : torch.Tensor
-        (K, H, W) float32: ``planes[k, r, c]`` is the weight between pixel (r, c) and (r, c) + offsets[k]; 0 where that
-        is outside. The other half of the neighbours follows from symmetry.
+        (radius + H, K, W) float32: ``planes[radius + r, k, c]`` is the weight between pixel (r, c) and
+        (r, c) + offsets[k]; 0 where that is outside, as in the first `radius` rows. The other half of the neighbours
+        follows from symmetry.
     offsets : torch.Tensor
         (K, 2) int64 steps (row, col), on the CPU; rows never negative.
     scale : torch.Tensor
@@ -75,9 +96,8 @@ class PixelAffinity:
 
         Fastest when `x` is the transpose of a contiguous (C, H * W) array: then nothing is copied.
         """
-        image = x.T.float().contiguous().view(-1, *self.scale.shape) * self.scale
-        product = _neighbour_sums(self.planes, self.offsets, image).mul_(self.scale)
-        return product.view(-1, self.num_nodes).T
+        image = x.T.float().contiguous().view(-1, *self.scale.shape)
+        return _neighbour_sums(self.planes, self.offsets, self.scale, image).view(-1, self.num_nodes).T
 
 
 Affinity = PatchAffinity | PixelAffinity
@@ -130,22 +150,20 @@ def patch_affinity(
     count = features.shape[0]
     features = features.float()
     positions = positions.to(features.device, torch.float32)
-    ends = [torch.empty(2, 0, dtype=torch.int64, device=features.device)]
-    weights = [torch.empty(0, device=features.device)]
+    slots = min(n_neighbors, count)
+    neighbours = torch.zeros(count, slots, dtype=torch.int32, device=features.device)
+    weights = torch.zeros(count, slots, device=features.device)
     for nodes, candidates in _search_blocks(positions, radius):
         similarity = features[nodes] @ features[candidates].T
         if radius is not None:
             similarity.masked_fill_(torch.cdist(positions[nodes], positions[candidates]) > radius, -torch.inf)
-        best, chosen = similarity.topk(min(n_neighbors, candidates.numel()), dim=1)
-        neighbours = candidates[chosen]
-        distance = torch.linalg.vector_norm(positions[nodes, None] - positions[neighbours], dim=2)
+        best, chosen = similarity.topk(min(slots, candidates.numel()), dim=1)
+        found = candidates[chosen]
+        distance = torch.linalg.vector_norm(positions[nodes, None] - positions[found], dim=2)
         weight = best.clamp_min_(0.0).pow_(gamma).mul_(torch.exp(-sigma * distance))
-        kept = (weight > 0) & (neighbours != nodes[:, None])
-        ends.append(torch.stack([nodes[:, None].expand_as(neighbours)[kept], neighbours[kept]]))
-        weights.append(weight[kept])
-    one_way = torch.cat(ends, dim=1)
-    both_ways = torch.cat([one_way, one_way.flip(0)], dim=1)
-    return PatchAffinity(_normalised_csr(both_ways, torch.cat(weights).repeat(2), count))
+        neighbours[nodes, : found.shape[1]] = found.int()
+        weights[nodes, : found.shape[1]] = weight.masked_fill_(found == nodes[:, None], 0.0)
+    return _symmetric_affinity(neighbours.cpu(), weights.cpu(), features.device)
 
 
 def _search_blocks(positions: torch.Tensor, radius: float | None) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -171,18 +189,164 @@ def _chunks(nodes: torch.Tensor, candidates: torch.Tensor) -> Iterator[tuple[tor
             yield part, candidates
 
 
-def _normalised_csr(ends: torch.Tensor, values: torch.Tensor, count: int) -> torch.Tensor:
-    """Sum duplicate entries, then scale to D^-1/2 W D^-1/2."""
-    summed = torch.sparse_coo_tensor(ends, values, (count, count), check_invariants=False).coalesce()
-    row, col = summed.indices()
-    degree = torch.zeros(count, dtype=torch.float64, device=values.device).index_add_(0, row, summed.values().double())
-    scale = _inverse_root(degree)
-    normalised = (summed.values().double() * scale[row] * scale[col]).float()
-    starts = torch.zeros(count + 1, dtype=torch.int64, device=values.device)
-    starts[1:] = torch.bincount(row, minlength=count).cumsum(0)
+def lattice_affinity(
+    read_rows: Callable[[int, int], NDArray[np.float16]],
+    valid: NDArray[np.bool_],
+    patch_size: float,
+    *,
+    n_neighbors: int,
+    gamma: float,
+    sigma: float,
+    radius: float,
+    device: torch.device,
+) -> PatchAffinity:
+    """Link each valid patch of a lattice with its most similar patches, as `patch_affinity` does.
+
+    Every row is read once and every pair of patches compared once. Time grows with the number of patches, and so does
+    memory, by 24 bytes a neighbour; on top come two windows of features, ``radius`` high and as wide as the lattice.
+
+    Parameters
+    ----------
+    read_rows : callable
+        Gives, for (first, last), the features (last - first, cols, E) of these rows of the lattice: float16, of any
+        length. Called from top to bottom.
+    valid : numpy.ndarray
+        (rows, cols) bool: the patches that take part.
+    patch_size : float
+        Distance of neighbouring patches, px.
+    n_neighbors : int
+        Neighbours sought per patch, the patch itself among them; fewer within the radius is fine. Of equally similar
+        ones the first in row-major order are taken (on a GPU, any).
+    gamma, sigma : float
+        Sharpness of the similarity; decay per px of distance.
+    radius : float
+        Seek only within this distance, px.
+    device : torch.device
+        Where to compare, and where the affinity will be.
+
+    Returns
+    -------
+    PatchAffinity
+        Over the valid patches in row-major order.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range.
+    """
+    if n_neighbors < 1 or radius <= 0 or patch_size <= 0:
+        raise ValueError(
+            f"n_neighbors, radius and patch_size must be positive, not {n_neighbors}, {radius} and {patch_size}"
+        )
+    from lposs_geo.patch_kernel import fade  # compiled code: loaded when first needed
+
+    extents = _circle(radius / patch_size, max(valid.shape))
+    reach = len(extents) - 1
+    places = np.argwhere(valid)
+    number = np.full(valid.shape, -1, dtype=np.int32)
+    number[valid] = np.arange(len(places))
+    slots = max(0, min(n_neighbors, len(places)) - 1)
+    neighbours = torch.full((len(places), slots), -1, dtype=torch.int32, device=device)
+    cosines = torch.zeros(len(places), slots, device=device)
+    state = (extents.to(device), torch.from_numpy(number).to(device), neighbours, cosines)
+    keep = _keep_on_cpu if device.type == "cpu" else _keep_in_torch
+    for first, top, window in _strips(read_rows, valid.shape, reach, device) if slots else ():
+        for left in range(0, valid.shape[1], LATTICE_BLOCK):
+            right = left + LATTICE_BLOCK
+            if not valid[top : top + LATTICE_BLOCK, left:right].any():
+                continue
+            begin = max(0, left - reach)
+            block, around = window[left:right, top - first :], window[begin : right + reach]
+            similarity = block.flatten(0, 1) @ around.flatten(0, 1).T
+            similarity = similarity.view(*block.shape[:2], *around.shape[:2])
+            keep(similarity, (top, left), (first, begin), *state)
+            if first < top:  # the rows above have only now seen these; within the strip, each block has its turn
+                keep(similarity.permute(2, 3, 0, 1)[:, : top - first], (first, begin), (top, left), *state)
+    neighbours, weights = neighbours.cpu(), cosines.cpu()
+    fade(weights.numpy(), neighbours.numpy(), places, gamma, sigma * patch_size)
+    return _symmetric_affinity(neighbours, weights, device)
+
+
+def _circle(radius: float, farthest: int) -> torch.Tensor:
+    """By column step from 0, the largest row step within `radius` lattice steps; neither beyond `farthest`."""
+    steps = torch.arange(math.floor(min(radius, farthest)) + 1, dtype=torch.float64)
+    return (radius**2 - steps**2).sqrt().floor().clamp_max(farthest).long()
+
+
+def _strips(
+    read_rows: Callable[[int, int], NDArray[np.float16]], shape: tuple[int, ...], reach: int, device: torch.device
+) -> Iterator[tuple[int, int, torch.Tensor]]:
+    """Yield (first, top, window) down the lattice: unit features of the strip that begins at row `top`, and of those
+    of the `reach` rows above it that there are, from `first` on.
+
+    The windows are (cols, rows, E), so that a range of columns is a matrix as it is.
+    """
+    above: list[torch.Tensor] = []
+    for top in range(0, shape[0], LATTICE_BLOCK):
+        first, bottom = max(0, top - reach), min(top + LATTICE_BLOCK, shape[0])
+        strip = F.normalize(torch.tensor(read_rows(top, bottom)).to(device, torch.float32), dim=2)
+        window = torch.cat([*above, strip.transpose(0, 1)], dim=1)
+        yield first, top, window
+        above = [window[:, max(0, bottom - reach) - first :]]
+
+
+def _keep_on_cpu(
+    similarity: torch.Tensor,
+    node_origin: tuple[int, int],
+    candidate_origin: tuple[int, int],
+    extents: torch.Tensor,
+    number: torch.Tensor,
+    neighbours: torch.Tensor,
+    cosines: torch.Tensor,
+) -> None:
+    from lposs_geo.patch_kernel import keep_most_similar
+
+    arrays = (tensor.numpy() for tensor in (extents, number, neighbours, cosines))
+    keep_most_similar(similarity.numpy(), node_origin, candidate_origin, *arrays)
+
+
+def _keep_in_torch(
+    similarity: torch.Tensor,
+    node_origin: tuple[int, int],
+    candidate_origin: tuple[int, int],
+    extents: torch.Tensor,
+    number: torch.Tensor,
+    neighbours: torch.Tensor,
+    cosines: torch.Tensor,
+) -> None:
+    """What `patch_kernel.keep_most_similar` does."""
+    starts = (*node_origin[::-1], *candidate_origin[::-1])
+    axes = [torch.arange(size, device=number.device) for size in similarity.shape]
+    places = [axis + start for axis, start in zip(axes, starts, strict=True)]
+    col, row, candidate_col, candidate_row = torch.meshgrid(*places, indexing="ij")
+    node, candidate = number[row, col], number[candidate_row, candidate_col]
+    extent = F.pad(extents, (0, 1), value=-1)[(col - candidate_col).abs().clamp_max(len(extents))]
+    counts = ((row - candidate_row).abs() <= extent) & (candidate >= 0) & (candidate != node)
+    seen = torch.where(counts, similarity, 0.0).flatten(2).flatten(0, 1)
+    node, candidate = node[:, :, 0, 0].flatten(), candidate[0, 0].flatten()
+    seen, node = seen[node >= 0], node[node >= 0].long()
+    cosines[node], chosen = torch.cat([cosines[node], seen], dim=1).topk(cosines.shape[1], dim=1)
+    known = torch.cat([neighbours[node], candidate.expand(len(node), -1)], dim=1)
+    neighbours[node] = known.gather(1, chosen)
+
+
+def _symmetric_affinity(neighbours: torch.Tensor, weights: torch.Tensor, device: torch.device) -> PatchAffinity:
+    """Make W + W^T of each node's links (N, k), on the CPU, and scale it to D^-1/2 (W + W^T) D^-1/2."""
+    from lposs_geo.patch_kernel import symmetric_rows
+
+    starts, columns, values = symmetric_rows(neighbours.numpy(), weights.numpy())
+    # A matrix has one type for both kinds of index; the product is faster, too, with the smaller one.
+    index = torch.int32 if len(columns) < 2**31 else torch.int64
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-        return torch.sparse_csr_tensor(starts, col, normalised, (count, count), check_invariants=False)
+        matrix = torch.sparse_csr_tensor(
+            torch.from_numpy(starts).to(device, index),
+            torch.from_numpy(columns).to(device, index),
+            torch.from_numpy(values).to(device),
+            (len(weights), len(weights)),
+            check_invariants=False,
+        )
+    return PatchAffinity(matrix)
 
 
 def pixel_affinity(
@@ -197,7 +361,7 @@ def pixel_affinity(
     image : torch.Tensor
         (3, H, W) RGB in 0..1.
     radius : int
-        Neighbours lie in the square of side ``2 * radius + 1`` px; 6 is the paper's 13 x 13.
+        Neighbours lie in the square of side ``2 * radius + 1`` px; 6 is the paper's 13 x 13. At most 100.
     tau : float
         Colour distance at which a weight falls to 1/e.
     valid : torch.Tensor, optional
@@ -217,31 +381,36 @@ def pixel_affinity(
         raise ValueError(f"image must be (3, H, W), not {tuple(image.shape)}")
     if valid is not None and valid.shape != image.shape[1:]:
         raise ValueError(f"valid must be {tuple(image.shape[1:])}, not {tuple(valid.shape)}")
-    if radius < 1 or tau <= 0:
-        raise ValueError(f"radius and tau must be positive, not {radius} and {tau}")
+    if not 1 <= radius <= LARGEST_RADIUS or tau <= 0:
+        raise ValueError(f"radius must be 1 to {LARGEST_RADIUS} and tau positive, not {radius} and {tau}")
     lab = rgb_to_lab(image) / image.new_tensor(LAB_SCALE, dtype=torch.float32)[:, None, None]
     if valid is None:
         valid = torch.ones(image.shape[1:], dtype=torch.bool, device=image.device)
     offsets = half_square(radius)
     on_cpu = image.device.type == "cpu"
     planes = (_weights_on_cpu if on_cpu else _weights_in_torch)(lab, valid, offsets, tau)
-    degree = _neighbour_sums(planes, offsets, torch.ones_like(lab[:1]))[0]
+    ones = torch.ones_like(lab[:1])
+    degree = _neighbour_sums(planes, offsets, ones[0], ones)[0]
     return PixelAffinity(planes, offsets, _inverse_root(degree))
 
 
 def _weights_on_cpu(lab: torch.Tensor, valid: torch.Tensor, offsets: torch.Tensor, tau: float) -> torch.Tensor:
     from lposs_geo.pixel_kernel import colour_weights  # compiled code: loaded when first needed
 
-    planes = torch.empty(len(offsets), *valid.shape)
-    colour_weights(
-        lab.contiguous().numpy(), valid.contiguous().numpy(), offsets.numpy(), tau, FARTHEST * tau, planes.numpy()
-    )
-    return planes
+    radius = int(offsets.max())
+    (rows, cols), count = valid.shape, len(offsets)
+    around = F.pad(lab.masked_fill(~valid, torch.nan), (radius, radius, 0, radius), value=torch.nan)
+    planes = np.empty((radius + rows, count, cols), dtype=np.float32)  # in large pages, which torch doesn't ask for
+    planes[:radius] = 0.0
+    colour_weights(around.numpy(), offsets.numpy(), tau, FARTHEST * tau, planes[radius:])
+    return torch.from_numpy(planes)
 
 
 def _weights_in_torch(lab: torch.Tensor, valid: torch.Tensor, offsets: torch.Tensor, tau: float) -> torch.Tensor:
-    planes = lab.new_zeros(len(offsets), *valid.shape)
-    for plane, offset in zip(planes, offsets.tolist(), strict=True):
+    radius = int(offsets.max())
+    (rows, cols), count = valid.shape, len(offsets)
+    planes = lab.new_zeros(count, radius + rows, cols).transpose(0, 1)  # here each plane is best in one piece
+    for plane, offset in zip(planes[radius:].unbind(1), offsets.tolist(), strict=True):
         here, there = _pair(plane.shape, offset)
         distance = torch.linalg.vector_norm(lab[:, *here] - lab[:, *there], dim=0)
         counts = (distance < FARTHEST * tau) & valid[here] & valid[there]
@@ -249,26 +418,31 @@ def _weights_in_torch(lab: torch.Tensor, valid: torch.Tensor, offsets: torch.Ten
     return planes
 
 
-def _neighbour_sums(planes: torch.Tensor, offsets: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
-    """Sum the neighbours of each pixel of (C, H, W), weighted by both halves of the affinity."""
-    return (_sums_on_cpu if image.device.type == "cpu" else _sums_in_torch)(planes, offsets, image)
+def _neighbour_sums(
+    planes: torch.Tensor, offsets: torch.Tensor, scale: torch.Tensor, image: torch.Tensor
+) -> torch.Tensor:
+    """Sum the scaled neighbours of each pixel of (C, H, W), weighted by both halves of the affinity; scale the sum."""
+    return (_sums_on_cpu if image.device.type == "cpu" else _sums_in_torch)(planes, offsets, scale, image)
 
 
-def _sums_on_cpu(planes: torch.Tensor, offsets: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+def _sums_on_cpu(planes: torch.Tensor, offsets: torch.Tensor, scale: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
     from lposs_geo.pixel_kernel import neighbour_sums
 
     out = torch.empty_like(image)
-    neighbour_sums(planes.numpy(), offsets.numpy(), image.numpy(), out.numpy())
+    neighbour_sums(planes.numpy(), offsets.numpy(), scale.numpy(), image.numpy(), out.numpy())
     return out
 
 
-def _sums_in_torch(planes: torch.Tensor, offsets: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+def _sums_in_torch(
+    planes: torch.Tensor, offsets: torch.Tensor, scale: torch.Tensor, image: torch.Tensor
+) -> torch.Tensor:
+    scaled = image * scale
     out = torch.zeros_like(image)
-    for plane, offset in zip(planes, offsets.tolist(), strict=True):
+    for plane, offset in zip(planes[int(offsets.max()) :].unbind(1), offsets.tolist(), strict=True):
         here, there = _pair(plane.shape, offset)
-        out[:, *here].addcmul_(plane[here], image[:, *there])
-        out[:, *there].addcmul_(plane[here], image[:, *here])
-    return out
+        out[:, *here].addcmul_(plane[here], scaled[:, *there])
+        out[:, *there].addcmul_(plane[here], scaled[:, *here])
+    return out.mul_(scale)
 
 
 def half_square(radius: int) -> torch.Tensor:

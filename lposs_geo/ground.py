@@ -16,6 +16,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from pyproj.exceptions import ProjError
 from rasterio.crs import CRS
+from rasterio.windows import Window
 
 __all__ = ["Grid", "on_ground", "overstates_areas", "polygon_areas", "to_pyproj"]
 
@@ -58,6 +59,11 @@ class Grid:
         """Ground resolution: the side in metres of a square as large as the middle pixel; None without a CRS."""
         size = self.pixel_size
         return None if size is None else math.sqrt(size[0] * size[1])
+
+    def part(self, window: Window) -> Grid:
+        """The grid of a part of the pixels."""
+        corner = self.transform @ Affine.translation(window.col_off, window.row_off)
+        return Grid(int(window.height), int(window.width), self.crs, corner)
 
     def pixel_areas(self) -> NDArray[np.float64]:
         """Area of one pixel in each row, (height,): square metres, or square map units without a CRS.

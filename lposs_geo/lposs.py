@@ -44,6 +44,10 @@ class Parameters:
     solver : {"chebyshev", "cg"}
     num_steps : int or None
         Solver steps; None is the solver's default.
+    pixel_steps : int or None
+        Those of the pixel stage, where it has its own.
+    even_start : bool
+        Begin the pixel stage with the solution of even scores instead of zero.
     """
 
     n_neighbors: int = 400
@@ -55,6 +59,8 @@ class Parameters:
     search_radius: float | None = None
     solver: Solver = "cg"
     num_steps: int | None = None
+    pixel_steps: int | None = None
+    even_start: bool = False
 
 
 PAPER = Parameters()
@@ -228,12 +234,15 @@ def refine(
         (C, H, W).
     """
     affinity = pixel_affinity(image, radius=parameters.radius, tau=parameters.tau, valid=valid)
+    flat = scores.flatten(1).T
     solution = propagate(
         affinity,
-        scores.flatten(1).T,
+        flat,
         alpha=parameters.alpha,
         solver=parameters.solver,
-        num_steps=parameters.num_steps,
+        num_steps=parameters.pixel_steps or parameters.num_steps,
+        initial=flat / (1.0 - parameters.alpha) if parameters.even_start else None,
+        measure=False,
     )
     return solution.value.T.reshape(scores.shape)
 

@@ -1,7 +1,8 @@
 """From a scene to a map: the only place that knows the whole flow.
 
-describe the scene -> encode its crops onto the lattice -> propagate the class scores over the patches -> per tile:
-sharpen them over the pixels and write labels -> polygons and picture. Every output appears only when all are complete.
+describe the scene -> encode its crops into the feature store -> block by block, propagate the class scores over the
+patches -> tile by tile, sharpen them over the pixels -> labels, polygons and picture. What is finished goes to a
+journal, from which a run that was cut off goes on; every output appears only when all are complete.
 """
 
 from __future__ import annotations
@@ -9,54 +10,36 @@ from __future__ import annotations
 import json
 import logging
 import math
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from numbers import Integral
 from pathlib import Path
 
-import numpy as np
 import rasterio
 import torch
-import torch.nn.functional as F
-from numpy.typing import NDArray
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from lposs_geo import encoders, lposs, models, raster
+from lposs_geo import cache, encoders, models, raster
 from lposs_geo.errors import OutOfMemoryError, ParameterError, SceneError, one_line
-from lposs_geo.features import LatticeFeatures, encode_scene
+from lposs_geo.features import is_encoded
 from lposs_geo.ground import overstates_areas
+from lposs_geo.journal import Journal, open_journal
+from lposs_geo.labelling import FailedTile, Task, finished_labels, label_scene, plan_tiles
 from lposs_geo.legend import NODATA, LandClass, Legend, from_words
+from lposs_geo.memory import DEFAULT, Budget, is_out_of_memory
 from lposs_geo.outputs import check_outputs, staged
-from lposs_geo.propagation import DEFAULT_STEPS
+from lposs_geo.patch_stage import parameters_for
 from lposs_geo.quicklook import LONGEST_SIDE, draw_map, save_picture
-from lposs_geo.scene import Scene, SceneReader, describe, open_scene
-from lposs_geo.tiling import Tile, bilinear_taps, tiles
+from lposs_geo.runs import open_run
+from lposs_geo.scene import Scene, copy_in_tiles, describe, identity, is_slow_in_tiles, open_scene
+from lposs_geo.stages import Clock, Progress
 from lposs_geo.vector import SIMPLIFY_PX, label_polygons, write_polygons
 
-__all__ = ["SCENE_PARAMETERS", "ClassArea", "MapResult", "Progress", "map_scene", "vectorize"]
-
-Progress = Callable[[str, int, int], None]
-"""Called with (stage, done, total)."""
-
-SCENE_STEPS = DEFAULT_STEPS["chebyshev"]
-"""Solver steps for scenes: with the radius, they decide how far a pixel can see, and so a tile's halo."""
-
-SCENE_PARAMETERS = lposs.Parameters(
-    # exp(-0.01 * 500) is 0.7 %: what lies farther away doesn't count.
-    search_radius=500.0,
-    # A fixed polynomial: a tile with its halo gives exactly what the whole scene would.
-    solver="chebyshev",
-    num_steps=SCENE_STEPS,
-)
-"""The method's numbers for scenes; `n_neighbors` and `gamma` are the encoder's."""
-
-TILE_BUDGET = 1_000_000_000
-"""Bytes that the pixel stage of one tile may take, from which the default tile size follows."""
+__all__ = ["ClassArea", "MapResult", "map_scene", "vectorize"]
 
 MOST_ZOOM = 16.0
 """How much a scene may be enlarged or reduced for the encoder."""
@@ -95,7 +78,10 @@ class MapResult:
     areas : tuple of ClassArea
         In legend order.
     seconds : dict of str to float
-        Time by stage: "load", "encode", "propagate", "refine", "write", "vectorize", "quicklook".
+        Time at work by stage: "load", "encode", "propagate", "refine", "write", "vectorize", "quicklook". Where stages
+        overlap, the sum is more than the time that passed.
+    failed : tuple of FailedTile
+        Usually none.
     """
 
     labels: Path
@@ -107,6 +93,7 @@ class MapResult:
     device: str
     areas: tuple[ClassArea, ...]
     seconds: dict[str, float]
+    failed: tuple[FailedTile, ...]
 
 
 def map_scene(
@@ -122,7 +109,11 @@ def map_scene(
     refine: bool = True,
     simplify: float = SIMPLIFY_PX,
     device: str = "auto",
+    window: Window | None = None,
     tile_size: int | None = None,
+    max_memory: int = DEFAULT,
+    use_cache: bool = True,
+    resume: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> MapResult:
@@ -153,10 +144,19 @@ def map_scene(
         Tolerance of the polygons' borders, px.
     device : str
         "auto", "cpu" or "cuda".
+    window : Window, optional
+        Map only this part of the scene, px; it still sees what lies around it.
     tile_size : int, optional
-        Px; the labels don't depend on it. By default as large as 1 GB allows.
+        Px; the labels don't depend on it. By default as large as `max_memory` allows.
+    max_memory : int
+        Bytes that the work may take beside the model.
+    use_cache : bool
+        Keep the scene's features for the next words, and use those that were kept.
+    resume : bool
+        Go on with a run on the same output that was cut off, if there is one. It must have been begun with the same
+        scene, words, model and numbers.
     overwrite : bool
-        Replace existing outputs.
+        Replace existing outputs; without `resume`, drop a run that was cut off.
     progress : callable, optional
         Called with (stage, done, total).
 
@@ -168,65 +168,64 @@ def map_scene(
     ------
     LpossGeoError
         One of its children, with one line that says what is wrong and what to do; then no output was written.
+        Finished tiles are kept for `resume`, and a note of the error says so.
     """
-    started = time.perf_counter()
+    clock = Clock()
     _check_numbers(simplify=simplify, tile_size=tile_size, bands=bands, gsd=gsd)
+    budget = Budget(max_memory)
     legend = classes if isinstance(classes, Legend) else from_words(classes)
-    scene = describe(src, bands=bands)
-    wanted = ((dst, RASTER_SUFFIXES), (vector, VECTOR_SUFFIXES), (quicklook, PICTURE_SUFFIXES))
-    outputs = [(Path(path), suffixes) for path, suffixes in wanted if path is not None]
-    check_outputs(outputs, sources=scene.files, overwrite=overwrite)
-    asked_zoom = None if gsd is None else _zoom_to(scene, gsd)
-    _tell(scene)
-    chosen = models.preferred() if model is None else models.find(model) if isinstance(model, str) else model
     report = progress or (lambda stage, done, total: None)
-    clock = _Clock(started)
-    with rasterio.Env(), _out_of_memory_explained(), torch.inference_mode():
-        encoder = encoders.load(chosen, encoders.choose_device(device))
-        log.info("model %s on %s", chosen.name, encoder.device)
-        text = encoder.text_embeddings(legend.prompts)
-        unfamiliar = encoder.unfamiliar([prompt for prompts in legend.prompts for prompt in prompts])
-        if unfamiliar:
-            named = ", ".join(f"'{word}'" for word in unfamiliar)
-            log.warning("%s was trained on nothing like %s: don't rely on where the map shows it", chosen.name, named)
-        own, coarsest = scene.grid.gsd, encoder.coarsest_gsd
-        if own is not None and coarsest is not None and own > coarsest:
-            log.warning(
-                "%s has %.3g m per pixel, and %s knows nothing coarser than %.3g m: don't rely on the map",
-                scene.name, own, chosen.name, coarsest,
-            )  # fmt: skip
-        zoom = encoder.zoom(own) if asked_zoom is None else asked_zoom
-        zooms = [zoom * scale for scale in encoder.scales]
-        if zooms != [1.0]:
-            log.info("the scene is seen at %s times its size", " and ".join(f"{zoom:.4g}" for zoom in zooms))
-        clock.lap("load")
-        with open_scene(scene) as reader, staged(*(path for path, _ in outputs)) as written:
-            labels_file, *others = written
-            features = encode_scene(
-                reader, encoder, zoom=zoom, progress=lambda done, total: report("encode", done, total)
-            )
-            clock.lap("encode")
-            report("propagate", 0, 1)
-            scores = patch_scores(features, text, encoder)
-            report("propagate", 1, 1)
-            clock.lap("propagate")
-            tags = _tags(scene, chosen, encoder, zooms, refine, unfamiliar)
-            with raster.label_writer(labels_file, scene.grid, legend, tags) as writer:
-                plan = _plan(scene, len(legend), tile_size, refine)
-                for done, tile in enumerate(plan, start=1):
-                    writer.write(_label_tile(tile, reader, scores, features[-1], refine), tile.core)
-                    report("refine", done, len(plan))
-                clock.lap("refine")
-            clock.lap("write")
-            areas = _areas(writer, legend)
-            if vector is not None:
-                report("vectorize", 0, 1)
-                _vectorize(labels_file, others.pop(0), legend, simplify)
-                report("vectorize", 1, 1)
-                clock.lap("vectorize")
-            if quicklook is not None:
-                _draw(reader, labels_file, others.pop(0), legend, areas)
-                clock.lap("quicklook")
+    with rasterio.Env(GDAL_CACHEMAX=budget.file_cache), _out_of_memory_explained(), torch.inference_mode():
+        with clock.running("load"):
+            scene = describe(src, bands=bands)
+            wanted = ((dst, RASTER_SUFFIXES), (vector, VECTOR_SUFFIXES), (quicklook, PICTURE_SUFFIXES))
+            outputs = [(Path(path), suffixes) for path, suffixes in wanted if path is not None]
+            check_outputs(outputs, sources=scene.files, overwrite=overwrite)
+            area = _area(scene, window)
+            asked_zoom = None if gsd is None else _zoom_to(scene, gsd)
+            _tell(scene)
+            chosen = models.preferred() if model is None else models.find(model) if isinstance(model, str) else model
+            encoder = encoders.load(chosen, encoders.choose_device(device))
+            log.info("model %s on %s", chosen.name, encoder.device)
+            text = encoder.text_embeddings(legend.prompts)
+            zoom = encoder.zoom(scene.grid.gsd) if asked_zoom is None else asked_zoom
+            unfamiliar = _tell_what_the_model_sees(scene, legend, chosen, encoder, zoom)
+            shape = scene.grid.height, scene.grid.width
+            plan = plan_tiles(shape, area, len(legend), tile_size, refine, budget)
+            task = Task(encoder, text, zoom, area, plan, refine, budget)
+        parameters = _parameters(scene, task)
+        facts = _facts(scene, chosen, task)
+        begun_with = facts | {"classes": legend.as_dict(), "numbers": parameters, "tiles": [plan[0].core.flatten()]}
+        with open_run(
+            Path(dst), begun_with | {"version": version("lposs-geo")}, kind="tiles", resume=resume, overwrite=overwrite
+        ) as journal:
+            with _feature_store(facts, journal, use_cache) as store:
+                if is_encoded(shape, encoder, store, zoom=zoom, window=task.seen(scene.grid)):
+                    log.info("this scene's features are in the cache: the encoders needn't run")
+                source = _readable(scene, journal, budget)
+                failed, labelling = label_scene(task, source, store, journal, report)
+            for stage, seconds in labelling.seconds.items():
+                clock.add(stage, seconds)
+            tags = _tags(scene, chosen, parameters, unfamiliar, failed)
+            with staged(*(path for path, _ in outputs)) as written:
+                labels_file, *others = written
+                with (
+                    clock.running("write"),
+                    raster.label_writer(labels_file, scene.grid.part(area), legend, tags) as writer,
+                ):
+                    for tile in plan:
+                        labels = finished_labels(journal, tile)
+                        if labels is not None:
+                            writer.write(labels, _within(tile.core, area))
+                areas = _areas(writer, legend)
+                if vector is not None:
+                    report("vectorize", 0, 1)
+                    with clock.running("vectorize"):
+                        _vectorize(labels_file, others.pop(0), legend, simplify)
+                    report("vectorize", 1, 1)
+                if quicklook is not None:
+                    with clock.running("quicklook"):
+                        _draw(scene, area, labels_file, others.pop(0), legend, areas)
     return MapResult(
         labels=Path(dst),
         vector=None if vector is None else Path(vector),
@@ -237,6 +236,7 @@ def map_scene(
         device=str(encoder.device),
         areas=areas,
         seconds=clock.seconds,
+        failed=tuple(failed),
     )
 
 
@@ -318,153 +318,115 @@ def _tell(scene: Scene) -> None:
         log.warning("%s is in a Mercator projection: away from the equator its areas are far too large", scene.name)
 
 
-class _Clock:
-    """Time by stage."""
+def _tell_what_the_model_sees(
+    scene: Scene, legend: Legend, model: models.Model, encoder: encoders.Encoder, zoom: float
+) -> list[str]:
+    """Say what the model can't know, and at which sizes it sees the scene; the words that it can't know."""
+    unfamiliar = encoder.unfamiliar([prompt for prompts in legend.prompts for prompt in prompts])
+    if unfamiliar:
+        named = ", ".join(f"'{word}'" for word in unfamiliar)
+        log.warning("%s was trained on nothing like %s: don't rely on where the map shows it", model.name, named)
+    own, coarsest = scene.grid.gsd, encoder.coarsest_gsd
+    if own is not None and coarsest is not None and own > coarsest:
+        log.warning(
+            "%s has %.3g m per pixel, and %s knows nothing coarser than %.3g m: don't rely on the map",
+            scene.name, own, model.name, coarsest,
+        )  # fmt: skip
+    zooms = [zoom * scale for scale in encoder.scales]
+    if zooms != [1.0]:
+        log.info("the scene is seen at %s times its size", " and ".join(f"{zoom:.4g}" for zoom in zooms))
+    return unfamiliar
 
-    def __init__(self, started: float) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = started
 
-    def lap(self, stage: str) -> None:
-        """Count the time since the last lap as this stage's."""
-        now = time.perf_counter()
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
-        self._last = now
+def _area(scene: Scene, window: Window | None) -> Window:
+    """The part of the scene to map, all of it by default; in whole px."""
+    grid = scene.grid
+    if window is None:
+        return Window(0, 0, grid.width, grid.height)
+    rows, cols = (range(int(part.start), int(part.stop)) for part in window.toslices())
+    inside = min(rows.start, cols.start) >= 0 and rows.stop <= grid.height and cols.stop <= grid.width
+    if not (inside and rows and cols):
+        raise ParameterError(f"window {window} isn't inside '{scene.path}' of {grid.height} rows and {grid.width} cols")
+    return Window(cols.start, rows.start, len(cols), len(rows))
+
+
+def _within(window: Window, area: Window) -> Window:
+    """A window of the scene in px of an area of it."""
+    return Window(window.col_off - area.col_off, window.row_off - area.row_off, window.width, window.height)
+
+
+def _facts(scene: Scene, model: models.Model, task: Task) -> dict[str, object]:
+    """All that the features depend on, by names that a user understands; of a resumed run they mustn't change."""
+    encoder = task.encoder
+    return {
+        "scene": identity(scene),
+        "model": {"name": model.name, "fingerprint": models.fingerprint(model)},
+        "device": encoder.device.type,
+        "resolution": [task.zoom, *encoder.scales, encoder.crop_size, encoder.stride, encoder.patch_size],
+        "area": task.seen(scene.grid).flatten(),
+    }
+
+
+@contextmanager
+def _feature_store(facts: Mapping[str, object], journal: Journal, use_cache: bool) -> Iterator[Journal]:
+    """The cache's store for this scene and model, or one of the run's own."""
+    own = journal.folder.parent / "features"
+    with cache.open_store(facts, own) if use_cache else open_journal(own) as store:
+        yield store
+
+
+def _readable(scene: Scene, journal: Journal, budget: Budget) -> Scene:
+    """The scene itself, or a copy in tiles where the original would be decoded again for each tile."""
+    if not is_slow_in_tiles(scene, budget.file_cache):
+        return scene
+    log.info("%s is stored in strips: it is copied into tiles once", scene.name)
+    return copy_in_tiles(scene, journal.folder.parent / "scene.tif")
 
 
 @contextmanager
 def _out_of_memory_explained() -> Iterator[None]:
     """Turn the several ways of running out of memory into one error that says what to do."""
-    remedy = "choose a smaller --tile-size, fewer classes, or --device cpu"
     try:
         yield
-    except torch.OutOfMemoryError as error:
-        raise OutOfMemoryError(f"the GPU's memory is full: {remedy}") from error
-    except MemoryError as error:
-        raise OutOfMemoryError(f"the memory is full: {remedy}") from error
-    except RuntimeError as error:
-        if "can't allocate memory" in str(error) or "not enough memory" in str(error):  # torch on the CPU
-            raise OutOfMemoryError(f"the memory is full: {remedy}") from error
-        raise
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        whose = "GPU's" if isinstance(error, torch.OutOfMemoryError) else "computer's"
+        explained = OutOfMemoryError(
+            f"the {whose} memory is full: choose a smaller --max-memory, fewer classes, or --device cpu"
+        )
+        for note in getattr(error, "__notes__", []):
+            explained.add_note(note)
+        raise explained from error
 
 
-def patch_seeds(features: Sequence[LatticeFeatures], text: torch.Tensor, encoder: encoders.Encoder) -> torch.Tensor:
-    """What the scene's patches say of the classes by themselves: (C, rows, cols) of the last, finest lattice.
-
-    `features` are one lattice for each look at the scene; the looks' seeds are averaged.
-    """
-    finest = features[-1]
-    looks = []
-    for look in features:
-        seeds = _on_lattice(lposs.seeds(_valid_units(look, look.vlm, encoder), text, encoder.seed_scale), look)
-        if look is not finest:
-            share = look.patch_size / finest.patch_size
-            rows = bilinear_taps(look.lattice.rows, share, 0, finest.lattice.rows)
-            cols = bilinear_taps(look.lattice.cols, share, 0, finest.lattice.cols)
-            seeds = _sample(seeds, look, rows, cols)
-        looks.append(seeds)
-    return torch.stack(looks).mean(dim=0)
-
-
-def patch_scores(features: Sequence[LatticeFeatures], text: torch.Tensor, encoder: encoders.Encoder) -> torch.Tensor:
-    """Propagate the classes' seeds over the valid patches of the finest lattice: (C, rows, cols)."""
-    finest = features[-1]
-    valid = torch.from_numpy(finest.valid).to(encoder.device)
-    seeds = patch_seeds(features, text, encoder)[:, valid].T
-    positions = torch.from_numpy(finest.lattice.centres()).to(encoder.device)[valid.flatten()]
-    vm = _valid_units(finest, finest.vm, encoder)
-    return _on_lattice(lposs.propagate_patches(vm, seeds, positions, _parameters(encoder)), finest)
-
-
-def _parameters(encoder: encoders.Encoder) -> lposs.Parameters:
-    return replace(SCENE_PARAMETERS, n_neighbors=encoder.n_neighbors, gamma=encoder.gamma)
-
-
-def _valid_units(features: LatticeFeatures, stored: NDArray[np.float16], encoder: encoders.Encoder) -> torch.Tensor:
-    """The valid patches' features (n, D), made unit vectors again: averages of unit vectors are shorter than one."""
-    return F.normalize(torch.from_numpy(stored[features.valid]).to(encoder.device).float(), dim=1)
-
-
-def _on_lattice(scores: torch.Tensor, features: LatticeFeatures) -> torch.Tensor:
-    """Scores of the valid patches (n, C) -> (C, rows, cols), 0 elsewhere."""
-    grid = scores.new_zeros(*features.valid.shape, scores.shape[1])
-    grid[torch.from_numpy(features.valid).to(scores.device)] = scores
-    return grid.permute(2, 0, 1).contiguous()
-
-
-def _plan(scene: Scene, num_classes: int, tile_size: int | None, refine: bool) -> list[Tile]:
-    """The scene's tiles, each with the halo that makes its pixel stage exact."""
-    # The last step's polynomial has degree steps - 1: so many hops, and one for the degrees of the farthest px reached.
-    halo = SCENE_STEPS * SCENE_PARAMETERS.radius if refine else 0
-    if tile_size is None:
-        # float32 per px: half the neighbours' weights, and about six arrays of scores in the solver
-        per_pixel = 4 * ((2 * SCENE_PARAMETERS.radius + 1) ** 2 // 2 + 6 * num_classes + 12)
-        tile_size = max(128, int((TILE_BUDGET / per_pixel) ** 0.5) - 2 * halo)
-    return list(tiles(scene.grid.height, scene.grid.width, tile_size, halo))
-
-
-def _label_tile(
-    tile: Tile, reader: SceneReader, scores: torch.Tensor, features: LatticeFeatures, refine: bool
-) -> NDArray[np.uint8]:
-    """Labels of a tile's core."""
-    image, valid = reader.read(tile.padded)
-    core = tile.core_in_padded
-    if not valid[core].any():
-        return np.full((tile.core.height, tile.core.width), NODATA, dtype=np.uint8)
-    device = scores.device
-    tile_scores = sample_scores(scores, features, tile.padded)
-    if refine:
-        mask = torch.from_numpy(valid).to(device)
-        tile_scores = lposs.refine(torch.from_numpy(image).to(device), tile_scores, SCENE_PARAMETERS, valid=mask)
-    labels = (tile_scores[:, *core].argmax(0) + 1).to(torch.uint8).cpu().numpy()
-    labels[~valid[core]] = NODATA
-    return labels
-
-
-def sample_scores(scores: torch.Tensor, features: LatticeFeatures, window: Window) -> torch.Tensor:
-    """Interpolate the lattice's scores to the pixels of a window, (C, rows, cols); patches without data don't count."""
-    lattice, patch_size = features.lattice, features.patch_size
-    rows = bilinear_taps(lattice.rows, patch_size, window.row_off, window.row_off + window.height)
-    cols = bilinear_taps(lattice.cols, patch_size, window.col_off, window.col_off + window.width)
-    return _sample(scores, features, rows, cols)
-
-
-_Taps = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
-
-
-def _sample(scores: torch.Tensor, features: LatticeFeatures, rows: _Taps, cols: _Taps) -> torch.Tensor:
-    weight = torch.from_numpy(features.valid).to(scores.device, scores.dtype)[None]
-    return _interpolate(scores, rows, cols) / _interpolate(weight, rows, cols).clamp_min(1e-6)
-
-
-def _interpolate(grid: torch.Tensor, rows: _Taps, cols: _Taps) -> torch.Tensor:
-    above, below, down = (torch.from_numpy(tap).to(grid.device) for tap in rows)
-    left, right, across = (torch.from_numpy(tap).to(grid.device) for tap in cols)
-    along_rows = torch.lerp(grid[:, above], grid[:, below], down[:, None])
-    return torch.lerp(along_rows[:, :, left], along_rows[:, :, right], across)
+def _parameters(scene: Scene, task: Task) -> dict[str, object]:
+    """The numbers that the map depends on beside scene, words and model."""
+    encoder = task.encoder
+    return asdict(parameters_for(encoder)) | {
+        "refine": task.refine,
+        "zooms": [task.zoom * scale for scale in encoder.scales],
+        "seed_scale": encoder.seed_scale,
+        "crop_size": encoder.crop_size,
+        "stride": encoder.stride,
+        "patch_size": encoder.patch_size,
+        "graph_memory": task.budget.graph,
+        "bands": scene.bands,
+        "low": scene.radiometry.low,
+        "high": scene.radiometry.high,
+    }
 
 
 def _tags(
     scene: Scene,
     model: models.Model,
-    encoder: encoders.Encoder,
-    zooms: Sequence[float],
-    refine: bool,
+    parameters: Mapping[str, object],
     unfamiliar: Sequence[str],
+    failed: Sequence[FailedTile],
 ) -> dict[str, str]:
-    """What it takes to make the map again."""
+    """What it takes to make the map again, and what is missing in it."""
     release = version("lposs-geo")
-    parameters = asdict(_parameters(encoder)) | {
-        "refine": refine,
-        "zooms": list(zooms),
-        "seed_scale": encoder.seed_scale,
-        "crop_size": encoder.crop_size,
-        "stride": encoder.stride,
-        "patch_size": encoder.patch_size,
-        "bands": scene.bands,
-        "low": scene.radiometry.low,
-        "high": scene.radiometry.high,
-    }
+    missing = [{"rows_cols": tile.window.toranges(), "reason": tile.reason} for tile in failed]
     return {
         "TIFFTAG_SOFTWARE": f"lposs-geo {release}",
         "LPOSS_GEO_VERSION": release,
@@ -473,7 +435,7 @@ def _tags(
         "LPOSS_GEO_SOURCE": scene.name,
         "LPOSS_GEO_PARAMETERS": json.dumps(parameters),
         "LPOSS_GEO_UNFAMILIAR_WORDS": json.dumps(list(unfamiliar)),
-    }
+    } | ({"LPOSS_GEO_FAILED_TILES": json.dumps(missing)} if failed else {})
 
 
 def _areas(writer: raster.LabelWriter, legend: Legend) -> tuple[ClassArea, ...]:
@@ -500,9 +462,12 @@ def _vectorize(labels_file: Path, target: Path, legend: Legend, simplify: float)
     return len(polygons)
 
 
-def _draw(reader: SceneReader, labels_file: Path, target: Path, legend: Legend, areas: Sequence[ClassArea]) -> None:
-    image, _ = reader.overview(LONGEST_SIDE)
+def _draw(
+    scene: Scene, area: Window, labels_file: Path, target: Path, legend: Legend, areas: Sequence[ClassArea]
+) -> None:
+    with open_scene(scene) as reader:
+        image, _ = reader.overview(LONGEST_SIDE, area)
     with rasterio.open(labels_file) as dataset:
         labels = dataset.read(1, out_shape=image.shape[1:], resampling=Resampling.nearest)
     shares = {area.name: area.share for area in areas}
-    save_picture(draw_map(image, labels, legend, title=reader.scene.name, shares=shares), target)
+    save_picture(draw_map(image, labels, legend, title=scene.name, shares=shares), target)

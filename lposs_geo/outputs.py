@@ -12,10 +12,16 @@ from pathlib import Path
 
 from lposs_geo.errors import OutputError
 
-__all__ = ["check_outputs", "sidecar", "staged"]
+__all__ = ["check_outputs", "room_left", "sidecar", "staged"]
 
 LONGEST_NAME = 240
 """Bytes of a file name that leave room for a sidecar's ending; file systems allow 255."""
+
+
+def room_left(folder: Path) -> str:
+    """What to add to the line about a failed write: how little room the disk has, or nothing where it has enough."""
+    free = shutil.disk_usage(folder).free if folder.is_dir() else 0
+    return f" (only {free / 1e6:.0f} MB are left on the disk)" if free < 100e6 else ""
 
 
 def sidecar(output: Path) -> Path:

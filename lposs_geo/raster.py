@@ -7,7 +7,6 @@ overviews by mode; category names and an attribute table go into the ``.aux.xml`
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ from rasterio.windows import Window
 from lposs_geo.errors import OutputError, SceneError, one_line
 from lposs_geo.ground import Grid
 from lposs_geo.legend import NODATA, UNKNOWN, UNKNOWN_CLASS, LandClass, Legend
-from lposs_geo.outputs import sidecar
+from lposs_geo.outputs import room_left, sidecar
 
 __all__ = ["LEGEND_TAG", "LabelWriter", "label_writer", "read_label_legend"]
 
@@ -40,6 +39,7 @@ _COG_OPTIONS = {
     "OVERVIEWS": "IGNORE_EXISTING",
     "OVERVIEW_RESAMPLING": "MODE",  # any other would invent classes
     "BIGTIFF": "IF_SAFER",
+    "SPARSE_OK": "YES",  # blocks of nodata take no room
     "NUM_THREADS": "ALL_CPUS",
 }
 
@@ -56,7 +56,7 @@ class LabelWriter:
     row_areas : (height,) float64
         Area of a pixel in each row.
     pixels : (256,) int64
-        Pixels written so far, by label.
+        Pixels written so far, by label; what is never written is nodata.
     areas : (256,) float64
         Their area in square metres (square map units where the CRS is unknown).
     """
@@ -68,7 +68,7 @@ class LabelWriter:
     areas: NDArray[np.float64] = field(default_factory=lambda: np.zeros(256))
 
     def write(self, labels: NDArray[np.uint8], window: Window) -> None:
-        """Write uint8 labels (rows, cols) to their window; each window once."""
+        """Write uint8 labels (rows, cols) to their window, each window at most once."""
         with _failures_named(self.path):
             self.dataset.write(labels, 1, window=window)
         weights = self.row_areas[window.row_off : window.row_off + window.height]
@@ -110,6 +110,7 @@ def label_writer(path: Path, grid: Grid, legend: Legend, tags: Mapping[str, str]
         "compress": "deflate",
         "zlevel": 1,
         "bigtiff": "if_safer",
+        "sparse_ok": True,
     }
     with ExitStack() as stack:
         with _failures_named(path):
@@ -134,21 +135,17 @@ def _failures_named(path: Path) -> Iterator[None]:
         raise
     except Exception as error:  # GDAL's errors come in several families, not all of them public
         reason = one_line(error.__cause__ or error)
-        raise OutputError(f"can't write '{path.name}': {reason}{_room_left(path)}") from error
-
-
-def _room_left(path: Path) -> str:
-    free = shutil.disk_usage(path.parent).free if path.parent.is_dir() else 0
-    return f" (only {free / 1e6:.0f} MB are left on the disk)" if free < 100e6 else ""
+        raise OutputError(f"can't write '{path.name}': {reason}{room_left(path.parent)}") from error
 
 
 def _check_complete(path: Path, writer: LabelWriter) -> None:
     """Read the file back and count: GDAL may notice a full disk only when it closes a file, and then says nothing."""
     found = np.zeros(256, dtype=np.int64)
     with rasterio.open(path) as dataset:
-        for _, window in dataset.block_windows(1):
-            found += np.bincount(dataset.read(1, window=window).ravel(), minlength=256)
-    if not np.array_equal(found, writer.pixels):
+        for (row, col), window in dataset.block_windows(1):
+            if dataset.get_tag_item(f"BLOCK_OFFSET_{col}_{row}", "TIFF", bidx=1) is not None:  # else all nodata
+                found += np.bincount(dataset.read(1, window=window).ravel(), minlength=256)
+    if not np.array_equal(found[:NODATA], writer.pixels[:NODATA]):
         raise OSError("what was written doesn't read back")
 
 

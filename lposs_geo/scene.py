@@ -11,7 +11,7 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +22,33 @@ from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
-from lposs_geo.errors import SceneError, one_line
+from lposs_geo.errors import OutputError, SceneError, one_line
 from lposs_geo.ground import Grid
+from lposs_geo.outputs import room_left
 from lposs_geo.tiling import resample
 
-__all__ = ["Radiometry", "Scene", "SceneReader", "describe", "open_scene"]
+__all__ = [
+    "Radiometry",
+    "Scene",
+    "SceneReader",
+    "copy_in_tiles",
+    "describe",
+    "identity",
+    "is_slow_in_tiles",
+    "open_scene",
+]
 
 PERCENTILES = (2.0, 98.0)
 """Of the valid pixels of a band: what becomes black and white where the data isn't 8-bit."""
 
 SAMPLE_SIZE = 1024
 """Longer side, px, of the decimated read that the percentiles are taken from."""
+
+LEAST_SHARE = 0.2
+"""Of one valid pixel in a resampled one that is valid itself; less comes only from the kernel's negative lobes."""
+
+COPY_BLOCK = 512
+"""Px of the tiles of a copy."""
 
 log = logging.getLogger("lposs_geo")
 
@@ -143,17 +159,30 @@ class SceneReader:
         top, left = max(0, int(rows[0]) - reach), max(0, int(cols[0]) - reach)
         bottom, right = min(grid.height, math.ceil(rows[1]) + reach), min(grid.width, math.ceil(cols[1]) + reach)
         image, valid = self.read(Window(left, top, right - left, bottom - top))
-        if not valid.all() and valid.any():  # else the black of missing pixels would run into their neighbours
-            image[:, ~valid] = image[:, valid].mean(axis=1, keepdims=True)
         box = rows[0] - top, cols[0] - left, rows[1] - top, cols[1] - left
-        image = resample(image, box, shape).clip(0.0, 1.0)
+        seen = resample(image, box, shape)
+        if not valid.all():  # what is missing is black and mustn't run into its neighbours: only valid shares count
+            least = LEAST_SHARE * min(1.0, zoom**2)
+            seen /= resample(valid[None].astype(np.float32), box, shape).clip(least)
+        image = seen.clip(0.0, 1.0)
         valid = _resample_valid(valid, [rows[0] - top, cols[0] - left], shape, zoom)
         image[:, ~valid] = 0.0
         return image, valid
 
-    def overview(self, longest_side: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Read the whole scene, reduced so that its longer side is at most `longest_side` px."""
-        return self._stretch(*_load_reduced(self.dataset, self.scene.path, self.scene.bands, longest_side))
+    def may_hold_data(self, window: Window, zoom: float = 1.0) -> bool:
+        """Whether a window, in px of the scene seen at `zoom`, may hold valid pixels, without reading it.
+
+        False only for the holes of a sparse GeoTIFF, whose blocks were never written.
+        """
+        first_row, last_row = _span(window.row_off, window.height, zoom, self.scene.grid.height)
+        first_col, last_col = _span(window.col_off, window.width, zoom, self.scene.grid.width)
+        return _is_written(self.dataset, self.scene.bands, (first_row, first_col), (last_row, last_col))
+
+    def overview(
+        self, longest_side: int, window: Window | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Read the whole scene or a window of it, reduced so that the longer side is at most `longest_side` px."""
+        return self._stretch(*_load_reduced(self.dataset, self.scene.path, self.scene.bands, longest_side, window))
 
     def _stretch(self, values: NDArray[Any], valid: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         image = self.scene.radiometry.apply(values)
@@ -174,6 +203,21 @@ def _resample_valid(
     covered = valid[: max(edges[0][-1], 1), : max(edges[1][-1], 1)]
     by_row = np.maximum.reduceat(covered, edges[0][:-1], axis=0)
     return np.asarray(np.maximum.reduceat(by_row, edges[1][:-1], axis=1))
+
+
+def _is_written(
+    dataset: rasterio.DatasetReader, bands: Sequence[int], start: tuple[float, float], stop: tuple[float, float]
+) -> bool:
+    """Whether the file holds a block of any of the bands between two corners (row, col)."""
+    if dataset.driver != "GTiff" or not any(nodata is not None for nodata in dataset.nodatavals):
+        return True  # without a nodata value, what was never written is black
+    height, width = dataset.block_shapes[bands[0] - 1]
+    return any(
+        dataset.get_tag_item(f"BLOCK_OFFSET_{col}_{row}", "TIFF", bidx=band) is not None
+        for band in sorted(set(bands))
+        for row in range(int(start[0]) // height, math.ceil(stop[0] / height))
+        for col in range(int(start[1]) // width, math.ceil(stop[1] / width))
+    )
 
 
 def _span(offset: float, length: float, zoom: float, limit: int) -> tuple[float, float]:
@@ -213,11 +257,94 @@ def describe(path: str | Path, *, bands: Sequence[int] | None = None) -> Scene:
         )
 
 
+def identity(scene: Scene) -> dict[str, object]:
+    """What tells a scene from every other one, and from itself once it was changed, ready for JSON."""
+    grid = scene.grid
+    files = [Path(file) for file in scene.files]
+    return {
+        "name": scene.name,
+        "path": str(Path(scene.path).resolve()) if Path(scene.path).exists() else scene.path,
+        "files": {str(file.resolve()): [file.stat().st_size, file.stat().st_mtime_ns] for file in files if file.is_file()},
+        "shape": [grid.height, grid.width],
+        "crs": grid.crs.to_wkt() if grid.crs else None,
+        "transform": list(grid.transform)[:6],
+        "bands": scene.bands,
+        "dtype": scene.dtype,
+        "low": scene.radiometry.low,
+        "high": scene.radiometry.high,
+    }
+
+
 @contextmanager
 def open_scene(scene: Scene) -> Iterator[SceneReader]:
-    """Open a described scene for reading."""
+    """Open a described scene for reading; one reader serves one thread at a time."""
     with _open(scene.path) as dataset:
         yield SceneReader(scene, dataset)
+
+
+def is_slow_in_tiles(scene: Scene, cache: int) -> bool:
+    """Whether reading tile by tile would decode the same strips many times.
+
+    Parameters
+    ----------
+    scene : Scene
+    cache : int
+        Bytes of decoded blocks that are kept; a scene that fits is decoded once anyway.
+    """
+    with _open(scene.path) as dataset:
+        _, width = dataset.block_shapes[scene.bands[0] - 1]
+        itemsize = sum(np.dtype(dtype).itemsize for dtype in dataset.dtypes)
+        return bool(width > 4 * COPY_BLOCK and dataset.height * dataset.width * itemsize > cache)
+
+
+def copy_in_tiles(scene: Scene, path: Path) -> Scene:
+    """Copy a scene's three bands and what is valid of them once, from top to bottom, into a tiled file.
+
+    Parameters
+    ----------
+    scene : Scene
+    path : Path
+        GeoTIFF to write.
+
+    Returns
+    -------
+    Scene
+        The copy; it reads as the original does, pixel by pixel.
+
+    Raises
+    ------
+    SceneError
+        If the scene is damaged.
+    OutputError
+        If the copy can't be written.
+    """
+    grid = scene.grid
+    profile = {
+        "driver": "GTiff", "count": 3, "height": grid.height, "width": grid.width, "crs": grid.crs,
+        "transform": grid.transform, "tiled": True, "blockxsize": COPY_BLOCK, "blockysize": COPY_BLOCK,
+        "compress": "lzw", "bigtiff": "if_safer", "interleave": "pixel",
+    }  # fmt: skip
+    # as many rows as one row of the copy's blocks has, or a strip of the original if that is higher
+    with _open(scene.path) as dataset, warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        dtype = np.result_type(*(dataset.dtypes[band - 1] for band in scene.bands))
+        rows = COPY_BLOCK * max(1, dataset.block_shapes[scene.bands[0] - 1][0] // COPY_BLOCK)
+        try:
+            with (
+                rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+                rasterio.open(path, "w", dtype=dtype, photometric="minisblack", **profile) as copy,
+            ):
+                for top in range(0, grid.height, rows):
+                    window = Window(0, top, grid.width, min(rows, grid.height - top))
+                    values, valid = _load(dataset, scene.path, scene.bands, window, (window.height, window.width))
+                    copy.write(values, window=window)
+                    copy.write_mask(valid, window=window)
+        except (RasterioError, OSError) as error:
+            if isinstance(error, SceneError):
+                raise
+            reason = one_line(error.__cause__ or error)
+            raise OutputError(f"can't copy '{scene.path}' into tiles: {reason}{room_left(path.parent)}") from error
+    return replace(scene, path=str(path), bands=(1, 2, 3), dtype=str(dtype))
 
 
 @contextmanager
@@ -320,6 +447,8 @@ def _valid_sample(dataset: rasterio.DatasetReader, path: str, bands: tuple[int, 
     for row in range(0, dataset.height, SAMPLE_SIZE):
         for col in range(0, dataset.width, SAMPLE_SIZE):
             shape = min(SAMPLE_SIZE, dataset.height - row), min(SAMPLE_SIZE, dataset.width - col)
+            if not _is_written(dataset, bands, (row, col), (row + shape[0], col + shape[1])):
+                continue
             values, valid = _load(dataset, path, bands, Window(col, row, shape[1], shape[0]), shape)
             if valid.any():
                 return values[:, valid]
@@ -327,11 +456,16 @@ def _valid_sample(dataset: rasterio.DatasetReader, path: str, bands: tuple[int, 
 
 
 def _load_reduced(
-    dataset: rasterio.DatasetReader, path: str, bands: tuple[int, int, int], longest_side: int
+    dataset: rasterio.DatasetReader,
+    path: str,
+    bands: tuple[int, int, int],
+    longest_side: int,
+    window: Window | None = None,
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    shrink = min(1.0, longest_side / max(dataset.height, dataset.width))
-    shape = max(1, round(dataset.height * shrink)), max(1, round(dataset.width * shrink))
-    return _load(dataset, path, bands, Window(0, 0, dataset.width, dataset.height), shape)
+    window = window or Window(0, 0, dataset.width, dataset.height)
+    shrink = min(1.0, longest_side / max(window.height, window.width))
+    shape = max(1, round(window.height * shrink)), max(1, round(window.width * shrink))
+    return _load(dataset, path, bands, window, shape)
 
 
 def _load(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from rasterio.windows import Window
 
-__all__ = ["Lattice", "Tile", "bilinear_taps", "crop_starts", "resample", "tiles", "zoomed"]
+__all__ = ["Lattice", "Tile", "bilinear_taps", "crop_starts", "grown", "resample", "tiles", "zoomed"]
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Tile:
         return slice(row, row + self.core.height), slice(col, col + self.core.width)
 
 
-def tiles(height: int, width: int, tile_size: int, halo: int) -> Iterator[Tile]:
-    """Partition a scene into tiles, row by row.
+def tiles(height: int, width: int, tile_size: int, halo: int, area: Window | None = None) -> Iterator[Tile]:
+    """Partition a scene, or an area of it, into tiles, row by row.
 
     Parameters
     ----------
@@ -51,15 +51,24 @@ def tiles(height: int, width: int, tile_size: int, halo: int) -> Iterator[Tile]:
         Side of a core, px; cores at the lower and right border may be smaller.
     halo : int
         Px read around a core, as far as the scene reaches.
+    area : Window, optional
+        What the cores cover; the halo reaches beyond it.
     """
     if tile_size < 1 or halo < 0:
         raise ValueError(f"tile_size must be positive and halo not negative, not {tile_size} and {halo}")
-    for row in range(0, height, tile_size):
-        for col in range(0, width, tile_size):
-            bottom, right = min(row + tile_size, height), min(col + tile_size, width)
-            top, left = max(0, row - halo), max(0, col - halo)
-            padded = Window(left, top, min(width, right + halo) - left, min(height, bottom + halo) - top)
-            yield Tile(Window(col, row, right - col, bottom - row), padded)
+    rows, cols = (area or Window(0, 0, width, height)).toslices()
+    for row in range(rows.start, rows.stop, tile_size):
+        for col in range(cols.start, cols.stop, tile_size):
+            bottom, right = min(row + tile_size, rows.stop), min(col + tile_size, cols.stop)
+            core = Window(col, row, right - col, bottom - row)
+            yield Tile(core, grown(core, halo, height, width))
+
+
+def grown(window: Window, margin: int, height: int, width: int) -> Window:
+    """A window with a margin around it, as far as a scene of `height` x `width` px reaches."""
+    rows, cols = window.toslices()
+    top, left = max(0, rows.start - margin), max(0, cols.start - margin)
+    return Window(left, top, min(width, cols.stop + margin) - left, min(height, rows.stop + margin) - top)
 
 
 def crop_starts(length: int, crop_size: int, stride: int) -> list[int]:

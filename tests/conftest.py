@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,14 @@ settings.load_profile("lposs-geo")
 
 HERE = Path(__file__).parent
 UTM = Affine(0.6, 0.0, 439136.4, 0.0, -0.6, 5273706.6)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The user's cache is none of the tests' business."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LPOSS_GEO_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture
@@ -65,6 +73,17 @@ def write_chip(path: Path, lakeside: Path) -> Path:
         array = dataset.read(window=rasterio.windows.Window(60, 250, 290, 250))
     array[:, :40, :60] = 0
     return write_geotiff(path, array, nodata=0)
+
+
+def write_damaged(path: Path, lakeside: Path) -> Path:
+    """4100 rows of the bundled scene's lake, of which the last one can't be read; a reduced read doesn't see that."""
+    with rasterio.open(lakeside) as dataset:
+        array = dataset.read([3, 2, 1], window=rasterio.windows.Window(0, 100, 80, 410))
+    write_geotiff(path, np.tile(array, (1, 10, 1)), blockysize=1, interleave="pixel")
+    with rasterio.open(path) as dataset:
+        end = int(dataset.get_tag_item("BLOCK_OFFSET_0_4099", "TIFF", bidx=1))
+    path.write_bytes(path.read_bytes()[:end])
+    return path
 
 
 @pytest.fixture

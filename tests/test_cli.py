@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from conftest import write_damaged
 
 from lposs_geo import cli
 
@@ -110,6 +111,8 @@ BAD = {
     "a device that is none": (["CHIP", "--device", "warp"], 1, "unknown device 'warp'"),
     "a resolution out of reach": (["CHIP", "--gsd", "100"], 2, "0.6 m per pixel: choose a gsd from 0.0375 to 9.6 m"),
     "no resolution": (["CHIP", "--gsd", "0"], 2, "0.0 is not in the range x>0"),
+    "a memory that is none": (["CHIP", "--max-memory", "much"], 2, "'much' is no amount of memory"),
+    "too little memory": (["CHIP", "--max-memory", "5MB"], 2, "max_memory must be at least 500MB"),
     "a tolerance that is no number": (["CHIP", "--simplify", "nan"], 2, "simplify must be a number of pixels"),
     "an unknown option": (["CHIP", "--speed", "9"], 2, "No such option.*--speed"),
 }
@@ -153,15 +156,112 @@ def test_a_defect_of_ours_is_one_line_too(run, chip, monkeypatch):
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signals there")
-def test_a_kill_is_one_line_and_leaves_nothing(chip, tmp_path, name):
+def test_a_kill_is_one_line_and_keeps_finished_tiles(run, chip, tmp_path, name):
     code = (
         "import os, signal, lposs_geo.mapping, lposs_geo.cli\n"
         f"lposs_geo.mapping.write_polygons = lambda *_: os.kill(os.getpid(), signal.{name})\n"
         "lposs_geo.cli.main('map chip.tif --classes water,forest -o m.tif --vector m.gpkg -q'.split())"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (143, "Error: terminated; no output was written\n")
-    assert list(tmp_path.iterdir()) == [chip]
+    said = "Error: terminated; no output was written; 1 finished tiles are kept: add --resume to go on with them\n"
+    assert (done.returncode, done.stderr) == (143, said)
+    assert {path.name for path in tmp_path.iterdir()} - {"cache"} == {"chip.tif", ".m.tif.lposs-geo"}
+    arguments = ["map", chip, "--classes", "water,forest", "-o", "m.tif", "--vector", "m.gpkg"]
+    assert "add --resume to go on with it, or --overwrite" in run(*arguments)[2]
+    code, _, err = run(*arguments, "--resume")
+    assert code == 0, err
+    assert "1 of 1 tiles are finished already" in err
+    assert {path.name for path in tmp_path.iterdir()} - {"cache"} == {"chip.tif", "m.tif", "m.tif.aux.xml", "m.gpkg"}
+
+
+def test_killed_again_and_again_a_run_ends_with_the_same_map(run, chip, tmp_path):
+    arguments = [
+        "map",
+        chip,
+        "--classes",
+        "water,forest,field",
+        "--tile-size",
+        "64",
+        "--json",
+        "--no-cache",
+        "--resume",
+    ]
+    command = [sys.executable, "-m", "lposs_geo", *map(str, arguments), "-o", "killed.tif"]
+    tiles = []
+    for patience in (3, 11):
+        with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as child:
+            for line in child.stderr:
+                event = json.loads(line)
+                if event.get("stage") == "refine":
+                    tiles.append(event["done"])
+                    if event["done"] >= patience:
+                        child.kill()  # as kill -9 does
+                        break
+    code, _, err = run(*arguments, "-o", "killed.tif")
+    assert code == 0
+    events = [json.loads(line) for line in err.splitlines()]
+    tiles += [event["done"] for event in events if event.get("stage") == "refine"]
+    assert len(tiles) == len(set(tiles))  # no tile twice
+    assert tiles[-1] == 20
+    assert run(*arguments, "-o", "whole.tif")[0] == 0
+    with rasterio.open(tmp_path / "killed.tif") as killed, rasterio.open(tmp_path / "whole.tif") as whole:
+        assert np.array_equal(killed.read(1), whole.read(1))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits on file sizes there")
+def test_a_full_disk_is_one_line_and_keeps_finished_tiles(run, chip, tmp_path):
+    code = (
+        "import resource, signal, lposs_geo.cli\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, resource.RLIM_INFINITY))\n"
+        "lposs_geo.cli.main('map chip.tif --classes water,forest -o m.tif --tile-size 100 -q --resume'.split())"
+    )
+    assert run("map", chip, "--classes", "water,forest", "-o", "first.tif")[0] == 0  # the features are in the cache
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: can't write into '.m.tif.lposs-geo/journal'")
+    assert "finished tiles are kept: add --resume" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert run("map", chip, "--classes", "water,forest", "-o", "m.tif", "--tile-size", "100", "--resume")[0] == 0
+    with rasterio.open(tmp_path / "first.tif") as first, rasterio.open(tmp_path / "m.tif") as resumed:
+        assert (first.read(1) == resumed.read(1)).mean() >= 0.9999
+
+
+def test_tiles_that_fail_make_the_exit_code_1(run, lakeside, tmp_path):
+    write_damaged(tmp_path / "bad.tif", lakeside)
+    code, out, err = run("map", "bad.tif", "--classes", "water,forest", "--tile-size", "1000", "-o", "m.tif", "-q")
+    assert code == 1
+    assert out.startswith("m.tif")
+    assert re.match(r"Error: 1 tiles of 'bad.tif' failed and are nodata in 'm.tif', the first since .*damaged", err)
+
+
+def test_the_cache_can_be_seen_and_emptied(run, chip):
+    assert run("cache", "list")[1].startswith("       0.0 MB of 20,000 MB")
+    assert run("map", chip, "--classes", "water,forest", "-o", "m.tif")[0] == 0
+    first, last = run("cache", "list")[1].splitlines()
+    assert first.endswith("mini     chip.tif")
+    assert " MB of " in last
+    (line,) = run("cache", "list", "--json")[1].splitlines()
+    assert json.loads(line)["scene"] == "chip.tif"
+    _, _, err = run("map", chip, "--classes", "lake,wood", "-o", "n.tif")
+    assert "features are in the cache" in err
+    assert run("cache", "clear")[1].endswith("MB of 1 scenes removed\n")
+    assert run("cache", "list", "--json")[1] == ""
+    assert "clear" in run("cache")[1]
+
+
+def test_bench(run):
+    code, out, err = run("bench", "--side", "120", "--classes", "water,forest")
+    assert code == 0, err
+    stages = [line.split()[0] for line in out.splitlines()[3:9]]
+    assert stages == ["load", "encode", "propagate", "refine", "write", "vectorize"]
+    assert "encoder alone" in out
+    report = json.loads(run("bench", "--side", "120", "--json", "-q")[1])
+    assert report["scene"] == "invented_120.tif"
+    assert (report["rows"], report["num_classes"], report["model"]) == (120, 6, "mini")
+    assert report["peak"] >= report["footprint"] > 1e8
+    assert 0 < report["encoder_share"] < 1
+    assert report["encoder"]["flops"] > 1e9
 
 
 def test_errors_for_programs_are_json_too(run):

@@ -1,12 +1,21 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
+import rasterio
+import torch
+from rasterio.windows import Window
 from test_lposs import ColourEncoder
 
-from lposs_geo.errors import SceneError
-from lposs_geo.features import encode_image, encode_scene
-from lposs_geo.scene import describe, open_scene
+from lposs_geo import features as features_module
+from lposs_geo.features import encode_image, encode_scene, has_features, is_encoded, stored_features
+from lposs_geo.journal import open_journal
+from lposs_geo.scene import SceneReader, describe, open_scene
+from lposs_geo.tiling import Lattice
+
+EVERYTHING = slice(None), slice(None)
 
 
 class CountingEncoder(ColourEncoder):
@@ -18,17 +27,49 @@ class CountingEncoder(ColourEncoder):
         return super().patch_features(images)
 
 
+class SmallMemoryEncoder(CountingEncoder):
+    """Has room for three crops at once."""
+
+    def patch_features(self, images):
+        if len(images) > 3:
+            torch.empty(1 << 58)
+        return super().patch_features(images)
+
+
 class TwoLookEncoder(ColourEncoder):
     scales = (1.0, 2.0)
 
 
-def _encode_all(path, encoder, **options):
-    with open_scene(describe(path)) as reader:
-        return encode_scene(reader, encoder, **options)
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "features"
 
 
-def _encode(path, encoder=None, **options):
-    (features,) = _encode_all(path, encoder or ColourEncoder(), **options)
+@dataclass(frozen=True)
+class Arrays:
+    """What `stored_features` gives for one look, in memory."""
+
+    lattice: Lattice
+    vlm: np.ndarray
+    vm: np.ndarray
+    valid: np.ndarray
+    zoom: float
+    patch_size: float
+
+
+def _encode_all(path, encoder, folder, progress=None, **options):
+    with open_scene(describe(path)) as reader, open_journal(folder) as journal:
+        for step in encode_scene(reader, encoder, journal, **options):
+            if progress:
+                progress(step)
+        return [
+            Arrays(f.lattice, f.vlm[EVERYTHING], f.vm[EVERYTHING], f.valid[EVERYTHING], f.zoom, f.patch_size)
+            for f in stored_features((reader.scene.grid.height, reader.scene.grid.width), encoder, journal, **options)
+        ]
+
+
+def _encode(path, folder, encoder=None, **options):
+    (features,) = _encode_all(path, encoder or ColourEncoder(), folder, **options)
     return features
 
 
@@ -39,9 +80,9 @@ def _pools(array: np.ndarray, rows: int, cols: int) -> np.ndarray:
     return mean / np.linalg.norm(mean, axis=-1, keepdims=True)
 
 
-def test_each_place_holds_the_mean_over_the_crops_that_cover_it(write_raster):
+def test_each_place_holds_the_mean_over_the_crops_that_cover_it(write_raster, folder):
     array = np.random.default_rng(0).integers(1, 255, (3, 150, 201)).astype("uint8")
-    features = _encode(write_raster(array))
+    features = _encode(write_raster(array), folder)
     assert features.vlm.shape == (10, 13, 3)
     assert features.vlm.dtype == np.float16
     assert features.valid.all()
@@ -50,11 +91,11 @@ def test_each_place_holds_the_mean_over_the_crops_that_cover_it(write_raster):
     assert np.allclose(features.vm, features.vlm)
 
 
-def test_crops_without_data_never_reach_the_encoder(write_raster):
+def test_crops_without_data_never_reach_the_encoder(write_raster, folder):
     array = np.zeros((3, 320, 320), dtype="uint8")
     array[:, 200:230, 200:230] = 99
     encoder = CountingEncoder()
-    features = _encode(write_raster(array, nodata=0), encoder)
+    features = _encode(write_raster(array, nodata=0), folder, encoder)
     assert encoder.crops == 9  # of 81: those that reach into rows and columns 200 to 229
     assert features.valid.sum() == 9
     assert features.valid[12:15, 12:15].all()
@@ -64,9 +105,9 @@ def test_crops_without_data_never_reach_the_encoder(write_raster):
 
 
 @pytest.mark.parametrize(("rows", "cols"), [(2, 3), (64, 64), (65, 16), (63, 500)])
-def test_scenes_of_any_size(write_raster, rows, cols):
+def test_scenes_of_any_size(write_raster, folder, rows, cols):
     array = np.random.default_rng(1).integers(1, 255, (3, rows, cols)).astype("uint8")
-    features = _encode(write_raster(array))
+    features = _encode(write_raster(array), folder)
     lattice = features.lattice
     assert features.vlm.shape[:2] == (lattice.rows, lattice.cols)
     inside = features.valid[: -(-rows // 16), : -(-cols // 16)]
@@ -75,34 +116,37 @@ def test_scenes_of_any_size(write_raster, rows, cols):
     assert np.isfinite(features.vlm).all()
 
 
-def test_progress_counts_up_to_all_crops(write_raster):
-    seen = []
-    _encode(
-        write_raster(np.full((3, 150, 201), 9, dtype="uint8")), progress=lambda done, total: seen.append((done, total))
-    )
-    assert [done for done, _ in seen] == sorted({done for done, _ in seen})
-    assert seen[-1][0] == seen[-1][1] == 4 * 6
+def test_progress_counts_up_to_all_crops_and_rows(write_raster, folder):
+    steps = []
+    _encode(write_raster(np.full((3, 150, 201), 9, dtype="uint8")), folder, progress=steps.append)
+    assert [step.done for step in steps] == sorted(step.done for step in steps)
+    assert steps[-1].done == steps[-1].total == 4 * 6
+    assert [step.rows for step in steps] == sorted(step.rows for step in steps)
+    # crops of 64 px every 32: each row of them completes 32 px rows
+    assert [step.rows for step in steps] == [32, 64, 96, np.inf, np.inf]
 
 
-def test_each_look_has_a_lattice_of_its_own_and_one_progress_counts_them_all(write_raster):
+def test_each_look_has_a_lattice_of_its_own_and_one_progress_counts_them_all(write_raster, folder):
     array = np.random.default_rng(0).integers(1, 255, (3, 150, 201)).astype("uint8")
-    path, seen = write_raster(array), []
-    looks = _encode_all(path, TwoLookEncoder(), progress=lambda done, total: seen.append((done, total)))
+    path, steps = write_raster(array), []
+    looks = _encode_all(path, TwoLookEncoder(), folder, progress=steps.append)
     assert [look.patch_size for look in looks] == [16, 8]
     assert [look.vlm.shape for look in looks] == [(10, 13, 3), (19, 26, 3)]
     assert all(look.valid.all() for look in looks)
-    assert np.array_equal(looks[0].vlm, _encode(path).vlm)
+    assert np.array_equal(looks[0].vlm, _encode(path, folder / "alone").vlm)
+    assert not looks[0].vm.any()  # only the finest look's are of use
     # twice as large, a patch is a quarter of what it was: four of the second look make one of the first
     fine = looks[1].vlm[:18, :24].astype(float).reshape(9, 2, 12, 2, 3).mean((1, 3))
     assert np.allclose(fine / np.linalg.norm(fine, axis=-1, keepdims=True), _pools(array, 9, 12), atol=0.05)
-    assert [done for done, _ in seen] == sorted({done for done, _ in seen})
-    assert seen[-1] == (4 * 6 + 9 * 12, 4 * 6 + 9 * 12)
+    assert steps[-1].done == steps[-1].total == 4 * 6 + 9 * 12
+    # both looks go down the scene together
+    assert [step.rows for step in steps] == sorted(step.rows for step in steps)
 
 
 @pytest.mark.parametrize("zoom", [1.0, 0.5, 1.7])
-def test_a_picture_in_memory_is_encoded_as_its_file_is(write_raster, zoom):
+def test_a_picture_in_memory_is_encoded_as_its_file_is(write_raster, folder, zoom):
     array = np.random.default_rng(3).integers(1, 255, (3, 150, 201)).astype("uint8")
-    from_file = _encode_all(write_raster(array), TwoLookEncoder(), zoom=zoom)
+    from_file = _encode_all(write_raster(array), TwoLookEncoder(), folder, zoom=zoom)
     in_memory = encode_image(array.astype("float32") / 255, TwoLookEncoder(), zoom=zoom)
     for one, other in zip(from_file, in_memory, strict=True):
         assert one.lattice == other.lattice
@@ -111,6 +155,96 @@ def test_a_picture_in_memory_is_encoded_as_its_file_is(write_raster, zoom):
         assert np.array_equal(one.valid, other.valid)
 
 
-def test_a_scene_without_data_is_refused(write_raster):
-    with pytest.raises(SceneError, match="no valid pixel"):
-        _encode(write_raster(np.zeros((3, 80, 80), dtype="uint8"), nodata=0))
+def test_a_scene_without_data_has_no_features(write_raster, folder):
+    path = write_raster(np.ones((3, 80, 80), dtype="uint8"))
+    with open_scene(describe(path)) as reader, open_journal(folder) as journal:
+        empty = SceneReader(reader.scene, _WithoutData(reader.dataset))
+        *_, last = encode_scene(empty, ColourEncoder(), journal)
+        assert last.rows == np.inf
+        assert not has_features(journal)
+
+
+class _WithoutData:
+    """A dataset of which nothing is valid."""
+
+    def __init__(self, dataset):
+        self._dataset = dataset
+
+    def __getattr__(self, name):
+        return getattr(self._dataset, name)
+
+    @property
+    def mask_flag_enums(self):
+        return [[]] * 3
+
+    def read_masks(self, bands, out_shape, **_):
+        return np.zeros(out_shape, "uint8")
+
+
+@pytest.mark.parametrize("encoder", [CountingEncoder, TwoLookEncoder])
+@pytest.mark.parametrize("steps", [1, 4, 11])
+def test_encoding_goes_on_where_it_was_cut_off(write_raster, folder, monkeypatch, encoder, steps):
+    monkeypatch.setattr(features_module, "BATCH_SIZE", 4)
+    monkeypatch.setattr(features_module, "SEGMENT", 5)
+    array = np.random.default_rng(0).integers(1, 255, (3, 250, 201)).astype("uint8")
+    path = write_raster(array)
+    whole = _encode_all(path, encoder(), folder / "whole")
+    shape = array.shape[1:]
+    with open_scene(describe(path)) as reader, open_journal(folder / "cut") as journal:
+        begun = encode_scene(reader, encoder(), journal)
+        for _ in range(steps):
+            next(begun)
+        begun.close()
+        assert not is_encoded(shape, encoder(), journal)
+    again = _encode_all(path, encoder(), folder / "cut")
+    for one, other in zip(whole, again, strict=True):
+        assert np.array_equal(one.vlm, other.vlm)
+        assert np.array_equal(one.vm, other.vm)
+    with open_journal(folder / "cut") as journal:
+        assert is_encoded(shape, encoder(), journal)
+    counting = CountingEncoder()
+    _encode_all(path, counting if encoder is CountingEncoder else encoder(), folder / "cut")
+    assert counting.crops == 0
+
+
+def test_a_part_of_a_scene_has_the_features_of_the_whole(write_raster, folder):
+    array = np.random.default_rng(0).integers(1, 255, (3, 300, 401)).astype("uint8")
+    path, window = write_raster(array), Window(150, 70, 90, 120)
+    whole = _encode_all(path, TwoLookEncoder(), folder / "whole")
+    part = _encode_all(path, TwoLookEncoder(), folder / "part", window=window)
+    for one, other in zip(whole, part, strict=True):
+        rows = slice(int(70 // one.patch_size) - 1, int(190 // one.patch_size) + 2)
+        cols = slice(int(150 // one.patch_size) - 1, int(240 // one.patch_size) + 2)
+        assert np.array_equal(one.vlm[rows, cols], other.vlm[rows, cols])
+        assert np.array_equal(one.vm[rows, cols], other.vm[rows, cols])
+        assert other.valid[rows, cols].all()
+        assert not other.valid.all()
+
+
+def test_batches_are_halved_until_they_fit_into_memory(write_raster, folder, caplog):
+    array = np.random.default_rng(0).integers(1, 255, (3, 150, 201)).astype("uint8")
+    path, small = write_raster(array), SmallMemoryEncoder()
+    with caplog.at_level("WARNING", "lposs_geo"):
+        found = _encode(path, folder / "small", small)
+    assert np.array_equal(found.vlm, _encode(path, folder / "large").vlm)
+    assert small.crops == 4 * 6
+    assert [r.getMessage().split()[-2] for r in caplog.records] == ["8", "4", "2"]
+
+
+def test_what_cannot_be_read_is_said_and_tried_again_by_the_next_run(write_raster, folder, caplog):
+    array = np.random.default_rng(0).integers(1, 255, (3, 400, 201)).astype("uint8")
+    path = write_raster(array, blockysize=1)
+    sound = path.read_bytes()
+    scene = describe(path)
+    with rasterio.open(path) as dataset:
+        offset = int(dataset.get_tag_item("BLOCK_OFFSET_0_200", "TIFF", bidx=1))
+    path.write_bytes(sound[:offset])  # the rows from 200 on are gone
+    with caplog.at_level("WARNING", "lposs_geo"), open_scene(scene) as reader, open_journal(folder) as journal:
+        list(encode_scene(reader, ColourEncoder(), journal))
+        assert "damaged" in caplog.text
+        assert not is_encoded((400, 201), ColourEncoder(), journal)
+        (features,) = stored_features((400, 201), ColourEncoder(), journal)
+        assert features.valid[slice(0, 10), slice(None)].all()
+        assert not features.valid[slice(14, None), slice(None)].any()
+    path.write_bytes(sound)
+    assert np.array_equal(_encode(path, folder).vlm, _encode(path, folder / "sound").vlm)

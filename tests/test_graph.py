@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numba
 import numpy as np
 import pytest
 import torch
@@ -7,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lposs_geo import graph
-from lposs_geo.graph import patch_affinity, pixel_affinity, rgb_to_lab
+from lposs_geo.graph import lattice_affinity, patch_affinity, pixel_affinity, rgb_to_lab
 from lposs_geo.propagation import propagate
 
 
@@ -113,6 +114,107 @@ def test_patches_unlike_all_others_and_no_patches_at_all():
     assert patch_affinity(torch.empty(0, 4), torch.empty(0, 2), radius=10).num_nodes == 0
 
 
+def _smooth_features(rows, cols, size, seed):
+    """Half-precision features (rows, cols, size), near neighbours alike, of lengths a little below 1."""
+    generator = np.random.default_rng(seed)
+    noise = generator.standard_normal((rows, cols, size))
+    smooth = sum(np.roll(noise, (down, right), (0, 1)) for down in range(3) for right in range(3))
+    length = generator.uniform(0.9, 1.0, (rows, cols, 1)) / np.linalg.norm(smooth, axis=2, keepdims=True)
+    return (length * smooth).astype(np.float16)
+
+
+def _affinity_of(features, valid, patch_size=14.0, *, k=50, radius, gamma=3.0):
+    return lattice_affinity(
+        lambda first, last: features[first:last],
+        valid,
+        patch_size,
+        n_neighbors=k,
+        gamma=gamma,
+        sigma=0.01,
+        radius=radius,
+        device=torch.device("cpu"),
+    )
+
+
+@pytest.mark.parametrize("on_cpu", [True, False], ids=["compiled", "torch"])
+@settings(max_examples=40, deadline=None, derandomize=True)  # chance could bring two candidates too close to call
+@given(
+    shape=st.tuples(st.integers(1, 12), st.integers(1, 12)),
+    block=st.integers(1, 16),
+    k=st.integers(1, 40),
+    squared_radius=st.integers(0, 60),
+    valid_share=st.sampled_from([0.0, 0.3, 0.8, 1.0]),
+    seed=st.integers(0, 2**16),
+)
+def test_lattice_affinity_is_that_of_its_valid_patches(on_cpu, shape, block, k, squared_radius, valid_share, seed):
+    features = _smooth_features(*shape, 6, seed)
+    valid = np.random.default_rng(seed).random(shape) < valid_share
+    radius = 6.3 * (squared_radius + 0.5) ** 0.5  # no patch lies just on the circle
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(graph, "LATTICE_BLOCK", block)
+        if not on_cpu:
+            patch.setattr(graph, "_keep_on_cpu", graph._keep_in_torch)
+        affinity = _affinity_of(features, valid, 6.3, k=k, radius=radius)
+    unit = torch.nn.functional.normalize(torch.from_numpy(features[valid]).float(), dim=1)
+    positions = torch.from_numpy(6.3 * np.argwhere(valid))
+    expected = patch_affinity(unit, positions, n_neighbors=k, sigma=0.01, radius=radius).matrix.to_dense()
+    found = affinity.matrix.to_dense()
+    assert affinity.num_nodes == valid.sum()
+    assert torch.allclose(found, expected, atol=1e-5)
+    assert torch.allclose(found, found.T, atol=1e-6)
+    assert (torch.linalg.eigvalsh(found.double()).abs() <= 1 + 1e-5).all()
+    scores = torch.rand(affinity.num_nodes, 3)
+    assert torch.allclose(affinity.matmul(scores), found @ scores, atol=1e-5)
+
+
+def test_of_equally_similar_patches_the_first_are_taken(monkeypatch):
+    monkeypatch.setattr(graph, "LATTICE_BLOCK", 3)
+    features = np.zeros((7, 8, 2), np.float16)
+    features[:, :, 0] = 1.0
+    found = _affinity_of(features, np.ones((7, 8), bool), k=6, radius=14 * 2.5).matrix.to_dense()
+    positions = torch.from_numpy(14.0 * np.argwhere(np.ones((7, 8))))
+    distance = torch.cdist(positions, positions)
+    weight = torch.zeros(56, 56, dtype=torch.float64)
+    for node, away in enumerate(distance):
+        first = torch.nonzero((away > 0) & (away <= 14 * 2.5)).flatten()[:5]
+        weight[node, first] = torch.exp(-0.01 * away[first])
+    assert torch.allclose(found.double(), _normalise(weight + weight.T), atol=1e-6)
+
+
+def test_every_lattice_row_is_read_once_from_the_top():
+    features = _smooth_features(50, 6, 4, 0)
+    read = []
+
+    def read_rows(first, last):
+        read.extend(range(first, last))
+        return features[first:last]
+
+    valid, device = np.ones((50, 6), bool), torch.device("cpu")
+    lattice_affinity(read_rows, valid, 14.0, n_neighbors=5, gamma=3.0, sigma=0.01, radius=90.0, device=device)
+    assert read == list(range(50))
+
+
+def test_what_invalid_patches_hold_does_not_matter():
+    features = _smooth_features(20, 20, 4, 0)
+    valid = np.random.default_rng(0).random((20, 20)) < 0.7
+    clean = _affinity_of(features, valid, k=10, radius=60).matrix.values()
+    features[~valid] = 60_000
+    assert torch.equal(_affinity_of(features, valid, k=10, radius=60).matrix.values(), clean)
+
+
+def test_lattice_affinity_does_not_depend_on_the_number_of_threads():
+    features, valid = _smooth_features(40, 40, 16, 0), np.ones((40, 40), bool)
+    several = _affinity_of(features, valid, radius=150).matrix
+    threads = numba.get_num_threads()
+    try:
+        numba.set_num_threads(1)
+        one = _affinity_of(features, valid, radius=150).matrix
+    finally:
+        numba.set_num_threads(threads)
+    assert torch.equal(several.col_indices(), one.col_indices())
+    assert torch.equal(several.values(), one.values())
+
+
 @pytest.mark.parametrize("on_cpu", [True, False], ids=["compiled", "torch"])
 @settings(max_examples=20, deadline=None)
 @given(rows=st.integers(1, 9), cols=st.integers(1, 9), radius=st.integers(1, 4), seed=st.integers(0, 2**16))
@@ -145,6 +247,37 @@ def test_a_window_of_the_pixel_stage_is_exact_inside_its_halo():
     assert torch.equal(window.T.reshape(2, 40, -1)[:, :, :45], left)
 
 
+@pytest.mark.parametrize("classes", [1, 7])
+def test_an_image_of_many_tiles_is_multiplied_as_by_torch(classes, monkeypatch):
+    generator = torch.Generator().manual_seed(6)
+    image = 0.5 + 0.02 * torch.rand(3, 70, 1100, generator=generator)
+    scores = torch.randn(image[0].numel(), classes, generator=generator)
+    found = pixel_affinity(image, radius=2).matmul(scores)
+    monkeypatch.setattr(graph, "_weights_on_cpu", graph._weights_in_torch)
+    monkeypatch.setattr(graph, "_sums_on_cpu", graph._sums_in_torch)
+    assert torch.allclose(found, pixel_affinity(image, radius=2).matmul(scores), atol=1e-6)
+
+
+def test_neither_the_number_of_threads_nor_the_place_in_the_image_changes_a_product(monkeypatch):
+    # The true colours won't do: torch's powers differ in the last bit between an array's middle and its end.
+    monkeypatch.setattr(graph, "rgb_to_lab", lambda image: 100 * image)
+    generator = torch.Generator().manual_seed(7)
+    image = 0.5 + 0.02 * torch.rand(3, 70, 1100, generator=generator)
+    scores = torch.randn(2, 70, 1100, generator=generator)
+    whole = pixel_affinity(image).matmul(scores.flatten(1).T).T.view_as(scores)
+    threads = numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        alone = pixel_affinity(image).matmul(scores.flatten(1).T).T.view_as(scores)
+    finally:
+        numba.set_num_threads(threads)
+    assert torch.equal(whole, alone)
+    part = scores[:, 9:, 135:791]
+    window = pixel_affinity(image[:, 9:, 135:791]).matmul(part.flatten(1).T).T.view_as(part)
+    inside = slice(12, -12)  # a hop for the product, and one for its neighbours' degrees
+    assert torch.equal(window[:, 12:, inside], whole[:, 21:, 135:791][:, :, inside])
+
+
 def test_colours_far_apart_do_not_mix():
     image = torch.zeros(3, 6, 6)
     image[:, :, 3:] = 1.0
@@ -162,7 +295,11 @@ def test_colours_far_apart_do_not_mix():
         lambda: patch_affinity(torch.zeros(3, 2), torch.zeros(2, 2)),
         lambda: patch_affinity(torch.zeros(3, 2), torch.zeros(3, 2), n_neighbors=0),
         lambda: patch_affinity(torch.zeros(3, 2), torch.zeros(3, 2), radius=0),
+        lambda: _affinity_of(np.zeros((3, 2, 1), np.float16), np.ones((3, 2), bool), k=0, radius=9),
+        lambda: _affinity_of(np.zeros((3, 2, 1), np.float16), np.ones((3, 2), bool), radius=0),
+        lambda: _affinity_of(np.zeros((3, 2, 1), np.float16), np.ones((3, 2), bool), 0, radius=9),
         lambda: pixel_affinity(torch.zeros(4, 5, 5)),
+        lambda: pixel_affinity(torch.zeros(3, 5, 5), radius=101),
         lambda: pixel_affinity(torch.zeros(3, 5, 5), tau=0),
         lambda: pixel_affinity(torch.zeros(3, 5, 5), radius=0),
         lambda: pixel_affinity(torch.zeros(3, 5, 5), valid=torch.ones(5, 4, dtype=torch.bool)),

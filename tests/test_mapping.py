@@ -11,19 +11,14 @@ import rasterio.shutil
 import rasterio.vrt
 import shapely
 import torch
-from conftest import write_chip
+from conftest import write_chip, write_damaged
 from PIL import Image
 from rasterio.windows import Window
 from rio_cogeo.cogeo import cog_validate
-from test_lposs import ColourEncoder
 
 import lposs_geo
-from lposs_geo.errors import LpossGeoError, OutOfMemoryError, ParameterError
-from lposs_geo.features import LatticeFeatures
-from lposs_geo.ground import Grid
-from lposs_geo.mapping import _plan, map_scene, patch_seeds, vectorize
-from lposs_geo.scene import Radiometry, Scene
-from lposs_geo.tiling import Lattice
+from lposs_geo.errors import LpossGeoError, OutOfMemoryError, OutputError, ParameterError, SceneError
+from lposs_geo.mapping import map_scene, vectorize
 
 WORDS = "water,forest,crop field"
 
@@ -101,17 +96,6 @@ def test_labels_do_not_depend_on_the_tile_size(mapped, tmp_path, tile_size):
     folder, _ = mapped
     map_scene(folder / "chip.tif", WORDS, tmp_path / "tiled.tif", tile_size=tile_size)
     assert (_labels(tmp_path / "tiled.tif") == _labels(folder / "map.tif")).mean() >= 0.9999
-
-
-def test_tiles_read_the_halo_that_makes_them_exact():
-    # 20 steps of 6 px; that this suffices, and to the last bit, is shown in test_graph.py
-    grid = Grid(1000, 1000, None, rasterio.Affine.identity())
-    scene = Scene("", (), grid, (1, 2, 3), "", "uint8", Radiometry((0,) * 3, (255,) * 3))
-    middle = next(tile for tile in _plan(scene, 3, 300, True) if tile.core.row_off == tile.core.col_off == 300)
-    assert middle.padded == Window(180, 180, 540, 540)
-    assert _plan(scene, 3, 300, False)[5].padded == Window(300, 300, 300, 300)
-    # more classes take more memory, and so smaller tiles
-    assert len(_plan(scene, 200, None, True)) > len(_plan(scene, 3, None, True)) == 1
 
 
 def test_without_the_pixel_stage_borders_are_coarser(mapped, tmp_path):
@@ -195,41 +179,111 @@ def test_scenes_coarser_than_the_model_knows_are_warned_of(write_raster, tmp_pat
     assert ("10 m per pixel, and mini knows nothing coarser than 5 m" in caplog.text) == warned
 
 
-def test_the_looks_seeds_are_averaged():
-    lattices = Lattice(64, 96, 16, 64, 32), Lattice(128, 192, 16, 64, 32)
-    rng = np.random.default_rng(0)
-    looks = []
-    for zoom, lattice in zip((1.0, 2.0), lattices, strict=True):
-        vlm = rng.normal(size=(lattice.rows, lattice.cols, 3)).astype("float16")
-        looks.append(LatticeFeatures(lattice, vlm, vlm, np.ones(vlm.shape[:2], bool), zoom))
-    text = torch.eye(3)
-    alone = [patch_seeds([look], text, ColourEncoder()) for look in looks]
-    assert [tuple(seeds.shape) for seeds in alone] == [(3, 4, 6), (3, 8, 12)]
-    coarse = torch.nn.functional.interpolate(alone[0][None], scale_factor=2, mode="bilinear", align_corners=False)[0]
-    torch.testing.assert_close(patch_seeds(looks, text, ColourEncoder()), (coarse + alone[1]) / 2, atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize("stage", ["encode", "refine", "vectorize"])
-@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError("broken")])
-def test_a_run_that_breaks_off_leaves_no_output(mapped, tmp_path, stage, error):
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_a_run_that_breaks_off_before_a_tile_is_finished_leaves_nothing(mapped, tmp_path, error):
     folder, _ = mapped
+    with pytest.raises(error):
+        map_scene(folder / "chip.tif", WORDS, tmp_path / "map.tif", progress=_raise_at("propagate", 1, error))
+    assert list(tmp_path.iterdir()) == []
 
-    def break_off(now: str, done: int, total: int) -> None:
-        if now == stage:
+
+def _raise_at(stage: str, done: int, error):
+    def report(now: str, now_done: int, total: int) -> None:
+        if (now, now_done) == (stage, done):
             raise error
 
-    with pytest.raises(type(error) if isinstance(error, Exception) else error):
-        map_scene(folder / "chip.tif", WORDS, tmp_path / "map.tif", vector=tmp_path / "map.gpkg", progress=break_off)
-    assert list(tmp_path.iterdir()) == []
+    return report
+
+
+@pytest.mark.parametrize(
+    ("stage", "done", "error"),
+    [("refine", 1, KeyboardInterrupt), ("refine", 7, RuntimeError), ("vectorize", 0, OSError)],
+)
+def test_a_run_that_breaks_off_later_keeps_its_tiles_for_resume(mapped, tmp_path, stage, done, error):
+    folder, _ = mapped
+    options = {"tile_size": 100, "vector": tmp_path / "map.gpkg"}
+    with pytest.raises(error) as caught:
+        map_scene(folder / "chip.tif", WORDS, tmp_path / "map.tif", progress=_raise_at(stage, done, error), **options)
+    kept = done if stage == "refine" else 9
+    assert caught.value.__notes__ == [f"{kept} finished tiles are kept: add --resume to go on with them"]
+    assert [path.name for path in tmp_path.iterdir()] == [".map.tif.lposs-geo"]
+    with pytest.raises(OutputError, match="--resume"):
+        map_scene(folder / "chip.tif", WORDS, tmp_path / "map.tif", **options)
+    for changed, name in (
+        ({"classes": "water,land"}, "classes"),
+        ({"classes": WORDS, "refine": False}, "numbers"),
+        ({"classes": WORDS, "tile_size": 90}, "tiles"),
+        ({"classes": WORDS, "gsd": 1}, "resolution"),
+    ):
+        with pytest.raises(OutputError, match=f"another.*{name}"):
+            map_scene(folder / "chip.tif", dst=tmp_path / "map.tif", resume=True, **(options | changed))
+    seen = []
+    map_scene(
+        folder / "chip.tif",
+        WORDS,
+        tmp_path / "map.tif",
+        resume=True,
+        progress=lambda now, done, total: seen.append(done) if now == "refine" else None,
+        **options,
+    )
+    assert seen == list(range(kept + 1, 10))  # no tile twice
+    map_scene(folder / "chip.tif", WORDS, tmp_path / "whole.tif", tile_size=100)
+    assert (_labels(tmp_path / "map.tif") == _labels(tmp_path / "whole.tif")).all()
+    assert not (tmp_path / ".map.tif.lposs-geo").exists()
 
 
 @pytest.mark.parametrize("allocate", [lambda: torch.empty(1 << 58), lambda: np.empty(1 << 58)], ids=["torch", "numpy"])
 def test_a_full_memory_is_one_line_that_says_what_to_do(mapped, tmp_path, allocate):
     folder, _ = mapped
-    with pytest.raises(OutOfMemoryError, match="--tile-size") as caught:
+    with pytest.raises(OutOfMemoryError, match="--max-memory") as caught:
         map_scene(folder / "chip.tif", WORDS, tmp_path / "map.tif", progress=lambda *_: allocate())
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_new_words_on_the_same_scene_need_no_encoder(mapped, tmp_path, monkeypatch, caplog):
+    folder, _ = mapped
+    monkeypatch.setattr("lposs_geo.encoders.mini.MiniEncoder.patch_features", lambda *_: 1 / 0)
+    with caplog.at_level("INFO", "lposs_geo"):
+        map_scene(folder / "chip.tif", "lake,land", tmp_path / "map.tif")
+    assert "features are in the cache" in caplog.text
+    labels = _labels(tmp_path / "map.tif")
+    assert (labels[60:150, :60] == 1).mean() > 0.9
+    with pytest.raises(ZeroDivisionError):
+        map_scene(folder / "chip.tif", "lake,land", tmp_path / "again.tif", use_cache=False)
+
+
+def test_a_part_of_a_scene_is_mapped_as_the_whole_is(mapped, tmp_path):
+    folder, _ = mapped
+    window = Window(101, 53, 130, 171)
+    map_scene(folder / "chip.tif", WORDS, tmp_path / "part.tif", window=window)
+    with rasterio.open(tmp_path / "part.tif") as part, rasterio.open(folder / "map.tif") as whole:
+        assert part.bounds == pytest.approx(rasterio.windows.bounds(window, whole.transform))
+        assert (part.read(1) == whole.read(1, window=window)).mean() >= 0.9999
+    with pytest.raises(ParameterError, match="isn't inside"):
+        map_scene(folder / "chip.tif", WORDS, tmp_path / "outside.tif", window=Window(200, 0, 100, 100))
+
+
+def test_tiles_that_fail_are_nodata_and_listed(lakeside, tmp_path, caplog):
+    path = write_damaged(tmp_path / "scene.tif", lakeside)
+    with caplog.at_level("WARNING", "lposs_geo"):
+        result = map_scene(path, WORDS, tmp_path / "map.tif", tile_size=1000)
+    (tile,) = result.failed
+    assert tile.window == Window(0, 4000, 80, 100)
+    assert "damaged" in tile.reason
+    labels = _labels(tmp_path / "map.tif")
+    assert (labels[4000:] == 255).all()
+    assert (labels[:4000] != 255).all()
+    with rasterio.open(tmp_path / "map.tif") as dataset:
+        assert json.loads(dataset.tags()["LPOSS_GEO_FAILED_TILES"])[0]["rows_cols"] == [[4000, 4100], [0, 80]]
+    assert "rows 4000 to 4099, columns 0 to 79 is nodata" in caplog.text
+
+
+def test_a_scene_of_which_no_tile_can_be_read_is_refused(lakeside, tmp_path):
+    path = write_damaged(tmp_path / "scene.tif", lakeside)
+    with pytest.raises(SceneError, match="damaged"):
+        map_scene(path, WORDS, tmp_path / "map.tif", window=Window(0, 4030, 80, 70))
+    assert [file.name for file in tmp_path.iterdir()] == ["scene.tif"]
 
 
 def test_existing_outputs_are_kept_unless_told_otherwise(mapped, tmp_path):

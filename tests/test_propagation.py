@@ -76,6 +76,40 @@ def test_chebyshev_reaches_no_farther_than_its_steps():
     assert reached.tolist() == [place < steps for place in range(count)]
 
 
+@pytest.mark.parametrize("solver", ["cg", "chebyshev"])
+def test_a_start_that_is_nearly_right_saves_steps(solver):
+    affinity, scores = _graph(200, 1)
+    scores = torch.sqrt(torch.sparse.sum(affinity.matrix.to_sparse_coo(), 1).to_dense())[:, None] + 0.02 * scores
+    exact = _exact(affinity, scores)
+    near = exact + 0.1 * torch.randn(exact.shape, generator=torch.Generator().manual_seed(0))
+    errors = [
+        torch.linalg.norm(propagate(affinity, scores, solver=solver, num_steps=5, initial=initial).value - exact)
+        for initial in (None, near)
+    ]
+    assert errors[1] < 0.3 * errors[0]
+    with pytest.raises(ValueError, match="initial"):
+        propagate(affinity, scores, initial=scores[:3])
+
+
+@pytest.mark.parametrize("solver", ["cg", "chebyshev"])
+def test_from_the_exact_solution_no_step_leads_away(solver):
+    affinity, scores = _graph(60, 2)
+    exact = _exact(affinity, scores)
+    for steps in (1, 7):
+        solution = propagate(affinity, scores, solver=solver, num_steps=steps, initial=exact)
+        assert torch.allclose(solution.value, exact, atol=1e-3)
+
+
+def test_the_residual_is_measured_only_where_asked_for():
+    affinity, scores = _graph(50, 3)
+    for solver in ("cg", "chebyshev"):
+        measured = propagate(affinity, scores, solver=solver)
+        unmeasured = propagate(affinity, scores, solver=solver, measure=False)
+        assert torch.equal(measured.value, unmeasured.value)
+        assert unmeasured.residual_norm.isnan().all()
+        assert not unmeasured.converged
+
+
 def test_defaults_and_what_they_report():
     affinity, scores = _graph(50, 3)
     cg, chebyshev = propagate(affinity, scores, solver="cg"), propagate(affinity, scores)

@@ -133,3 +133,15 @@ def test_a_full_disk_is_noticed_wherever_it_strikes(tmp_path, room):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.stdout.startswith("can't write 'map.tif'"), done.stderr
     assert len(done.stdout.splitlines()) == 1
+
+
+def test_what_is_never_written_is_nodata_and_takes_no_room(tmp_path):
+    grid = Grid(10_000, 10_000, None, rasterio.Affine.identity())
+    with label_writer(tmp_path / "map.tif", grid, LEGEND, {}) as writer:
+        writer.write(np.full((600, 700), 2, np.uint8), Window(7000, 5000, 700, 600))
+    assert (tmp_path / "map.tif").stat().st_size < 1e5
+    with rasterio.open(tmp_path / "map.tif") as dataset:
+        assert (dataset.read(1, window=Window(6000, 4000, 1000, 1000)) == 255).all()
+        assert (dataset.read(1, window=Window(7000, 5000, 700, 600)) == 2).all()
+        assert dataset.overviews(1)
+    assert writer.pixels[2] == 600 * 700

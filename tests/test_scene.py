@@ -11,8 +11,8 @@ from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
-from lposs_geo.errors import SceneError
-from lposs_geo.scene import describe, open_scene
+from lposs_geo.errors import OutputError, SceneError
+from lposs_geo.scene import copy_in_tiles, describe, identity, is_slow_in_tiles, open_scene
 
 RED, GREEN, BLUE, ALPHA = ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha
 
@@ -255,9 +255,7 @@ def test_a_window_at_any_zoom_is_a_part_of_the_whole(write_raster, zoom):
     rows, cols = int(60 * zoom), int(80 * zoom)
     with open_scene(describe(write_raster(array, nodata=0))) as reader:
         image, valid = reader.read(Window(0, 0, cols, rows), zoom)
-        window = Window(
-            cols // 3, 0, cols // 4, rows // 4
-        )  # away from what holds no data, which is filled by the window
+        window = Window(cols // 3, rows // 4, cols // 2, rows // 3)
         part, part_valid = reader.read(window, zoom)
     assert image.shape == (3, rows, cols)
     assert image.dtype == np.float32
@@ -286,3 +284,88 @@ def test_an_island_of_one_pixel_is_still_there_when_reduced(write_raster, zoom):
         image, valid = reader.read(Window(0, 0, int(80 * zoom), int(64 * zoom)), zoom)
     assert np.argwhere(valid) == pytest.approx(np.array([[37.5, 41.5]]) * zoom - 0.5, abs=0.5 + zoom / 2)
     assert np.allclose(image[:, valid], 90 / 255, atol=1e-5)
+
+
+def test_holes_of_a_sparse_file_are_known_without_reading(write_raster):
+    array = np.zeros((3, 300, 400), dtype="uint8")
+    array[:, 130:140, 200:210] = 50
+    options = {"nodata": 0, "sparse_ok": True, "tiled": True, "blockxsize": 64, "blockysize": 64}
+    with open_scene(describe(write_raster(array, **options))) as reader:
+        assert reader.may_hold_data(Window(0, 0, 400, 300))
+        assert reader.may_hold_data(Window(192, 128, 1, 1))
+        assert not reader.may_hold_data(Window(0, 0, 400, 128))
+        assert not reader.may_hold_data(Window(0, 192, 400, 108))
+        assert reader.may_hold_data(Window(380, 260, 20, 20), zoom=2)
+        assert not reader.may_hold_data(Window(0, 0, 380, 260), zoom=2)
+    with open_scene(describe(write_raster(array + 1, "full.tif", **(options | {"nodata": None})))) as reader:
+        assert reader.may_hold_data(Window(0, 0, 10, 10))
+
+
+def test_only_large_scenes_in_strips_are_slow_in_tiles(write_raster):
+    array = np.zeros((3, 40, 2100), dtype="uint8") + 7
+    strips = describe(write_raster(array, blockysize=1))
+    assert is_slow_in_tiles(strips, cache=200_000)
+    assert not is_slow_in_tiles(strips, cache=10**6)
+    tiled = describe(write_raster(array, "tiled.tif", tiled=True, blockxsize=64, blockysize=64))
+    assert not is_slow_in_tiles(tiled, cache=200_000)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "options"),
+    [("uint8", {"nodata": 0}), ("uint16", {}), ("float32", {}), ("uint16", {"colorinterp": [RED, GREEN, BLUE, ALPHA]})],
+)
+def test_a_copy_in_tiles_reads_as_the_original_does(write_raster, tmp_path, dtype, options):
+    array = np.random.default_rng(0).integers(1, 250, (4, 700, 130)).astype(dtype)
+    array[:, 600:650, 20:60] = 0
+    if dtype == "float32":
+        array[1, 5:9, 5:9] = np.nan
+    scene = describe(write_raster(array if "colorinterp" in options else array[:3], **options))
+    copy = copy_in_tiles(scene, tmp_path / "copy.tif")
+    with rasterio.open(copy.path) as dataset:
+        assert dataset.block_shapes[0] == (512, 512)
+    with open_scene(scene) as original, open_scene(copy) as copied:
+        for zoom in (1.0, 2.0):
+            window = Window(0, 0, int(130 * zoom), int(700 * zoom))
+            for one, other in zip(original.read(window, zoom), copied.read(window, zoom), strict=True):
+                assert np.array_equal(one, other)
+
+
+def test_each_row_is_read_once_for_a_copy(write_raster, tmp_path, monkeypatch):
+    scene = describe(write_raster(np.full((3, 1300, 30), 9, "uint8"), blockysize=1))
+    rows = []
+    monkeypatch.setattr("lposs_geo.scene._load", _noting_rows(rows))
+    copy_in_tiles(scene, tmp_path / "copy.tif")
+    assert sorted(rows) == list(range(1300))
+
+
+def _noting_rows(rows: list[int]):
+    from lposs_geo.scene import _load
+
+    def load(dataset, path, bands, window, shape):
+        rows.extend(range(window.row_off, window.row_off + window.height))
+        return _load(dataset, path, bands, window, shape)
+
+    return load
+
+
+def test_a_copy_that_cannot_be_written_is_said_so(write_raster, tmp_path):
+    scene = describe(write_raster(np.full((3, 30, 30), 9, "uint8")))
+    with pytest.raises(OutputError, match="can't copy"):
+        copy_in_tiles(scene, tmp_path / "none" / "copy.tif")
+
+
+def test_a_changed_file_is_another_scene(write_raster):
+    path = write_raster(_coded(3, "uint8"))
+    before = identity(describe(path))
+    assert identity(describe(path)) == before
+    assert identity(describe(path, bands=(3, 2, 1))) != before
+    write_raster(_coded(3, "uint8", rows=29))
+    assert identity(describe(path)) != before
+
+
+def test_a_part_of_the_scene_can_be_looked_over(write_raster):
+    array = _coded(3, "uint8")
+    with open_scene(describe(write_raster(array))) as reader:
+        image, valid = reader.overview(100, Window(10, 5, 8, 12))
+        assert np.allclose(image * 255, array[:, 5:17, 10:18], atol=0.01)
+        assert valid.shape == (12, 8)

@@ -5,8 +5,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from rasterio.windows import Window
 
-from lposs_geo.tiling import Lattice, bilinear_taps, crop_starts, resample, tiles, zoomed
+from lposs_geo.tiling import Lattice, bilinear_taps, crop_starts, grown, resample, tiles, zoomed
 
 sizes = st.integers(1, 300)
 
@@ -24,6 +25,23 @@ def test_cores_partition_the_scene_and_halos_stay_inside(height, width, tile_siz
         assert rows.start == 0 or reach[0] == halo
         assert rows.stop == height or reach[1] == halo
     assert (written == 1).all()
+
+
+@given(height=sizes, width=sizes, tile_size=st.integers(20, 200), halo=st.integers(0, 40), data=st.data())
+def test_the_tiles_of_an_area_cover_it_and_look_beyond(height, width, tile_size, halo, data):
+    top, left = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
+    area = Window(left, top, data.draw(st.integers(1, width - left)), data.draw(st.integers(1, height - top)))
+    written = np.zeros((height, width), dtype=int)
+    for tile in tiles(height, width, tile_size, halo, area):
+        written[tile.core.toslices()] += 1
+        assert tile.padded == grown(tile.core, halo, height, width)
+    assert (written[area.toslices()] == 1).all()
+    assert written.sum() == area.height * area.width
+
+
+def test_a_window_grows_as_far_as_the_scene_reaches():
+    assert grown(Window(30, 5, 20, 10), 10, 100, 55) == Window(20, 0, 35, 25)
+    assert grown(Window(30, 5, 20, 10), 0, 100, 55) == Window(30, 5, 20, 10)
 
 
 @given(height=sizes, width=sizes, tile_size=st.integers(20, 200), halo=st.integers(0, 40))

@@ -25,7 +25,7 @@ from scipy.ndimage import distance_transform_edt
 from lposs_geo import lposs
 from lposs_geo.encoders.mini import VM_KINDS, MiniEncoder
 from lposs_geo.features import LatticeFeatures, encode_image
-from lposs_geo.mapping import SCENE_PARAMETERS, patch_scores, patch_seeds, sample_scores
+from lposs_geo.patch_stage import SCENE_PARAMETERS, patch_scores, patch_seeds, sample_scores
 from lposs_geo.scene import describe, open_scene
 
 REPOSITORY = Path(__file__).parents[1]
@@ -174,9 +174,9 @@ def benchmarks(data: Path, window: int | None) -> Iterator[Benchmark]:
     )
 
 
-def planes(scores: torch.Tensor, features: LatticeFeatures, shape: tuple[int, int]) -> torch.Tensor:
-    """Patch scores -> px scores (C, H, W)."""
-    return sample_scores(scores, features, Window(0, 0, shape[1], shape[0]))
+def planes(scores: np.ndarray, features: LatticeFeatures, shape: tuple[int, int]) -> torch.Tensor:
+    """Patch scores (rows, cols, C) -> px scores (C, H, W)."""
+    return sample_scores(scores, features, Window(0, 0, shape[1], shape[0]), torch.device("cpu"))
 
 
 def evaluate(encoder: MiniEncoder, benchmark: Benchmark, stages: bool, synonyms: bool) -> None:

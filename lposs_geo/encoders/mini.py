@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
+from safetensors import safe_open
 from torch import nn
 from torch.nn import functional as F
 
 from lposs_geo.encoders.encoder import PatchFeatures
 from lposs_geo.encoders.words import WordEncoder, read_tensors
-from lposs_geo.errors import ModelError
+from lposs_geo.errors import ModelError, one_line
 
 __all__ = ["Head", "HeadConfig", "MiniEncoder", "build_trunk", "load_trunk", "normalise", "trunk_tokens", "vm_features"]
 
@@ -114,6 +115,8 @@ class Head(nn.Module):
 
 def build_trunk(architecture: str, num_blocks: int) -> nn.Module:
     """An untrained timm ViT cut after `num_blocks` blocks, without its last norm, for images of any size."""
+    import timm  # takes two seconds, which new words on a scene whose features are kept needn't spend
+
     trunk: Any = timm.create_model(architecture, num_classes=0, dynamic_img_size=True)
     trunk.blocks = trunk.blocks[:num_blocks]
     trunk.norm = nn.Identity()
@@ -178,6 +181,10 @@ def _part(state: Mapping[str, torch.Tensor], name: str) -> dict[str, torch.Tenso
     return {key.removeprefix(f"{name}."): tensor for key, tensor in state.items() if key.startswith(f"{name}.")}
 
 
+def _unreadable(folder: Path, error: Exception) -> ModelError:
+    return ModelError(f"the model in {folder} can't be read ({one_line(error)}); reinstall lposs-geo")
+
+
 def fast_dtype(device: torch.device) -> torch.dtype | None:
     """The half precision that a device multiplies fastest in; None where float32 is as fast."""
     if device.type == "cuda":
@@ -188,14 +195,12 @@ def fast_dtype(device: torch.device) -> torch.dtype | None:
 
 @dataclass(frozen=True)
 class MiniEncoder:
-    """The bundled VLM and VM, on one device.
+    """The bundled VLM and VM, on one device; what sees is read when it first has to.
 
     Attributes
     ----------
-    trunk : torch.nn.Module
-        A timm ViT, cut after the last block of use.
-    head : Head
-        Patch tokens -> text space.
+    folder : Path
+        Of the weights.
     words : WordEncoder
         The text side.
     config : HeadConfig
@@ -213,8 +218,7 @@ class MiniEncoder:
         Fewer neighbours and a higher power than the paper's keep roads and small fields (training/README.md).
     """
 
-    trunk: nn.Module
-    head: Head
+    folder: Path
     words: WordEncoder
     config: HeadConfig
     known: torch.Tensor
@@ -243,21 +247,31 @@ class MiniEncoder:
         """
         words = WordEncoder.load(folder, device)
         try:
-            metadata, trained = read_tensors(folder / "head.safetensors")
-            config = HeadConfig.from_metadata(metadata)
-            trunk = load_trunk(folder / "trunk.safetensors", _part(trained, "trunk"))
-            head = Head(len(config.blocks), config.hidden)
-            head.load_state_dict(_part(trained, "head"))
-            known = trained["known"].float()
+            with safe_open(folder / "head.safetensors", framework="pt") as head:
+                config = HeadConfig.from_metadata(head.metadata())
+                known = head.get_tensor("known").float()
+            (folder / "trunk.safetensors").open("rb").close()
         except Exception as error:
-            raise ModelError(f"the model in {folder} can't be read ({error}); reinstall lposs-geo") from error
+            raise _unreadable(folder, error) from error
+        return cls(folder, words, config, known.to(device), device)
+
+    @cached_property
+    def vision(self) -> tuple[nn.Module, Head]:
+        """The trunk, a timm ViT cut after the last block of use, and the head: patch tokens -> text space."""
+        try:
+            _, trained = read_tensors(self.folder / "head.safetensors")
+            trunk = load_trunk(self.folder / "trunk.safetensors", _part(trained, "trunk"))
+            head = Head(len(self.config.blocks), self.config.hidden)
+            head.load_state_dict(_part(trained, "head"))
+        except Exception as error:
+            raise _unreadable(self.folder, error) from error
         for module in (trunk, head):
-            module.to(device).eval().requires_grad_(False)
-            if fast_dtype(device) == torch.bfloat16:  # or autocast would convert the matrices anew for each batch
+            module.to(self.device).eval().requires_grad_(False)
+            if fast_dtype(self.device) == torch.bfloat16:  # or autocast would convert the matrices anew for each batch
                 for layer in module.modules():
                     if isinstance(layer, nn.Linear):
                         layer.to(torch.bfloat16)
-        return cls(trunk, head, words, config, known.to(device), device)
+        return trunk, head
 
     def zoom(self, gsd: float | None) -> float:
         """How much to enlarge a scene of this ground resolution (metres per px; None: unknown) before all looks.
@@ -285,9 +299,10 @@ class MiniEncoder:
         entry = config.vm_block if config.vm_kind == "tokens" else config.vm_block - 1
         dtype = fast_dtype(self.device)
         with torch.autocast(self.device.type, dtype, enabled=dtype is not None):
-            tokens = trunk_tokens(self.trunk, images.to(self.device), (*config.blocks, entry))
-            vlm = self.head([tokens[block] for block in config.blocks])
-            vm = vm_features(self.trunk, tokens, config.vm_block, config.vm_kind)
+            trunk, head = self.vision
+            tokens = trunk_tokens(trunk, images.to(self.device), (*config.blocks, entry))
+            vlm = head([tokens[block] for block in config.blocks])
+            vm = vm_features(trunk, tokens, config.vm_block, config.vm_kind)
         return PatchFeatures(vlm.permute(0, 3, 1, 2), vm.permute(0, 3, 1, 2))
 
     @torch.inference_mode()

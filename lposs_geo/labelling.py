@@ -1,0 +1,336 @@
+"""From a scene's pixels and a few embedded words to labels, tile by tile, into a journal.
+
+Encoding goes on in a thread of its own, from the top of the scene down; as soon as the features reach far enough, a
+block of the lattice is propagated, and the tiles that lie on finished blocks are labelled. What the journal holds
+already isn't done again.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rasterio.windows import Window
+
+from lposs_geo import lposs
+from lposs_geo.encoders.encoder import Encoder
+from lposs_geo.errors import SceneError, one_line
+from lposs_geo.features import Encoded, LatticeFeatures, encode_scene, has_features, stored_features
+from lposs_geo.ground import Grid
+from lposs_geo.journal import ChunkedArray, Journal
+from lposs_geo.legend import NODATA
+from lposs_geo.memory import Budget, is_out_of_memory
+from lposs_geo.patch_stage import BLOCK_MARGIN, SCENE_PARAMETERS, blocks, patch_scores, sample_scores
+from lposs_geo.pipeline import made_ahead
+from lposs_geo.scene import Scene, SceneReader, open_scene
+from lposs_geo.stages import Clock, Progress
+from lposs_geo.tiling import Tile, bilinear_taps, grown, tiles
+
+__all__ = ["FailedTile", "Task", "finished_labels", "label_scene", "plan_tiles"]
+
+TILES = "tiles"
+"""Kind of the records that hold labels."""
+
+LEAST_TILE = 64
+"""Px: a tile that doesn't fit into memory is quartered down to this."""
+
+ENCODE_AHEAD = 1000
+"""Batches that the encoder may be ahead of the propagation; they are on the disk, not in memory."""
+
+log = logging.getLogger("lposs_geo")
+
+
+@dataclass(frozen=True)
+class FailedTile:
+    """A part of a scene, px, that couldn't be mapped in two attempts and is nodata in the map, and why."""
+
+    window: Window
+    reason: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to label, and how.
+
+    Attributes
+    ----------
+    encoder : Encoder
+    text : torch.Tensor
+        (C, D) class embeddings.
+    zoom : float
+        How much the scene is enlarged for the encoder.
+    area : Window
+        The part of the scene to label, px.
+    plan : sequence of Tile
+        Its tiles, row by row, see `plan_tiles`.
+    refine : bool
+        Whether to sharpen over pixels.
+    budget : Budget
+    """
+
+    encoder: Encoder
+    text: torch.Tensor
+    zoom: float
+    area: Window
+    plan: Sequence[Tile]
+    refine: bool
+    budget: Budget
+
+    def refined(self, grid: Grid) -> Window:
+        """The pixels that take part in the pixel stage: the area and its halo."""
+        return grown(self.area, halo_of(self.refine), grid.height, grid.width)
+
+    def seen(self, grid: Grid) -> Window:
+        """The pixels whose patches take part in the patch stage."""
+        margin = math.ceil(BLOCK_MARGIN / (self.zoom * self.encoder.scales[-1]))
+        return grown(self.refined(grid), margin, grid.height, grid.width)
+
+
+def halo_of(refine: bool) -> int:
+    """Px around a tile that make it exact: each step reaches one radius further, and the farthest px reached are
+    scaled by their own neighbours' weights. Without the pixel stage, none.
+    """
+    assert SCENE_PARAMETERS.pixel_steps is not None
+    return (SCENE_PARAMETERS.pixel_steps + 1) * SCENE_PARAMETERS.radius if refine else 0
+
+
+def plan_tiles(
+    shape: tuple[int, int], area: Window, num_classes: int, tile_size: int | None, refine: bool, budget: Budget
+) -> list[Tile]:
+    """Cut an area of a scene into tiles, each with the halo that makes its pixel stage exact.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Rows and cols of the scene, px.
+    area : Window
+    num_classes : int
+    tile_size : int or None
+        Px; None takes the largest that the budget allows, and evens it out.
+    refine : bool
+        Without the pixel stage there is no halo.
+    budget : Budget
+    """
+    halo = halo_of(refine)
+    if tile_size is None:
+        # float32 per px: half the neighbours' weights, and about six arrays of scores in the solver
+        per_pixel = 4 * ((2 * SCENE_PARAMETERS.radius + 1) ** 2 // 2 + 6 * num_classes + 12)
+        largest = max(128, math.isqrt(budget.tile // per_pixel) - 2 * halo)
+        longest = max(area.height, area.width)
+        tile_size = math.ceil(longest / math.ceil(longest / largest))
+    return list(tiles(*shape, tile_size, halo, area))
+
+
+def label_scene(
+    task: Task, scene: Scene, store: Journal, journal: Journal, report: Progress
+) -> tuple[list[FailedTile], Clock]:
+    """Label what the journal lacks.
+
+    Parameters
+    ----------
+    task : Task
+    scene : Scene
+    store : Journal
+        The scene's features; what it lacks is encoded.
+    journal : Journal
+        Receives scores and labels, see `finished_labels`.
+    report : Progress
+
+    Returns
+    -------
+    list of FailedTile
+        What couldn't be labelled.
+    Clock
+        Time of "encode", "propagate" and "refine".
+
+    Raises
+    ------
+    SceneError
+        If no pixel is valid, or nothing can be read.
+    OutputError
+        If the disk is full.
+    """
+    clock, failed = Clock(), list[FailedTile]()
+    to_do = [tile for tile in task.plan if _key(tile) not in journal]
+    done = len(task.plan) - len(to_do)
+    if done:
+        log.info("%d of %d tiles are finished already", done, len(task.plan))
+    if not to_do:
+        return failed, clock
+    # each thread reads through a reader of its own
+    with open_scene(scene) as for_encoder, open_scene(scene) as for_tiles, open_scene(scene) as reader:
+        steps = encode_scene(for_encoder, task.encoder, store, zoom=task.zoom, window=task.seen(scene.grid))
+        with (
+            made_ahead(steps, ENCODE_AHEAD) as encoded,
+            made_ahead(((tile, _read(tile, for_tiles)) for tile in to_do), depth=2) as read,
+        ):
+            waiting = next(read, None)
+            for scores, features, finished_rows in _propagated(task, scene, encoded, store, journal, clock, report):
+                while waiting is not None and _lowest_patch(waiting[0], features) < finished_rows:
+                    tile, pixels = waiting
+                    with clock.running("refine"):
+                        labels = _label_or_reason(tile, pixels, _Labeller(task, reader, scores, features))
+                    if isinstance(labels, Exception):
+                        failed.append(FailedTile(tile.core, one_line(labels)))
+                        log.warning("%s is nodata: %s", _named(tile.core), failed[-1].reason)
+                        if len(failed) == len(task.plan):
+                            raise labels
+                    else:
+                        journal.append(_key(tile), labels)
+                    done += 1
+                    report("refine", done, len(task.plan))
+                    waiting = next(read, None)
+    return failed, clock
+
+
+def finished_labels(journal: Journal, tile: Tile) -> NDArray[np.uint8] | None:
+    """Labels of a tile's core (rows, cols); None where it holds no data or failed."""
+    key = _key(tile)
+    labels = journal.read(key) if key in journal else np.zeros(0, np.uint8)
+    return labels if labels.size else None
+
+
+def _key(tile: Tile) -> str:
+    return f"{TILES}/{tile.core.row_off}/{tile.core.col_off}"
+
+
+def _named(window: Window) -> str:
+    rows, cols = window.toslices()
+    return f"the tile of rows {rows.start} to {rows.stop - 1}, columns {cols.start} to {cols.stop - 1}"
+
+
+def _propagated(
+    task: Task,
+    scene: Scene,
+    encoded: Iterator[Encoded],
+    store: Journal,
+    journal: Journal,
+    clock: Clock,
+    report: Progress,
+) -> Iterator[tuple[ChunkedArray, LatticeFeatures, float]]:
+    """Propagate row after row of blocks, as soon as their features are there.
+
+    Yields the scores (rows, cols, C) on the finest lattice, that lattice's features, and the lattice row down to which
+    the scores are there; infinite at the end.
+    """
+    shape = scene.grid.height, scene.grid.width
+    complete = 0.0
+
+    def wait_for(is_enough: Callable[[], bool]) -> None:
+        nonlocal complete
+        while not is_enough():
+            step = next(encoded)
+            clock.add("encode", step.seconds)
+            report("encode", step.done, step.total)
+            complete = step.rows
+
+    wait_for(lambda: has_features(store) or complete == math.inf)
+    if not has_features(store):
+        raise SceneError(f"'{scene.path}' has no valid pixel: all is nodata, transparent or not a number")
+    window = task.seen(scene.grid)
+    features = stored_features(shape, task.encoder, store, zoom=task.zoom, window=window)
+    finest = features[-1]
+    parts = blocks(finest, task.encoder, len(task.text), task.budget.graph, task.refined(scene.grid))
+    (_, bottom), (_, right) = parts[-1].core.toranges()
+    rows = [*sorted({part.core.row_off for part in parts}), bottom]
+    cols = [*sorted({part.core.col_off for part in parts}), right]
+    scores = ChunkedArray(journal, "scores", rows, cols, np.float32, (len(task.text),))
+    for number, part in enumerate(parts):
+        row, col = rows.index(part.core.row_off), cols.index(part.core.col_off)
+        # coarser looks are interpolated from one patch beyond
+        needed = (part.padded.row_off + part.padded.height) * finest.patch_size + features[0].patch_size
+        wait_for(lambda needed=needed: complete >= min(needed, shape[0]) or complete == math.inf)  # type: ignore[misc]
+        if scores.key(row, col) not in journal:
+            with clock.running("propagate"):
+                block = patch_scores(features, task.text, task.encoder, part.padded)
+                journal.append(scores.key(row, col), block[part.core_in_padded])
+        report("propagate", number + 1, len(parts))
+        if number + 1 == len(parts) or parts[number + 1].core.row_off > part.core.row_off:
+            yield scores, finest, math.inf if number + 1 == len(parts) else part.core.row_off + part.core.height
+
+
+def _lowest_patch(tile: Tile, features: LatticeFeatures) -> int:
+    """The lowest lattice row from which a tile's pixels are interpolated."""
+    bottom = tile.padded.row_off + tile.padded.height
+    return int(bilinear_taps(features.lattice.rows, features.patch_size, bottom - 1, bottom)[1][0])
+
+
+_Pixels = tuple[NDArray[np.float32], NDArray[np.bool_]]
+
+
+def _read(tile: Tile, reader: SceneReader) -> _Pixels | SceneError | None:
+    """A tile's padded window: RGB in 0..1 and valid pixels. None where no data was ever written, or why it fails."""
+    if not reader.may_hold_data(tile.core):
+        return None
+    try:
+        return reader.read(tile.padded)
+    except SceneError as error:
+        return error
+
+
+@dataclass(frozen=True)
+class _Labeller:
+    """All that labelling a tile takes beside its pixels."""
+
+    task: Task
+    reader: SceneReader
+    scores: ChunkedArray
+    features: LatticeFeatures
+
+    def label(self, tile: Tile, image: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        """Labels of a tile's core; empty where no pixel of it is valid."""
+        core = tile.core_in_padded
+        if not valid[core].any():
+            return np.zeros(0, np.uint8)
+        device = self.task.encoder.device
+        scores = sample_scores(self.scores, self.features, tile.padded, device)
+        if self.task.refine:
+            pixels, mask = torch.from_numpy(image).to(device), torch.from_numpy(valid).to(device)
+            scores = lposs.refine(pixels, scores, SCENE_PARAMETERS, valid=mask)
+        labels = (scores[:, *core].argmax(0) + 1).to(torch.uint8).cpu().numpy()
+        labels[~valid[core]] = NODATA
+        return labels
+
+
+def _label_or_reason(
+    tile: Tile, pixels: _Pixels | SceneError | None, labeller: _Labeller
+) -> NDArray[np.uint8] | Exception:
+    """Label a tile in at most two attempts; one that doesn't fit into memory is quartered, which changes no label."""
+    if pixels is None:
+        return np.zeros(0, np.uint8)
+    for is_last in (False, True):
+        try:
+            if isinstance(pixels, SceneError):
+                raise pixels
+            return labeller.label(tile, *pixels)
+        except Exception as error:
+            if is_out_of_memory(error):
+                return _label_in_quarters(tile, labeller, error)
+            if is_last:
+                return error
+            pixels = _read(tile, labeller.reader)
+            assert pixels is not None
+    raise AssertionError("unreachable")
+
+
+def _label_in_quarters(tile: Tile, labeller: _Labeller, error: Exception) -> NDArray[np.uint8] | Exception:
+    side = max(tile.core.height, tile.core.width)
+    if side <= LEAST_TILE:
+        raise error
+    log.warning("%s doesn't fit into memory: it is done in quarters", _named(tile.core))
+    grid = labeller.reader.scene.grid
+    halo = halo_of(labeller.task.refine)
+    labels = np.full((tile.core.height, tile.core.width), NODATA, np.uint8)
+    for quarter in tiles(grid.height, grid.width, -(-side // 2), halo, tile.core):
+        part = _label_or_reason(quarter, _read(quarter, labeller.reader), labeller)
+        if isinstance(part, Exception):
+            return part
+        if part.size:
+            top, left = quarter.core.row_off - tile.core.row_off, quarter.core.col_off - tile.core.col_off
+            labels[top : top + quarter.core.height, left : left + quarter.core.width] = part
+    return labels

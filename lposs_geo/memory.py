@@ -1,0 +1,68 @@
+"""How much memory the work may take, and noticing when there is none left."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from lposs_geo.errors import ParameterError
+
+__all__ = ["DEFAULT", "Budget", "is_out_of_memory", "parse_size"]
+
+DEFAULT = 4_000_000_000
+"""Bytes: what fits beside a desktop GIS on a laptop of 8 GB."""
+
+LEAST = 500_000_000
+"""Bytes below which tiles would be mostly halo."""
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What each stage may take of a scene's memory; the model's own weights come on top.
+
+    Attributes
+    ----------
+    total : int
+        Bytes in all; stages overlap, and Python, the encoder's activations and reading need the rest.
+    """
+
+    total: int = DEFAULT
+
+    def __post_init__(self) -> None:
+        if self.total < LEAST:
+            raise ParameterError(f"max_memory must be at least {LEAST / 1e6:.0f}MB, not {self.total / 1e6:.0f}MB")
+
+    @property
+    def file_cache(self) -> int:
+        """Bytes of decoded blocks that GDAL keeps."""
+        return self.total // 16
+
+    @property
+    def graph(self) -> int:
+        """Bytes of one patch graph with its scores."""
+        return self.total // 4
+
+    @property
+    def tile(self) -> int:
+        """Bytes of the pixel stage of one tile."""
+        return self.total // 4
+
+
+def parse_size(text: str) -> int:
+    """Bytes in a text like "4GB", "500 MB" or "2e9"; ParameterError if it is none."""
+    match = re.fullmatch(r"\s*([0-9.]+(?:e[0-9]+)?)\s*([KMGT]?)i?B?\s*", text, re.IGNORECASE | re.ASCII)
+    try:
+        return int(float(match[1]) * _UNITS[match[2].upper()])  # type: ignore[index]
+    except (TypeError, ValueError, OverflowError):
+        raise ParameterError(f"'{text}' is no amount of memory: write it like 4GB or 500MB") from None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error is one of the several ways of running out of memory."""
+    if isinstance(error, MemoryError):
+        return True
+    # torch has a type of its own for it on a GPU, none on the CPU, and says it in other words on each
+    said = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in said)

@@ -1,0 +1,213 @@
+"""The patch stage over a scene: seeds from the feature store, propagated over the lattice, interpolated to pixels.
+
+A lattice that fits the memory budget is one graph. A larger one is cut into overlapping blocks: each is propagated with
+a margin of its neighbours' patches, of which only the core is kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from rasterio.windows import Window
+
+from lposs_geo import lposs
+from lposs_geo.encoders.encoder import Encoder
+from lposs_geo.features import LatticeArray, LatticeFeatures
+from lposs_geo.graph import lattice_affinity
+from lposs_geo.propagation import DEFAULT_STEPS, propagate
+from lposs_geo.tiling import Tile, bilinear_taps, grown, tiles
+
+__all__ = ["SCENE_PARAMETERS", "blocks", "parameters_for", "patch_scores", "patch_seeds", "sample_scores"]
+
+SCENE_PARAMETERS = lposs.Parameters(
+    # exp(-0.01 * 500) is 0.7 %: what lies farther away doesn't count.
+    search_radius=500.0,
+    # A fixed polynomial: a tile with its halo gives exactly what the whole scene would.
+    solver="chebyshev",
+    num_steps=DEFAULT_STEPS["chebyshev"],
+    # Started from the solution of even scores, 12 steps come closer to the exact one than the paper's 10 of CG.
+    pixel_steps=12,
+    even_start=True,
+)
+"""The method's numbers for scenes; `n_neighbors` and `gamma` are the encoder's."""
+
+BLOCK_MARGIN = 1000
+"""Working px around a block's core, twice the search radius: measured, see docs/architecture.md."""
+
+STRIP = 64
+"""Lattice rows whose features are in memory at once."""
+
+
+def parameters_for(encoder: Encoder) -> lposs.Parameters:
+    """`SCENE_PARAMETERS` with what the encoder brings."""
+    return replace(SCENE_PARAMETERS, n_neighbors=encoder.n_neighbors, gamma=encoder.gamma)
+
+
+def blocks(
+    finest: LatticeFeatures, encoder: Encoder, num_classes: int, memory: int, window: Window | None = None
+) -> list[Tile]:
+    """Cut the finest lattice into the blocks that are propagated one by one.
+
+    Parameters
+    ----------
+    finest : LatticeFeatures
+    encoder : Encoder
+    num_classes : int
+    memory : int
+        Bytes that one block's graph and scores may take.
+    window : Window, optional
+        The part of the scene, px, whose scores are wanted.
+
+    Returns
+    -------
+    list of Tile
+        In patches of the lattice, row by row: cores that cover what is wanted, and what each is propagated with.
+    """
+    # a neighbour table and its transpose in both directions, and four arrays of scores
+    per_node = 26 * encoder.n_neighbors + 4 * 4 * num_classes + 64
+    side = math.isqrt(memory // per_node)
+    lattice, patch_size = finest.lattice, finest.patch_size
+    margin = math.ceil(BLOCK_MARGIN / lattice.patch_size)
+    area = Window(0, 0, lattice.cols, lattice.rows)
+    if window is not None:
+        top, left = (max(0, math.floor(off / patch_size) - 1) for off in (window.row_off, window.col_off))
+        bottom = min(lattice.rows, math.ceil((window.row_off + window.height) / patch_size) + 1)
+        right = min(lattice.cols, math.ceil((window.col_off + window.width) / patch_size) + 1)
+        area = Window(left, top, right - left, bottom - top)
+    whole = grown(area, margin, lattice.rows, lattice.cols)
+    fits = whole.height * whole.width <= side**2
+    core = max(area.height, area.width) if fits else max(side - 2 * margin, margin)
+    return list(tiles(lattice.rows, lattice.cols, core, margin, area))
+
+
+def patch_seeds(
+    features: Sequence[LatticeFeatures], text: torch.Tensor, encoder: Encoder, window: Window | None = None
+) -> NDArray[np.float32]:
+    """What the scene's patches say of the classes by themselves, averaged over the looks.
+
+    Parameters
+    ----------
+    features : sequence of LatticeFeatures
+        One for each look at the scene, the finest last.
+    text : torch.Tensor
+        (C, D) class embeddings.
+    encoder : Encoder
+    window : Window, optional
+        In patches of the finest lattice; by default all of it.
+
+    Returns
+    -------
+    (rows, cols, C) float32
+        Zero where a patch isn't valid.
+    """
+    finest = features[-1]
+    lattice = finest.lattice
+    window = window or Window(0, 0, lattice.cols, lattice.rows)
+    rows, cols = window.toslices()
+    total = _seeds_of_look(finest, text, encoder, rows, cols)
+    for look in features[:-1]:
+        share = look.patch_size / finest.patch_size
+        taps = (
+            bilinear_taps(look.lattice.rows, share, rows.start, rows.stop),
+            bilinear_taps(look.lattice.cols, share, cols.start, cols.stop),
+        )
+        near = tuple(slice(int(lower[0]), int(upper[-1]) + 1) for lower, upper, _ in taps)
+        coarse = _seeds_of_look(look, text, encoder, *near)
+        total += _interpolate_valid(coarse, look.valid[near[0], near[1]], *taps).permute(1, 2, 0).cpu().numpy()
+    total /= len(features)
+    total[~finest.valid[rows, cols]] = 0.0
+    return total
+
+
+def _seeds_of_look(
+    look: LatticeFeatures, text: torch.Tensor, encoder: Encoder, rows: slice, cols: slice
+) -> NDArray[np.float32]:
+    out = np.zeros((rows.stop - rows.start, cols.stop - cols.start, len(text)), np.float32)
+    valid = look.valid[rows, cols]
+    for first in range(rows.start, rows.stop, STRIP):
+        strip = slice(first, min(first + STRIP, rows.stop))
+        there = slice(strip.start - rows.start, strip.stop - rows.start)
+        if valid[there].any():
+            vlm = torch.from_numpy(look.vlm[strip, cols][valid[there]]).to(encoder.device).float()
+            # averages of unit vectors are shorter than one
+            seeds = lposs.seeds(F.normalize(vlm, dim=1), text, encoder.seed_scale)
+            out[there][valid[there]] = seeds.cpu().numpy()
+    return out
+
+
+def patch_scores(
+    features: Sequence[LatticeFeatures], text: torch.Tensor, encoder: Encoder, window: Window | None = None
+) -> NDArray[np.float32]:
+    """Propagate the classes' seeds over the valid patches of the finest lattice, or of a window of it.
+
+    Parameters and result are those of `patch_seeds`.
+    """
+    finest = features[-1]
+    lattice, chosen = finest.lattice, parameters_for(encoder)
+    rows, cols = (window or Window(0, 0, lattice.cols, lattice.rows)).toslices()
+    valid = finest.valid[rows, cols]
+    scores = patch_seeds(features, text, encoder, window)
+    if not valid.any():
+        return scores
+    assert chosen.search_radius is not None
+    affinity = lattice_affinity(
+        lambda first, last: finest.vm[rows.start + first : rows.start + last, cols],
+        valid,
+        lattice.patch_size,
+        n_neighbors=chosen.n_neighbors,
+        gamma=chosen.gamma,
+        sigma=chosen.sigma,
+        radius=chosen.search_radius,
+        device=encoder.device,
+    )
+    seeds = torch.from_numpy(scores[valid]).to(encoder.device)
+    solution = propagate(
+        affinity, seeds, alpha=chosen.alpha, solver=chosen.solver, num_steps=chosen.num_steps, measure=False
+    )
+    scores[valid] = solution.value.cpu().numpy()
+    return scores
+
+
+def sample_scores(
+    scores: LatticeArray, features: LatticeFeatures, window: Window, device: torch.device
+) -> torch.Tensor:
+    """Interpolate the lattice's scores (rows, cols, C) to the pixels of a window of the scene, (C, rows, cols).
+
+    Patches without data don't count.
+    """
+    lattice, patch_size = features.lattice, features.patch_size
+    taps = (
+        bilinear_taps(lattice.rows, patch_size, window.row_off, window.row_off + window.height),
+        bilinear_taps(lattice.cols, patch_size, window.col_off, window.col_off + window.width),
+    )
+    near = tuple(slice(int(lower[0]), int(upper[-1]) + 1) for lower, upper, _ in taps)
+    return _interpolate_valid(scores[near[0], near[1]], features.valid[near[0], near[1]], *taps, device=device)
+
+
+_Taps = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
+
+
+def _interpolate_valid(
+    grid: NDArray[np.float32], valid: NDArray[np.bool_], rows: _Taps, cols: _Taps, device: torch.device | None = None
+) -> torch.Tensor:
+    """Interpolate (h, w, C), of which the first node is the first that the taps name, to (C, rows, cols)."""
+    planes = torch.from_numpy(grid).to(device).permute(2, 0, 1)
+    interpolated = _interpolate(planes, rows, cols)
+    if valid.all():
+        return interpolated
+    weight = torch.from_numpy(valid).to(planes)[None]
+    return interpolated / _interpolate(weight, rows, cols).clamp_min(1e-6)
+
+
+def _interpolate(grid: torch.Tensor, rows: _Taps, cols: _Taps) -> torch.Tensor:
+    above, below, down = (torch.from_numpy(tap).to(grid.device) for tap in rows)
+    left, right, across = (torch.from_numpy(tap).to(grid.device) for tap in cols)
+    above, below, left, right = above - above[0], below - above[0], left - left[0], right - left[0]
+    along_rows = torch.lerp(grid[:, above], grid[:, below], down[:, None])
+    return torch.lerp(along_rows[:, :, left], along_rows[:, :, right], across)

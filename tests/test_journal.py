@@ -1,0 +1,279 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from lposs_geo.errors import OutputError
+from lposs_geo.journal import ChunkedArray, Journal, open_journal
+
+any_array = arrays.arrays(
+    st.one_of(
+        arrays.boolean_dtypes(),
+        arrays.integer_dtypes(),
+        arrays.unsigned_integer_dtypes(),
+        arrays.floating_dtypes(),
+        arrays.complex_number_dtypes(),
+        arrays.byte_string_dtypes(),
+    ),
+    arrays.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4),
+)
+sizes = st.lists(st.integers(0, 150), min_size=1, max_size=6)
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A folder for each of hypothesis' examples."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder) / "journal"
+
+
+def _same(one: np.ndarray, other: np.ndarray) -> bool:
+    return (one.dtype, one.shape, one.tobytes()) == (other.dtype, other.shape, other.tobytes())
+
+
+def _content(number: int, size: int) -> np.ndarray:
+    return np.full(size, number + 1, np.uint8)
+
+
+def _write(folder: Path, sizes: list[int]) -> list[tuple[int, int, int]]:
+    """Append a record for each size: where each ends in the data and the index, and where it begins in the data."""
+    places = []
+    with open_journal(folder) as journal:
+        for number, size in enumerate(sizes):
+            journal.append(f"part/{number}", _content(number, size))
+            data, index = ((folder / name).stat().st_size for name in ("records", "index.jsonl"))
+            places.append((data, index, data - size))
+    return places
+
+
+def _check_found(folder: Path, sizes: list[int], found: list[bool]) -> None:
+    """Exactly these records are found; what is missing can be appended once more, and then all is there."""
+    with open_journal(folder) as journal:
+        assert [f"part/{number}" in journal for number in range(len(sizes))] == found
+        assert len(journal) == journal.count("part") == sum(found)
+        journal.append("other/0", np.full(70, 255, np.uint8))
+    with open_journal(folder) as journal:
+        assert [f"part/{number}" in journal for number in range(len(sizes))] == found
+        assert _same(journal.read("other/0"), np.full(70, 255, np.uint8))
+        for number, size in enumerate(sizes):
+            if not found[number]:
+                journal.append(f"part/{number}", _content(number, size))
+    with open_journal(folder) as journal:
+        assert len(journal) == len(sizes) + 1
+        for number, size in enumerate(sizes):
+            assert _same(journal.read(f"part/{number}"), _content(number, size))
+
+
+@given(st.lists(any_array, max_size=5))
+def test_arrays_of_any_kind_come_back_even_after_reopening(written):
+    with _folder() as folder:
+        with open_journal(folder) as journal:
+            for number, array in enumerate(written):
+                journal.append(f"part/{number}", array)
+                assert _same(journal.read(f"part/{number}"), array)
+        with open_journal(folder) as journal:
+            assert len(journal) == len(written)
+            for number, array in enumerate(written):
+                assert _same(journal.read(f"part/{number}"), array)
+
+
+def test_arrays_that_do_not_lie_in_one_piece_come_back(tmp_path):
+    array = np.arange(24).reshape(4, 6)
+    with open_journal(tmp_path) as journal:
+        for key, view in (
+            ("turned", array.T),
+            ("sparse", array[::2, ::-3]),
+            ("wide", np.broadcast_to(array[0], (3, 6))),
+        ):
+            journal.append(key, view)
+            assert _same(journal.read(key), view)
+
+
+def test_records_are_counted_by_kind(tmp_path):
+    with open_journal(tmp_path / "not" / "yet" / "there") as journal:
+        assert len(journal) == journal.count("tiles") == 0
+        for key in ("tiles/0/0", "tiles/0/1", "scores/0", "tilesets/0", "tiles"):
+            assert key not in journal
+            journal.append(key, np.zeros(2))
+            assert key in journal
+        assert journal.count("tiles") == 2
+        assert journal.count("none") == 0
+        with pytest.raises(KeyError):
+            journal.read("none/0")
+
+
+def test_the_last_of_two_records_of_one_key_wins(tmp_path):
+    with open_journal(tmp_path) as journal:
+        journal.append("a", np.arange(5))
+        before = journal.read("a")
+        journal.append("a", np.ones((2, 2), bool))
+        assert before.tolist() == [0, 1, 2, 3, 4]
+        assert len(journal) == 1
+        assert _same(journal.read("a"), np.ones((2, 2), bool))
+    with open_journal(tmp_path) as journal:
+        assert _same(journal.read("a"), np.ones((2, 2), bool))
+
+
+def test_what_is_read_cannot_be_written_to(tmp_path):
+    with open_journal(tmp_path) as journal:
+        journal.append("a", np.arange(5))
+        with pytest.raises(ValueError, match="read-only"):
+            journal.read("a")[0] = 7
+        assert journal.read("a")[0] == 0
+
+
+@given(sizes=sizes, data=st.data())
+def test_a_cut_in_the_data_loses_only_what_lay_behind_it(sizes, data):
+    with _folder() as folder:
+        places = _write(folder, sizes)
+        cut = data.draw(st.integers(0, places[-1][0]))
+        with (folder / "records").open("r+b") as file:
+            file.truncate(cut)
+        _check_found(folder, sizes, [not size or end <= cut for size, (end, _, _) in zip(sizes, places, strict=True)])
+
+
+@given(sizes=sizes, data=st.data())
+def test_a_cut_in_the_index_loses_only_what_lay_behind_it(sizes, data):
+    with _folder() as folder:
+        places = _write(folder, sizes)
+        cut = data.draw(st.integers(0, places[-1][1]))
+        with (folder / "index.jsonl").open("r+b") as file:
+            file.truncate(cut)
+        _check_found(folder, sizes, [end <= cut for _, end, _ in places])
+
+
+@given(sizes=sizes.filter(any), change=st.integers(1, 255), data=st.data())
+def test_a_wrong_byte_in_the_data_loses_only_its_record(sizes, change, data):
+    with _folder() as folder:
+        places = _write(folder, sizes)
+        content = bytearray((folder / "records").read_bytes())
+        place = data.draw(st.integers(0, len(content) - 1))
+        content[place] ^= change
+        (folder / "records").write_bytes(content)
+        _check_found(folder, sizes, [not first <= place < end for end, _, first in places])
+
+
+def test_lines_that_are_no_records_are_passed_over(tmp_path):
+    _write(tmp_path, [10, 20])
+    first, second = (tmp_path / "index.jsonl").read_bytes().splitlines(keepends=True)
+    strange = b'\n\0\0\0\n[1, 2]\n"key"\n{"key": "part/7"}\n{"key": \xff}\n'
+    (tmp_path / "index.jsonl").write_bytes(first + strange + second + b"\0" * 100)
+    _check_found(tmp_path, [10, 20], [True, True])
+
+
+def test_a_folder_that_cannot_be_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError, match="can't write into") as caught, open_journal(tmp_path / "file" / "journal"):
+        pass
+    assert "\n" not in str(caught.value)
+
+
+FULL_DISK = """
+import resource, sys
+import numpy as np
+from pathlib import Path
+from lposs_geo.errors import OutputError
+from lposs_geo.journal import open_journal
+room, size = map(int, sys.argv[2:])
+resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+try:
+    with open_journal(Path(sys.argv[1])) as journal:
+        for number in range(1000):
+            journal.append(f"part/{number}", np.full(size, number + 1, np.uint8))
+except OutputError as error:
+    print(error)
+with open_journal(Path(sys.argv[1])) as journal:
+    print(number, len(journal))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits on file sizes there")
+@pytest.mark.parametrize(("room", "size"), [(10_000, 1500), (1000, 1)])
+def test_a_full_disk_is_one_line_and_leaves_the_earlier_records(tmp_path, room, size):
+    # of the two files, the data is the first to reach the limit with large records, and the index with small ones
+    command = [sys.executable, "-c", FULL_DISK, str(tmp_path), str(room), str(size)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    said, counts = done.stdout.splitlines() or [done.stderr, ""]
+    assert said.startswith(f"can't write into '{tmp_path}'")
+    appended, found = map(int, counts.split())
+    assert appended == found > 0  # even while the disk is still full
+    _check_found(tmp_path, [size] * (found + 2), [True] * found + [False] * 2)
+
+
+KILLED = """
+import itertools, sys
+import numpy as np
+from pathlib import Path
+from lposs_geo.journal import open_journal
+with open_journal(Path(sys.argv[1])) as journal:
+    for number in itertools.count():
+        journal.append(f"part/{number}", np.arange(number, number + number * 7919 % 5000))
+        if number == int(sys.argv[2]):
+            print("go", flush=True)
+"""
+
+
+@pytest.mark.parametrize("enough", [0, 17, 100])
+def test_a_kill_in_the_midst_of_writing_costs_one_record_at_most(tmp_path, enough):
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(tmp_path), str(enough)], stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"go\n"
+        process.kill()
+    lines = (tmp_path / "index.jsonl").read_bytes().count(b"\n")
+    with open_journal(tmp_path) as journal:
+        assert len(journal) == lines > enough
+        for number in range(lines):
+            assert _same(journal.read(f"part/{number}"), np.arange(number, number + number * 7919 % 5000))
+        journal.append("other/0", np.ones(3))
+    with open_journal(tmp_path) as journal:
+        assert len(journal) == lines + 1
+
+
+edges = st.lists(st.integers(0, 24), min_size=2, max_size=6, unique=True).map(sorted)
+
+
+def _chunked(journal: Journal, rows: list[int], cols: list[int], trailing: tuple[int, ...], fill: int) -> ChunkedArray:
+    return ChunkedArray(journal, "scores", rows, cols, np.int16, trailing, fill)
+
+
+@settings(max_examples=60)
+@given(rows=edges, cols=edges, trailing=st.sampled_from([(), (3,), (2, 0)]), fill=st.integers(-5, 5), data=st.data())
+def test_a_window_of_chunks_is_that_of_the_plain_array(rows, cols, trailing, fill, data):
+    plain = np.full((rows[-1], cols[-1], *trailing), fill, np.int16)
+    with _folder() as folder, open_journal(folder) as journal:
+        chunked = _chunked(journal, rows, cols, trailing, fill)
+        assert chunked.shape == plain.shape
+        for row in range(len(rows) - 1):
+            for col in range(len(cols) - 1):
+                if data.draw(st.booleans(), label=f"chunk {row}, {col} is there"):
+                    part = plain[rows[row] : rows[row + 1], cols[col] : cols[col + 1]]
+                    part[:] = np.arange(part.size).reshape(part.shape) + 100 * row + 10 * col
+                    journal.append(chunked.key(row, col), part)
+        assert _same(chunked[:, :], plain)
+        for _ in range(3):
+            first_row, last_row = sorted(data.draw(st.tuples(st.integers(0, rows[-1]), st.integers(0, rows[-1]))))
+            first_col, last_col = sorted(data.draw(st.tuples(st.integers(0, cols[-1]), st.integers(0, cols[-1]))))
+            window = slice(first_row, last_row), slice(first_col, last_col)
+            assert _same(chunked[window], plain[window])
+
+
+def test_windows_are_counted_as_in_any_array_and_are_copies(tmp_path):
+    plain = np.arange(30, dtype=np.int16).reshape(5, 6)
+    with open_journal(tmp_path) as journal:
+        chunked = _chunked(journal, [0, 5], [0, 6], (), 0)
+        journal.append(chunked.key(0, 0), plain)
+        assert (chunked[-2:, :100] == plain[-2:]).all()
+        chunked[:, :][:] = 0
+        assert (chunked[:, :] == plain).all()

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from rasterio.windows import Window
+from test_lposs import ColourEncoder
+
+from lposs_geo import labelling
+from lposs_geo.errors import SceneError
+from lposs_geo.journal import open_journal
+from lposs_geo.labelling import Task, finished_labels, label_scene, plan_tiles
+from lposs_geo.memory import Budget
+from lposs_geo.scene import describe
+
+WHOLE = Window(0, 0, 201, 150)
+
+
+class SharpEncoder(ColourEncoder):
+    """Few patches need few neighbours, or all of them agree."""
+
+    n_neighbors, gamma = 8, 24.0
+
+
+def _task(**options) -> Task:
+    encoder = SharpEncoder()
+    area, tile_size = options.pop("area", WHOLE), options.pop("tile_size", 80)
+    text = encoder.text_embeddings([["red"], ["green"], ["blue"]])
+    budget, refine = Budget(), options.pop("refine", True)
+    return Task(encoder, text, 1.0, area, plan_tiles((150, 201), area, 3, tile_size, refine, budget), refine, budget)
+
+
+def _label(scene, task, folder, report=lambda *_: None):
+    with open_journal(folder / "store") as store, open_journal(folder / "run") as journal:
+        failed, clock = label_scene(task, scene, store, journal, report)
+        labels = np.full((150, 201), 255, np.uint8)
+        for tile in task.plan:
+            found = finished_labels(journal, tile)
+            if found is not None:
+                labels[tile.core.toslices()] = found
+    return labels, failed, clock
+
+
+@pytest.fixture
+def scene(write_raster):
+    """Red and blue fields with a green stripe, and a corner that holds no data."""
+    array = np.random.default_rng(0).integers(1, 60, (3, 150, 201)).astype("uint8")
+    array[0, :, :97] += 150
+    array[1, :, 97:137] += 150
+    array[2, :, 137:] += 150
+    array[:, :20, :30] = 0
+    return describe(write_raster(array, nodata=0))
+
+
+def test_tiles_read_the_halo_that_makes_them_exact():
+    # 12 steps of 6 px from an even start, and 6 more that scale the farthest; test_graph.py shows that it suffices
+    area = Window(0, 0, 1000, 1000)
+    plan = plan_tiles((1000, 1000), area, 3, 300, True, Budget())
+    assert plan[5].core == Window(300, 300, 300, 300)
+    assert plan[5].padded == Window(222, 222, 456, 456)
+    assert plan_tiles((1000, 1000), area, 3, 300, False, Budget())[5].padded == Window(300, 300, 300, 300)
+    part = plan_tiles((1000, 1000), Window(150, 10, 500, 90), 3, None, True, Budget())
+    assert [(tile.core, tile.padded) for tile in part] == [(Window(150, 10, 500, 90), Window(72, 0, 656, 178))]
+
+
+def test_more_classes_and_less_memory_make_smaller_tiles_of_even_size():
+    area = Window(0, 0, 1200, 1200)
+    few, many, little = (
+        plan_tiles((1200, 1200), area, classes, None, True, Budget(memory))
+        for classes, memory in ((3, 4 * 10**9), (200, 4 * 10**9), (3, 10**9))
+    )
+    assert len(few) < len(many)
+    assert len(few) < len(little)
+    for plan in (few, many, little):
+        assert min(tile.core.width for tile in plan) > 0.8 * max(tile.core.width for tile in plan)
+
+
+def test_scenes_are_labelled_where_they_hold_data(scene, tmp_path):
+    labels, failed, clock = _label(scene, _task(), tmp_path)
+    assert not failed
+    assert list(clock.seconds) == ["encode", "propagate", "refine"]
+    assert (labels[:20, :30] == 255).all()
+    truth = np.ones_like(labels)
+    truth[:, 97:137], truth[:, 137:], truth[:20, :30] = 2, 3, 255
+    assert (labels == truth).mean() > 0.99
+
+
+def test_what_is_finished_is_not_done_again(scene, tmp_path):
+    seen = []
+
+    def stop_after(tiles):
+        def report(stage, done, total):
+            if stage == "refine":
+                seen.append(done)
+                if len(seen) == tiles:
+                    raise KeyboardInterrupt
+
+        return report
+
+    for tiles in (1, 4):
+        with pytest.raises(KeyboardInterrupt):
+            _label(scene, _task(), tmp_path / "cut", stop_after(tiles))
+    labels, _, _ = _label(scene, _task(), tmp_path / "cut", stop_after(99))
+    assert seen == [1, 2, 3, 4, 5, 6]
+    assert np.array_equal(labels, _label(scene, _task(), tmp_path / "whole")[0])
+    stages = []
+    _label(scene, _task(), tmp_path / "cut", lambda stage, *_: stages.append(stage))
+    assert stages == []
+
+
+def test_a_tile_that_does_not_fit_into_memory_is_quartered(scene, tmp_path, monkeypatch, caplog):
+    sample = labelling.sample_scores
+
+    def small_memory(scores, features, window, device):
+        if window.width > 80:
+            torch.empty(1 << 58)
+        return sample(scores, features, window, device)
+
+    expected, _, _ = _label(scene, _task(tile_size=150, refine=False), tmp_path / "large")
+    monkeypatch.setattr(labelling, "sample_scores", small_memory)
+    with caplog.at_level("WARNING", "lposs_geo"):
+        labels, failed, _ = _label(scene, _task(tile_size=150, refine=False), tmp_path / "small")
+    assert not failed
+    assert "quarters" in caplog.text
+    assert np.array_equal(labels, expected)
+
+
+def test_a_memory_that_is_full_at_any_size_is_an_error(scene, tmp_path, monkeypatch):
+    monkeypatch.setattr(labelling.lposs, "refine", lambda *_, **__: torch.empty(1 << 58))
+    with pytest.raises(RuntimeError, match="memory"):
+        _label(scene, _task(), tmp_path)
+
+
+def test_a_tile_that_fails_once_is_tried_again(scene, tmp_path, monkeypatch):
+    refine, calls = labelling.lposs.refine, []
+
+    def flaky(*arguments, **options):
+        calls.append(1)
+        if len(calls) == 3:
+            raise RuntimeError("a hiccup")
+        return refine(*arguments, **options)
+
+    expected, _, _ = _label(scene, _task(), tmp_path / "steady")
+    monkeypatch.setattr(labelling.lposs, "refine", flaky)
+    labels, failed, _ = _label(scene, _task(), tmp_path / "flaky")
+    assert not failed
+    assert len(calls) == 7
+    assert np.array_equal(labels, expected)
+
+
+def test_a_tile_that_fails_twice_is_nodata_and_the_others_are_not(scene, tmp_path, monkeypatch):
+    sample = labelling.sample_scores
+
+    def broken_there(scores, features, window, device):
+        if window.col_off == 2:
+            raise RuntimeError("broken")
+        return sample(scores, features, window, device)
+
+    monkeypatch.setattr(labelling, "sample_scores", broken_there)
+    labels, failed, _ = _label(scene, _task(), tmp_path)
+    assert [(tile.window.col_off, tile.reason) for tile in failed] == [(80, "broken"), (80, "broken")]
+    assert (labels[:, 80:160] == 255).all()
+    assert (labels[20:, :80] != 255).all()
+    monkeypatch.undo()
+    again, failed, _ = _label(scene, _task(), tmp_path)  # what failed was never called finished
+    assert not failed
+    assert (again[:, 80:160] != 255).all()
+
+
+def test_an_area_without_data_is_all_nodata_though_its_surroundings_are_not(scene, tmp_path):
+    labels, failed, _ = _label(scene, _task(area=Window(0, 0, 10, 10)), tmp_path)
+    assert (labels == 255).all()
+    assert not failed
+
+
+def test_a_scene_without_any_data_is_refused(write_raster, tmp_path, monkeypatch):
+    scene = describe(write_raster(np.full((3, 150, 201), 7, "uint8")))
+    monkeypatch.setattr("lposs_geo.scene.SceneReader.may_hold_data", lambda *_: False)
+    with pytest.raises(SceneError, match="no valid pixel"):
+        _label(scene, _task(), tmp_path)

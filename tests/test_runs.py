@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lposs_geo.errors import OutputError
+from lposs_geo.journal import Journal, open_journal
+from lposs_geo.runs import open_run, run_folder
+
+FACTS: dict[str, object] = {"scene": {"name": "lake.tif", "size": 7}, "classes": ["lake", "field"], "numbers": (1, 2.5)}
+
+
+@pytest.fixture
+def output(tmp_path) -> Path:
+    return tmp_path / "map.tif"
+
+
+def _open(
+    output: Path, facts: dict[str, object] = FACTS, *, resume: bool = False, overwrite: bool = False
+) -> AbstractContextManager[Journal]:
+    return open_run(output, facts, kind="tiles", resume=resume, overwrite=overwrite)
+
+
+def _cut_off(output: Path, error: type[BaseException] = RuntimeError, **options: bool) -> BaseException:
+    """Begin a run that finishes two tiles and then fails."""
+    with pytest.raises(error) as caught, _open(output, **options) as journal:
+        journal.append("scores/0", np.zeros(3))
+        for number in range(2):
+            journal.append(f"tiles/{number}", np.full(3, number))
+        raise error("the power went")
+    return caught.value
+
+
+def _refused(output: Path, said: str, facts: dict[str, object] = FACTS, **options: bool) -> None:
+    with pytest.raises(OutputError, match=said) as caught, _open(output, facts, **options):
+        pytest.fail("it has begun")
+    assert "\n" not in str(caught.value)
+
+
+def _everything(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_success_leaves_nothing(output, tmp_path):
+    with _open(output) as journal:
+        assert len(journal) == 0
+        journal.append("tiles/0", np.zeros(3))
+        assert run_folder(output).is_dir()
+        output.write_text("map")
+    assert _everything(tmp_path) == ["map.tif"]
+    with _open(output, resume=True) as journal:  # nothing to go on with
+        assert len(journal) == 0
+    assert _everything(tmp_path) == ["map.tif"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_an_error_before_anything_worth_keeping_leaves_nothing(output, tmp_path, error):
+    with pytest.raises(error) as caught, _open(output) as journal:
+        journal.append("scores/0", np.zeros(3))
+        raise error("early")
+    assert not getattr(caught.value, "__notes__", [])
+    assert _everything(tmp_path) == []
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_an_error_keeps_what_is_finished_and_says_so(output, error):
+    caught = _cut_off(output, error)
+    assert caught.__notes__ == ["2 finished tiles are kept: add --resume to go on with them"]
+    with _open(output, resume=True) as journal:
+        assert journal.count("tiles") == 2
+        assert journal.read("tiles/1").tolist() == [1, 1, 1]
+        assert "scores/0" in journal
+    assert not run_folder(output).exists()
+
+
+def test_a_run_may_be_cut_off_again_and_again(output):
+    _cut_off(output)
+    with pytest.raises(RuntimeError) as caught, _open(output, resume=True) as journal:
+        journal.append("tiles/2", np.zeros(3))
+        raise RuntimeError("again")
+    assert caught.value.__notes__ == ["3 finished tiles are kept: add --resume to go on with them"]
+    with _open(output, resume=True) as journal:
+        assert journal.count("tiles") == 3
+
+
+def test_what_was_cut_off_is_not_dropped_unasked(output):
+    _cut_off(output)
+    for _ in range(2):
+        _refused(output, "was cut off: add --resume .* or --overwrite")
+    with _open(output, resume=True) as journal:
+        assert journal.count("tiles") == 2
+
+
+def test_to_go_on_with_other_facts_is_refused_by_name(output):
+    _cut_off(output)
+    other_classes = FACTS | {"classes": ["lake"]}
+    _refused(output, r"with another classes: add --overwrite in place of --resume", other_classes, resume=True)
+    _refused(output, "another scene and another classes:", other_classes | {"scene": {"name": "b"}}, resume=True)
+    _refused(output, "another area:", FACTS | {"area": [0, 0, 9, 9]}, resume=True)
+    (run_folder(output) / "facts.json").rename(output.with_name("aside.json"))
+    _refused(output, "another scene and another classes and another numbers:", resume=True)
+    output.with_name("aside.json").rename(run_folder(output) / "facts.json")
+    with _open(output, resume=True) as journal:
+        assert journal.count("tiles") == 2
+
+
+def test_overwriting_starts_anew(output):
+    _cut_off(output)
+    others = FACTS | {"classes": ["town"]}
+    with pytest.raises(RuntimeError), _open(output, others, overwrite=True) as journal:
+        assert len(journal) == 0
+        journal.append("tiles/7", np.zeros(3))
+        raise RuntimeError("this one is cut off too")
+    _refused(output, "another classes:", resume=True)
+    with _open(output, others, resume=True) as journal:
+        assert journal.count("tiles") == 1
+    assert not run_folder(output).exists()
+
+
+def test_with_both_options_a_run_goes_on(output):
+    _cut_off(output)
+    with _open(output, resume=True, overwrite=True) as journal:
+        assert journal.count("tiles") == 2
+
+
+def _leave_features(output: Path) -> None:
+    """What a run on FACTS leaves beside its journal when it is killed while it encodes."""
+    with _open(output) as journal:
+        folder = journal.folder.parent
+        kept = (folder / "facts.json").read_text()
+    folder.mkdir()
+    (folder / "facts.json").write_text(kept)
+    (folder / "scene.tif").write_text("copy")
+    with open_journal(folder / "features") as features:
+        features.append("vlm/0/0", np.zeros(3))
+
+
+@pytest.mark.parametrize("options", [{}, {"overwrite": True}, {"resume": True}])
+def test_nothing_of_another_scene_is_left_beside_the_journal(output, options):
+    _leave_features(output)
+    with _open(output, FACTS | {"scene": {"name": "b"}}, **options) as journal:
+        assert _everything(journal.folder.parent) == ["facts.json", "journal", "lock"]
+
+
+def test_features_of_the_same_run_are_there_to_go_on_with(output):
+    _leave_features(output)
+    with (
+        _open(output, resume=True) as journal,
+        open_journal(journal.folder.parent / "features") as features,
+    ):
+        assert "vlm/0/0" in features
+
+
+def test_overwriting_drops_all_that_lay_beside_the_journal(output):
+    _cut_off(output)
+    with open_journal(run_folder(output) / "features") as features:
+        features.append("vlm/0/0", np.zeros(3))
+    with _open(output, overwrite=True) as journal:
+        assert _everything(journal.folder.parent) == ["facts.json", "journal", "lock"]
+
+
+@pytest.mark.parametrize("options", [{}, {"overwrite": True}, {"resume": True}])
+def test_a_second_run_on_the_same_output_is_refused(output, options):
+    with _open(output) as journal:
+        journal.append("tiles/0", np.arange(3))
+        _refused(output, r"another run is at work on .*map\.tif", **options)
+        with _open(output.with_name("other.tif")) as other:
+            assert len(other) == 0
+        assert journal.read("tiles/0").tolist() == [0, 1, 2]
+        journal.append("tiles/1", np.arange(3))
+        assert journal.count("tiles") == 2
+    assert not run_folder(output).exists()
+
+
+def test_facts_that_json_has_not_are_refused_without_a_trace(output, tmp_path):
+    with pytest.raises(TypeError), _open(output, {"scene": object()}):
+        pass
+    assert _everything(tmp_path) == []
+
+
+def test_a_place_that_cannot_be_written_to_is_one_line(output, tmp_path):
+    _refused(tmp_path / "none" / "map.tif", "can't write into .*none")
+    run_folder(output).write_text("in the way")
+    _refused(output, "can't write into")
+    assert run_folder(output).read_text() == "in the way"
+
+
+RUN = """
+import json, sys
+import numpy as np
+from pathlib import Path
+from lposs_geo.runs import open_run
+facts = json.loads(sys.argv[2])
+with open_run(Path(sys.argv[1]), facts, kind="tiles", resume=False, overwrite=False) as journal:
+    for number in range(int(sys.argv[3])):
+        journal.append(f"tiles/{number}", np.full(3, number))
+    print("go", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("finished", [0, 3])
+def test_a_run_that_was_killed_can_be_gone_on_with(output, finished):
+    facts = {"scene": "lake.tif", "classes": ["lake"]}
+    command = [sys.executable, "-c", RUN, str(output), '{"scene": "lake.tif", "classes": ["lake"]}', str(finished)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "go\n"
+        for options in ({}, {"resume": True}, {"overwrite": True}):
+            _refused(output, "another run is at work", facts, **options)
+        process.kill()
+    if finished:
+        _refused(output, "was cut off", facts)
+    with _open(output, facts, resume=True) as journal:
+        assert journal.count("tiles") == finished
+        for number in range(finished):
+            assert journal.read(f"tiles/{number}").tolist() == [number] * 3
+    assert not run_folder(output).exists()
+
+
+def test_a_run_that_was_killed_before_it_finished_anything_is_in_nobodys_way(output):
+    command = [sys.executable, "-c", RUN, str(output), "{}", "0"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "go\n"
+        process.kill()
+    assert run_folder(output).exists()
+    with _open(output) as journal:
+        assert len(journal) == 0
+    assert not run_folder(output).exists()
