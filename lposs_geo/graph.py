@@ -11,6 +11,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,6 +41,9 @@ LARGEST_RADIUS = 100
 BLOCK_ELEMENTS = 16_000_000
 """Similarities held at once while neighbours are sought: 64 MB of float32."""
 
+PAGE = 4096
+"""Bytes that the system gives at least when memory is first written to."""
+
 LATTICE_BLOCK = 24
 """Rows and columns of the lattice that are compared at once with what is around them. Larger blocks are compared with
 more that is too far away; smaller ones keep starting threads, which is slow where others use the processor, too."""
@@ -61,6 +65,32 @@ class PatchAffinity:
     @property
     def num_nodes(self) -> int:
         return int(self.matrix.shape[0])
+
+    @classmethod
+    def from_rows(
+        cls,
+        starts: NDArray[np.integer[Any]],
+        columns: NDArray[np.integer[Any]],
+        values: NDArray[np.float32],
+        device: torch.device,
+    ) -> PatchAffinity:
+        """Put it together from `rows`."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+            matrix = torch.sparse_csr_tensor(
+                torch.from_numpy(starts).to(device),
+                torch.from_numpy(columns).to(device),
+                torch.from_numpy(values).to(device),
+                (len(starts) - 1, len(starts) - 1),
+                check_invariants=False,
+            )
+        return cls(matrix)
+
+    def rows(self) -> tuple[NDArray[np.integer[Any]], NDArray[np.integer[Any]], NDArray[np.float32]]:
+        """Where each row's entries begin (N + 1,), their columns and their values: all that it takes to keep it."""
+        matrix = self.matrix
+        starts, columns, values = matrix.crow_indices(), matrix.col_indices(), matrix.values()
+        return starts.cpu().numpy(), columns.cpu().numpy(), values.cpu().numpy()
 
     def matmul(self, x: torch.Tensor) -> torch.Tensor:
         """Multiply with (N, C) scores."""
@@ -336,17 +366,8 @@ def _symmetric_affinity(neighbours: torch.Tensor, weights: torch.Tensor, device:
 
     starts, columns, values = symmetric_rows(neighbours.numpy(), weights.numpy())
     # A matrix has one type for both kinds of index; the product is faster, too, with the smaller one.
-    index = torch.int32 if len(columns) < 2**31 else torch.int64
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-        matrix = torch.sparse_csr_tensor(
-            torch.from_numpy(starts).to(device, index),
-            torch.from_numpy(columns).to(device, index),
-            torch.from_numpy(values).to(device),
-            (len(weights), len(weights)),
-            check_invariants=False,
-        )
-    return PatchAffinity(matrix)
+    index = np.int32 if len(columns) < 2**31 else np.int64
+    return PatchAffinity.from_rows(starts.astype(index), columns.astype(index), values, device)
 
 
 def pixel_affinity(
@@ -402,6 +423,7 @@ def _weights_on_cpu(lab: torch.Tensor, valid: torch.Tensor, offsets: torch.Tenso
     around = F.pad(lab.masked_fill(~valid, torch.nan), (radius, radius, 0, radius), value=torch.nan)
     planes = np.empty((radius + rows, count, cols), dtype=np.float32)  # in large pages, which torch doesn't ask for
     planes[:radius] = 0.0
+    planes.reshape(-1)[:: PAGE // planes.itemsize] = 0.0  # threads that claim memory together hold each other up
     colour_weights(around.numpy(), offsets.numpy(), tau, FARTHEST * tau, planes[radius:])
     return torch.from_numpy(planes)
 

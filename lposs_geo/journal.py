@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,7 @@ class _Record:
 
 @dataclass(frozen=True)
 class Journal:
-    """Arrays by key, open for appending.
+    """Arrays by key, open for appending, by several threads if need be.
 
     Attributes
     ----------
@@ -58,6 +59,7 @@ class Journal:
     _data: FileIO
     _index: FileIO
     _records: dict[str, _Record] = field(default_factory=dict)
+    _turn: Lock = field(default_factory=Lock)
 
     def __contains__(self, key: str) -> bool:
         return key in self._records
@@ -77,7 +79,10 @@ class Journal:
         OutputError
             If the disk is full or fails; all earlier records stay as they are.
         """
-        contiguous = np.asarray(array, order="C")  # ascontiguousarray would give a lone number an axis
+        with self._turn:
+            self._records[key] = self._write(key, np.asarray(array, order="C"))
+
+    def _write(self, key: str, contiguous: NDArray[Any]) -> _Record:
         try:
             offset = -(-self._data.seek(0, 2) // _ALIGNMENT) * _ALIGNMENT
             self._data.seek(offset)
@@ -86,7 +91,7 @@ class Journal:
             _write_all(self._index, record.to_line(key))
         except OSError as error:
             raise OutputError(f"can't write into '{self.folder}': {error.strerror}{room_left(self.folder)}") from error
-        self._records[key] = record
+        return record
 
     def read(self, key: str) -> NDArray[Any]:
         """The array under a key, mapped from the disk and read-only; its memory goes when it does."""

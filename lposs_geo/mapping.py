@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 import rasterio
 import torch
@@ -192,7 +193,7 @@ def map_scene(
             unfamiliar = _tell_what_the_model_sees(scene, legend, chosen, encoder, zoom)
             shape = scene.grid.height, scene.grid.width
             plan = plan_tiles(shape, area, len(legend), tile_size, refine, budget)
-            task = Task(encoder, text, zoom, area, plan, refine, budget)
+            task = Task(encoder, text, zoom, area, plan, refine, budget, keep_graphs=use_cache)
         parameters = _parameters(scene, task)
         facts = _facts(scene, chosen, task)
         begun_with = facts | {"classes": legend.as_dict(), "numbers": parameters, "tiles": [plan[0].core.flatten()]}
@@ -206,7 +207,7 @@ def map_scene(
                 failed, labelling = label_scene(task, source, store, journal, report)
             for stage, seconds in labelling.seconds.items():
                 clock.add(stage, seconds)
-            tags = _tags(scene, chosen, parameters, unfamiliar, failed)
+            tags = _tags(facts, parameters, unfamiliar, failed)
             with staged(*(path for path, _ in outputs)) as written:
                 labels_file, *others = written
                 with (
@@ -355,8 +356,12 @@ def _within(window: Window, area: Window) -> Window:
     return Window(window.col_off - area.col_off, window.row_off - area.row_off, window.width, window.height)
 
 
-def _facts(scene: Scene, model: models.Model, task: Task) -> dict[str, object]:
-    """All that the features depend on, by names that a user understands; of a resumed run they mustn't change."""
+_Facts = dict[str, Any]
+"""What decides what a map will be, ready for JSON, by names that a user understands."""
+
+
+def _facts(scene: Scene, model: models.Model, task: Task) -> _Facts:
+    """All that the features depend on."""
     encoder = task.encoder
     return {
         "scene": identity(scene),
@@ -418,8 +423,7 @@ def _parameters(scene: Scene, task: Task) -> dict[str, object]:
 
 
 def _tags(
-    scene: Scene,
-    model: models.Model,
+    facts: _Facts,
     parameters: Mapping[str, object],
     unfamiliar: Sequence[str],
     failed: Sequence[FailedTile],
@@ -430,9 +434,9 @@ def _tags(
     return {
         "TIFFTAG_SOFTWARE": f"lposs-geo {release}",
         "LPOSS_GEO_VERSION": release,
-        "LPOSS_GEO_MODEL": model.name,
-        "LPOSS_GEO_MODEL_FINGERPRINT": models.fingerprint(model),
-        "LPOSS_GEO_SOURCE": scene.name,
+        "LPOSS_GEO_MODEL": facts["model"]["name"],
+        "LPOSS_GEO_MODEL_FINGERPRINT": facts["model"]["fingerprint"],
+        "LPOSS_GEO_SOURCE": facts["scene"]["name"],
         "LPOSS_GEO_PARAMETERS": json.dumps(parameters),
         "LPOSS_GEO_UNFAMILIAR_WORDS": json.dumps(list(unfamiliar)),
     } | ({"LPOSS_GEO_FAILED_TILES": json.dumps(missing)} if failed else {})

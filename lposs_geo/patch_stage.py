@@ -19,7 +19,8 @@ from rasterio.windows import Window
 from lposs_geo import lposs
 from lposs_geo.encoders.encoder import Encoder
 from lposs_geo.features import LatticeArray, LatticeFeatures
-from lposs_geo.graph import lattice_affinity
+from lposs_geo.graph import PatchAffinity, lattice_affinity
+from lposs_geo.journal import Journal
 from lposs_geo.propagation import DEFAULT_STEPS, propagate
 from lposs_geo.tiling import Tile, bilinear_taps, grown, tiles
 
@@ -142,36 +143,56 @@ def _seeds_of_look(
 
 
 def patch_scores(
-    features: Sequence[LatticeFeatures], text: torch.Tensor, encoder: Encoder, window: Window | None = None
+    features: Sequence[LatticeFeatures],
+    text: torch.Tensor,
+    encoder: Encoder,
+    window: Window | None = None,
+    graphs: Journal | None = None,
 ) -> NDArray[np.float32]:
     """Propagate the classes' seeds over the valid patches of the finest lattice, or of a window of it.
 
-    Parameters and result are those of `patch_seeds`.
+    Parameters and result are those of `patch_seeds`; `graphs` keeps the graph, which doesn't depend on the words.
     """
     finest = features[-1]
     lattice, chosen = finest.lattice, parameters_for(encoder)
-    rows, cols = (window or Window(0, 0, lattice.cols, lattice.rows)).toslices()
-    valid = finest.valid[rows, cols]
+    window = window or Window(0, 0, lattice.cols, lattice.rows)
+    valid = finest.valid[window.toslices()]
     scores = patch_seeds(features, text, encoder, window)
     if not valid.any():
         return scores
-    assert chosen.search_radius is not None
-    affinity = lattice_affinity(
-        lambda first, last: finest.vm[rows.start + first : rows.start + last, cols],
-        valid,
-        lattice.patch_size,
-        n_neighbors=chosen.n_neighbors,
-        gamma=chosen.gamma,
-        sigma=chosen.sigma,
-        radius=chosen.search_radius,
-        device=encoder.device,
-    )
+    affinity = _graph(finest, encoder, window, graphs)
     seeds = torch.from_numpy(scores[valid]).to(encoder.device)
     solution = propagate(
         affinity, seeds, alpha=chosen.alpha, solver=chosen.solver, num_steps=chosen.num_steps, measure=False
     )
     scores[valid] = solution.value.cpu().numpy()
     return scores
+
+
+def _graph(finest: LatticeFeatures, encoder: Encoder, window: Window, graphs: Journal | None) -> PatchAffinity:
+    """The patch graph of a window: the kept one, or a new one, which is kept."""
+    chosen = parameters_for(encoder)
+    assert chosen.search_radius is not None
+    numbers = (chosen.n_neighbors, chosen.gamma, chosen.sigma, chosen.search_radius, *window.flatten())
+    keys = [f"graph/{part}/{'/'.join(map(str, numbers))}" for part in ("starts", "columns", "values")]
+    if graphs is not None and all(key in graphs for key in keys):
+        starts, columns, values = (np.array(graphs.read(key)) for key in keys)
+        return PatchAffinity.from_rows(starts, columns, values, encoder.device)
+    rows, cols = window.toslices()
+    affinity = lattice_affinity(
+        lambda first, last: finest.vm[rows.start + first : rows.start + last, cols],
+        finest.valid[rows, cols],
+        finest.lattice.patch_size,
+        n_neighbors=chosen.n_neighbors,
+        gamma=chosen.gamma,
+        sigma=chosen.sigma,
+        radius=chosen.search_radius,
+        device=encoder.device,
+    )
+    if graphs is not None:
+        for key, part in zip(keys, affinity.rows(), strict=True):
+            graphs.append(key, part)
+    return affinity
 
 
 def sample_scores(

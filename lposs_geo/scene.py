@@ -264,7 +264,9 @@ def identity(scene: Scene) -> dict[str, object]:
     return {
         "name": scene.name,
         "path": str(Path(scene.path).resolve()) if Path(scene.path).exists() else scene.path,
-        "files": {str(file.resolve()): [file.stat().st_size, file.stat().st_mtime_ns] for file in files if file.is_file()},
+        "files": {
+            str(file.resolve()): [file.stat().st_size, file.stat().st_mtime_ns] for file in files if file.is_file()
+        },
         "shape": [grid.height, grid.width],
         "crs": grid.crs.to_wkt() if grid.crs else None,
         "transform": list(grid.transform)[:6],

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import geopandas
 import numpy as np
 import rasterio.features
 import shapely
@@ -16,6 +16,9 @@ from rasterio.crs import CRS
 from lposs_geo.errors import OutputError, one_line
 from lposs_geo.ground import on_ground, polygon_areas, to_pyproj
 from lposs_geo.legend import NODATA, UNKNOWN_CLASS, Legend
+
+if TYPE_CHECKING:
+    import geopandas
 
 __all__ = ["SIMPLIFY_PX", "label_polygons", "write_polygons"]
 
@@ -50,6 +53,8 @@ def label_polygons(
         Columns class_id, class_name, area_m2 (on the ellipsoid where `crs` is geographic; square map units where it is
         None) and geometry; the geometries together are a valid coverage.
     """
+    import geopandas  # takes half a second, which maps without polygons needn't spend
+
     shapes = list(rasterio.features.shapes(labels, mask=labels != NODATA, connectivity=4))
     ids = np.array([int(value) for _, value in shapes], dtype=np.int64)
     outlines = np.array([shapely.geometry.shape(geometry) for geometry, _ in shapes], dtype=object)
