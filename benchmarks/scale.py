@@ -81,7 +81,7 @@ def repeat_lakeside(path: Path, side: int) -> None:
     with open_scene(scene) as reader:
         image, _ = reader.read(Window(0, 0, scene.grid.width, scene.grid.height))
     picture = (image * 255).astype(np.uint8)
-    unit = np.block([[[picture], [picture[:, :, ::-1]]], [[picture[:, ::-1]], [picture[:, ::-1, ::-1]]]])
+    unit = np.block([[picture, picture[:, :, ::-1]], [picture[:, ::-1], picture[:, ::-1, ::-1]]])
     period = unit.shape[1]
     with _new_scene(path, side) as dataset:
         for top in range(0, side, BLOCK):

@@ -69,7 +69,7 @@ class Journal:
 
     def count(self, kind: str) -> int:
         """How many records' keys begin with ``kind/``."""
-        return sum(key.startswith(f"{kind}/") for key in self._records)
+        return sum(key.startswith(f"{kind}/") for key in list(self._records))  # a copy: a thread may append
 
     def append(self, key: str, array: NDArray[Any]) -> None:
         """Write an array under a key.

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +125,31 @@ def test_the_last_of_two_records_of_one_key_wins(tmp_path):
         assert _same(journal.read("a"), np.ones((2, 2), bool))
     with open_journal(tmp_path) as journal:
         assert _same(journal.read("a"), np.ones((2, 2), bool))
+
+
+def test_threads_may_append_at_the_same_time(tmp_path, request):
+    request.addfinalizer(partial(sys.setswitchinterval, sys.getswitchinterval()))
+    sys.setswitchinterval(1e-6)  # between any two steps
+
+    def work(journal: Journal, thread: int) -> None:
+        for number in range(200):
+            journal.append(f"{thread}/{number}", np.full(100 * thread + number, thread * number))
+            assert journal.count(f"{thread}") == number + 1
+            assert journal.read(f"{thread}/{number}").size == 100 * thread + number
+
+    def check(journal: Journal) -> None:
+        assert len(journal) == 4 * 200
+        for thread, number in itertools.product(range(4), range(200)):
+            expected = np.full(100 * thread + number, thread * number)
+            assert _same(journal.read(f"{thread}/{number}"), expected)
+
+    with open_journal(tmp_path) as journal:
+        with ThreadPoolExecutor(4) as pool:
+            for done in [pool.submit(work, journal, thread) for thread in range(4)]:
+                done.result()
+        check(journal)
+    with open_journal(tmp_path) as journal:
+        check(journal)
 
 
 def test_what_is_read_cannot_be_written_to(tmp_path):
