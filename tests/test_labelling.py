@@ -11,7 +11,8 @@ from lposs_geo.errors import SceneError
 from lposs_geo.journal import open_journal
 from lposs_geo.labelling import Task, finished_labels, label_scene, plan_tiles
 from lposs_geo.memory import Budget
-from lposs_geo.scene import describe
+from lposs_geo.patch_stage import SCENE_PARAMETERS
+from lposs_geo.scene import describe, open_scene
 
 WHOLE = Window(0, 0, 201, 150)
 
@@ -178,3 +179,19 @@ def test_a_scene_without_any_data_is_refused(write_raster, tmp_path, monkeypatch
     monkeypatch.setattr("lposs_geo.scene.SceneReader.may_hold_data", lambda *_: False)
     with pytest.raises(SceneError, match="no valid pixel"):
         _label(scene, _task(), tmp_path)
+
+
+@pytest.mark.parametrize("tile_size", [256, 512, 1024])
+def test_scores_of_a_real_scene_do_not_depend_on_the_tile_size(lakeside, tile_size):
+    scene = describe(lakeside)
+    area = Window(0, 0, scene.grid.width, scene.grid.height)
+    with open_scene(scene) as reader:
+        image = torch.from_numpy(reader.read(area)[0])
+    coarse = torch.rand(1, 5, 130, 130, generator=torch.Generator().manual_seed(0))
+    rough = torch.nn.functional.interpolate(coarse, image.shape[1:], mode="bilinear")[0]
+    whole = labelling.lposs.refine(image, rough, SCENE_PARAMETERS)
+    for tile in plan_tiles((900, 900), area, 5, tile_size, True, Budget()):
+        rows, cols = tile.padded.toslices()
+        part = labelling.lposs.refine(image[:, rows, cols], rough[:, rows, cols], SCENE_PARAMETERS)
+        there = tile.core.toslices()
+        assert (part[:, *tile.core_in_padded] - whole[:, *there]).abs().max() < 1e-3

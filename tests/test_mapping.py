@@ -372,3 +372,45 @@ def test_a_gpu_gives_the_same_map(mapped, tmp_path):
     for device in ("cpu", "cuda"):
         map_scene(folder / "chip.tif", WORDS, tmp_path / f"{device}.tif", device=device)
     assert (_labels(tmp_path / "cpu.tif") == _labels(tmp_path / "cuda.tif")).mean() > 0.995
+
+
+@pytest.fixture(scope="module")
+def lakeside_map(lakeside, tmp_path_factory):
+    """The whole bundled scene in one tile, and a function that gives its labels at another tile size or of an area."""
+    folder = tmp_path_factory.mktemp("lakeside")
+
+    def labels(tile_size: int, window: Window | None = None) -> np.ndarray:
+        path = folder / "map.tif"
+        map_scene(lakeside, WORDS + ",road,building", path, tile_size=tile_size, window=window, overwrite=True)
+        return _labels(path)
+
+    return labels(2000), labels
+
+
+def _seam_index(labels: np.ndarray, tile_size: int) -> float:
+    """How often labels change across the lines between tiles, over how often they do elsewhere."""
+    rates = []
+    for turned in (labels, labels.T):
+        changes = (turned[1:] != turned[:-1]).mean(axis=1)
+        on_line = np.arange(1, len(turned)) % tile_size == 0
+        rates.append((changes[on_line].mean(), changes[~on_line].mean()))
+    lines, elsewhere = np.mean(rates, axis=0)
+    return float(lines / elsewhere)
+
+
+@pytest.mark.parametrize("tile_size", [256, 512])
+def test_a_real_scene_has_no_seams(lakeside_map, tile_size):
+    untiled, labels = lakeside_map
+    tiled = labels(tile_size)
+    assert (tiled == untiled).mean() >= 0.9999
+    # where the lines lie, the land changes as often as it does: what counts is that tiling adds nothing to it
+    assert _seam_index(tiled, tile_size) / _seam_index(untiled, tile_size) == pytest.approx(1, abs=0.02)
+
+
+def test_an_area_off_the_tiles_and_patches_has_no_seams_either(lakeside_map):
+    untiled, labels = lakeside_map
+    area = Window(111, 203, 487, 555)
+    whole, tiled = labels(2000, area), labels(190, area)
+    assert (tiled == whole).mean() >= 0.9999
+    # the lattice is the scene's, and so is all that an area sees of its surroundings; here that's the whole scene
+    assert (whole == untiled[area.toslices()]).mean() >= 0.9999
