@@ -29,7 +29,7 @@ from lposs_geo.memory import DEFAULT
 from lposs_geo.scene import describe
 from lposs_geo.stages import Progress
 
-__all__ = ["CLASSES", "EncoderSpeed", "Report", "invented_scene", "measure", "peak_memory"]
+__all__ = ["CLASSES", "EncoderSpeed", "Report", "invented_scene", "measure", "peak_memory", "table"]
 
 CLASSES = ("water", "forest", "crop field", "road", "building", "grass")
 
@@ -51,7 +51,7 @@ class EncoderSpeed:
     flops : float
         Floating-point operations per second.
     matmul_flops : float
-        Those of a large matrix product on this device, in the precision that the encoder computes in.
+        Those of a large matrix product on this device, in the precision that it multiplies fastest in.
     """
 
     mpx_per_second: float
@@ -164,6 +164,30 @@ def measure(
         gpu_peak=gpu_peak,
         encoder=_encoder_speed(encoder, encoder.zoom(grid.gsd)),
     )
+
+
+def table(report: Report) -> str:
+    """A report for people, in lines."""
+    total = sum(report.seconds.values())
+    lines = [
+        f"{report.scene}: {report.rows} x {report.cols} px, {report.num_classes} classes, {report.model} on "
+        f"{report.device}",
+        ", ".join(f"{name} {value}" for name, value in report.machine.items()),
+        f"{'stage':<12} {'seconds':>9} {'Mpx/s':>9} {'share':>7}",
+    ]
+    for stage, seconds in report.seconds.items():
+        lines.append(f"{stage:<12} {seconds:>9.2f} {report.mpx / max(seconds, 1e-9):>9.2f} {seconds / total:>7.1%}")
+    lines.append(f"{'wall':<12} {report.wall:>9.2f} {report.mpx / report.wall:>9.2f}")
+    alone = report.encoder
+    lines.append(
+        f"encoder alone {alone.mpx_per_second:.2f} Mpx/s, {alone.flops / 1e12:.2f} TFLOP/s, "
+        f"{alone.flops / alone.matmul_flops:.0%} of a matrix product's {alone.matmul_flops / 1e12:.2f}; "
+        f"mapping runs at {report.mpx / report.wall / alone.mpx_per_second:.0%} of it"
+    )
+    for name, size in (("memory", report.peak), ("  of the model", report.footprint), ("GPU memory", report.gpu_peak)):
+        if size is not None:
+            lines.append(f"{name:<15} {size / 1e9:.2f} GB at most")
+    return "\n".join(lines)
 
 
 def peak_memory() -> int | None:

@@ -24,7 +24,6 @@ from lposs_geo.errors import LegendError, LpossGeoError, ParameterError, SceneEr
 from lposs_geo.memory import DEFAULT, parse_size
 
 if TYPE_CHECKING:
-    from lposs_geo.bench import Report
     from lposs_geo.mapping import MapResult
     from lposs_geo.stages import Progress
 
@@ -366,31 +365,7 @@ def bench_command(
         rates = {"mpx": report.mpx, "mpx_per_second": report.mpx / report.wall, "encoder_share": report.encoder_share}
         click.echo(json.dumps(asdict(report) | rates))
     else:
-        click.echo(_bench_table(report))
-
-
-def _bench_table(report: Report) -> str:
-    """A report for people."""
-    total = sum(report.seconds.values())
-    lines = [
-        f"{report.scene}: {report.rows} x {report.cols} px, {report.num_classes} classes, {report.model} on "
-        f"{report.device}",
-        ", ".join(f"{name} {value}" for name, value in report.machine.items()),
-        f"{'stage':<12} {'seconds':>9} {'Mpx/s':>9} {'share':>7}",
-    ]
-    for stage, seconds in report.seconds.items():
-        lines.append(f"{stage:<12} {seconds:>9.2f} {report.mpx / max(seconds, 1e-9):>9.2f} {seconds / total:>7.1%}")
-    lines.append(f"{'wall':<12} {report.wall:>9.2f} {report.mpx / report.wall:>9.2f}")
-    alone = report.encoder
-    lines.append(
-        f"encoder alone {alone.mpx_per_second:.2f} Mpx/s, {alone.flops / 1e12:.2f} TFLOP/s, "
-        f"{alone.flops / alone.matmul_flops:.0%} of a matrix product's {alone.matmul_flops / 1e12:.2f}; "
-        f"mapping runs at {report.mpx / report.wall / alone.mpx_per_second:.0%} of it"
-    )
-    for name, size in (("memory", report.peak), ("  of the model", report.footprint), ("GPU memory", report.gpu_peak)):
-        if size is not None:
-            lines.append(f"{name:<15} {size / 1e9:.2f} GB at most")
-    return "\n".join(lines)
+        click.echo(bench.table(report))
 
 
 def _help_without_command(context: click.Context) -> None:

@@ -357,9 +357,9 @@ def _encode(looks: Sequence[_Look], encoder: Encoder, journal: Journal) -> Itera
                 vlm, vm, limit = _patch_features(encoder, batch.crops, limit)
                 if not has_features(journal):
                     journal.append("widths", np.array([vlm.shape[-1], vm.shape[-1]]))
-                store.add(batch.crops, vlm, vm)
+                store.add(batch, vlm, vm)
             if batch.ends_row:
-                store.finish_row(batch.place, keep=batch.kept)
+                store.finish_row(batch)
                 finished[batch.look.number] = batch.look.finished_px(batch.place)
             done += batch.count if batch.kept else 0
             yield Encoded(done, total, min(finished), time.perf_counter() - began)
@@ -389,53 +389,67 @@ def _patch_features(
 class _RowStore:
     """Puts the features of crops together, column by column of a row, and writes what is complete.
 
-    A segment's sums cover its columns and the rows of the current row of crops; when that row is finished, those of
-    its patches that no later crop covers are averaged and written, and the rest moves up.
+    A segment's sums cover its columns and the rows of the current row of crops. As soon as the crops have passed it,
+    the patches that no later crop covers are averaged and written, and only the rows that the next row of crops
+    overlaps stay in memory.
     """
 
     def __init__(self, look: _Look, journal: Journal) -> None:
         self._look = look
         self._journal = journal
         self._segments: dict[int, _Segment] = {}
+        self._passed: set[int] = set()
         self._is_whole = True
 
     def spoil_row(self) -> None:
         """Let the current row not count as done, since a part of it couldn't be read."""
         self._is_whole = False
 
-    def add(self, crops: Sequence[_Crop], vlm: NDArray[np.float32], vm: NDArray[np.float32]) -> None:
-        """Add the features (B, side, side, D) of crops of the current row."""
-        lattice, side = self._look.lattice, self._look.lattice.patches_per_crop
+    def add(self, batch: _Batch, vlm: NDArray[np.float32], vm: NDArray[np.float32]) -> None:
+        """Add the features (B, side, side, D) of crops, from left to right."""
+        side = self._look.lattice.patches_per_crop
         widths = (vlm.shape[-1], vm.shape[-1] if self._look.is_last else 0)
-        for crop, *arrays in zip(crops, vlm, vm, strict=True):
+        self._pass(batch, [number for number in self._segments if (number + 1) * SEGMENT <= batch.crops[0].col])
+        for crop, *arrays in zip(batch.crops, vlm, vm, strict=True):
             for number in range(crop.col // SEGMENT, (crop.col + side - 1) // SEGMENT + 1):
                 left = number * SEGMENT
-                width = min(SEGMENT, lattice.cols - left)
-                segment = self._segments.setdefault(number, _Segment.empty(side, width, widths))
+                width = min(SEGMENT, self._look.lattice.cols - left)
+                segment = self._segments.get(number) or _Segment.empty(0, width, widths)
+                self._segments[number] = segment = segment.of_height(side)
                 first, last = max(left, crop.col), min(left + width, crop.col + side)
                 segment.add(slice(first - left, last - left), slice(first - crop.col, last - crop.col), arrays, crop)
 
-    def finish_row(self, place: int, *, keep: bool) -> None:
-        """Write what the row of crops at `place` completes, and go on to the next one."""
-        finished = self._look.row_edges[place + 1] - self._look.row_edges[place]
-        for number, segment in sorted(self._segments.items()):
+    def finish_row(self, batch: _Batch) -> None:
+        """Write what is left to be completed by the row of crops that ends with this batch."""
+        self._pass(batch, list(self._segments))
+        self._passed.clear()
+        if batch.kept and self._is_whole:
+            self._journal.append(self._look.done_key(batch.place), np.zeros(0))
+        self._is_whole = True
+
+    def _pass(self, batch: _Batch, numbers: Sequence[int]) -> None:
+        """Write the finished rows of segments, and keep the rest."""
+        finished = self._look.row_edges[batch.place + 1] - self._look.row_edges[batch.place]
+        for number in numbers:
+            if number in self._passed:
+                continue
+            self._passed.add(number)
+            segment = self._segments.pop(number).of_height(self._look.lattice.patches_per_crop)
             valid = segment.valid[:finished]
-            if keep and valid.any():
+            if batch.kept and valid.any():
                 for name, sums in (("vlm", segment.vlm), ("vm", segment.vm)):
                     if sums.shape[-1]:
-                        key = f"{self._look.number}/{name}/{place}/{number}"
+                        key = f"{self._look.number}/{name}/{batch.place}/{number}"
                         self._journal.append(key, segment.means(sums[:finished]))
-                self._journal.append(f"{self._look.number}/valid/{place}/{number}", valid)
-            segment.shift_up(finished)
-        self._segments = {number: segment for number, segment in self._segments.items() if segment.counts.any()}
-        if keep and self._is_whole:
-            self._journal.append(self._look.done_key(place), np.zeros(0))
-        self._is_whole = True
+                self._journal.append(f"{self._look.number}/valid/{batch.place}/{number}", valid)
+            rest = segment.below(finished)
+            if rest.counts.any():
+                self._segments[number] = rest
 
 
 @dataclass(frozen=True)
 class _Segment:
-    """Sums over the crops that cover a patch, and how many they are: all (side, width, ...)."""
+    """Sums over the crops that cover a patch, and how many they are: all (rows, width, ...)."""
 
     vlm: NDArray[np.float32]
     vm: NDArray[np.float32]
@@ -443,9 +457,9 @@ class _Segment:
     valid: NDArray[np.bool_]
 
     @classmethod
-    def empty(cls, side: int, width: int, feature_widths: tuple[int, int]) -> _Segment:
-        vlm, vm = (np.zeros((side, width, depth), np.float32) for depth in feature_widths)
-        return cls(vlm, vm, np.zeros((side, width), np.float32), np.zeros((side, width), bool))
+    def empty(cls, rows: int, width: int, feature_widths: tuple[int, int]) -> _Segment:
+        vlm, vm = (np.zeros((rows, width, depth), np.float32) for depth in feature_widths)
+        return cls(vlm, vm, np.zeros((rows, width), np.float32), np.zeros((rows, width), bool))
 
     def add(self, cols: slice, crop_cols: slice, arrays: Sequence[NDArray[np.float32]], crop: _Crop) -> None:
         for sums, array in zip((self.vlm, self.vm), arrays, strict=True):
@@ -460,10 +474,20 @@ class _Segment:
         mean[~self.valid[:rows]] = 0.0
         return mean.astype(np.float16)
 
-    def shift_up(self, rows: int) -> None:
-        for array in (self.vlm, self.vm, self.counts, self.valid):
-            array[: len(array) - rows] = array[rows:].copy()
-            array[len(array) - rows :] = 0
+    def below(self, row: int) -> _Segment:
+        """A copy of what lies below a row: the rest goes."""
+        vlm, vm, counts = (array[row:].copy() for array in (self.vlm, self.vm, self.counts))
+        return _Segment(vlm, vm, counts, self.valid[row:].copy())
+
+    def of_height(self, rows: int) -> _Segment:
+        """The segment itself, or with empty rows below up to this height."""
+        if len(self.counts) == rows:
+            return self
+        taller = _Segment.empty(rows, self.counts.shape[1], (self.vlm.shape[-1], self.vm.shape[-1]))
+        top = slice(len(self.counts))
+        taller.vlm[top], taller.vm[top] = self.vlm, self.vm
+        taller.counts[top], taller.valid[top] = self.counts, self.valid
+        return taller
 
 
 def _batches(rows: Iterator[tuple[_Look, int, bool]], size: int) -> Iterator[_Batch]:

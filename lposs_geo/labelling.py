@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -224,15 +224,16 @@ def _propagated(
     shape = scene.grid.height, scene.grid.width
     complete = 0.0
 
-    def wait_for(is_enough: Callable[[], bool]) -> None:
+    def encode_down_to(row: float) -> None:
         nonlocal complete
-        while not is_enough():
+        while complete < row:
             step = next(encoded)
             clock.add("encode", step.seconds)
             report("encode", step.done, step.total)
             complete = step.rows
 
-    wait_for(lambda: has_features(store) or complete == math.inf)
+    while not has_features(store) and complete < math.inf:
+        encode_down_to(complete + 1)
     if not has_features(store):
         raise SceneError(f"'{scene.path}' has no valid pixel: all is nodata, transparent or not a number")
     window = task.seen(scene.grid)
@@ -247,12 +248,12 @@ def _propagated(
         row, col = rows.index(part.core.row_off), cols.index(part.core.col_off)
         # coarser looks are interpolated from one patch beyond
         needed = (part.padded.row_off + part.padded.height) * finest.patch_size + features[0].patch_size
-        wait_for(lambda needed=needed: complete >= min(needed, shape[0]) or complete == math.inf)  # type: ignore[misc]
-        if scores.key(row, col) not in journal:
+        encode_down_to(needed if needed < shape[0] else math.inf)
+        is_empty = not finest.valid[part.core.toslices()].any()  # what isn't in the journal is zero
+        if not is_empty and scores.key(row, col) not in journal:
             with clock.running("propagate"):
-                block = patch_scores(
-                    features, task.text, task.encoder, part.padded, store if task.keep_graphs else None
-                )
+                graphs = store if task.keep_graphs else None
+                block = patch_scores(features, task.text, task.encoder, part.padded, graphs)
                 journal.append(scores.key(row, col), block[part.core_in_padded])
         report("propagate", number + 1, len(parts))
         if number + 1 == len(parts) or parts[number + 1].core.row_off > part.core.row_off:
