@@ -41,8 +41,8 @@ class Budget:
 
     @property
     def graph(self) -> int:
-        """Bytes of one patch graph with its scores."""
-        return self.total // 4
+        """Bytes of one patch graph with its scores; at work at the same time as the encoder and a tile's pixels."""
+        return self.total // 8
 
     @property
     def tile(self) -> int:

@@ -38,8 +38,8 @@ SCENE_PARAMETERS = lposs.Parameters(
 )
 """The method's numbers for scenes; `n_neighbors` and `gamma` are the encoder's."""
 
-BLOCK_MARGIN = 1000
-"""Working px around a block's core, twice the search radius: measured, see docs/architecture.md."""
+BLOCK_MARGIN = 750
+"""Working px around a block's core, one and a half search radii: measured, see docs/architecture.md."""
 
 STRIP = 64
 """Lattice rows whose features are in memory at once."""
