@@ -202,7 +202,7 @@ def map_scene(
         ) as journal:
             with _feature_store(facts, journal, use_cache) as store:
                 if is_encoded(shape, encoder, store, zoom=zoom, window=task.seen(scene.grid)):
-                    log.info("this scene's features are in the cache: the encoders needn't run")
+                    log.info("this scene's features are kept from before: the encoders needn't run")
                 source = _readable(scene, journal, budget)
                 failed, labelling = label_scene(task, source, store, journal, report)
             for stage, seconds in labelling.seconds.items():

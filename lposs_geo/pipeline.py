@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
@@ -27,7 +27,8 @@ def made_ahead(items: Iterable[T], depth: int) -> Iterator[Iterator[T]]:
     Yields
     ------
     iterator
-        Of the same items in the same order. At the end of the block the thread stops after the item it is at.
+        Of the same items in the same order. At the end of the block the thread stops after the item it is at, and a
+        generator is closed: whatever it holds may then be closed, too.
     """
     source, end = iter(items), object()
     pool = ThreadPoolExecutor(max_workers=1)
@@ -42,3 +43,5 @@ def made_ahead(items: Iterable[T], depth: int) -> Iterator[Iterator[T]]:
         yield taken()
     finally:
         pool.shutdown(cancel_futures=True)
+        if isinstance(source, Generator):
+            source.close()

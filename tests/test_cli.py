@@ -216,7 +216,7 @@ def test_a_full_disk_is_one_line_and_keeps_finished_tiles(run, chip, tmp_path):
         "resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, resource.RLIM_INFINITY))\n"
         "lposs_geo.cli.main('map chip.tif --classes water,forest -o m.tif --tile-size 100 -q --resume'.split())"
     )
-    assert run("map", chip, "--classes", "water,forest", "-o", "first.tif")[0] == 0  # the features are in the cache
+    assert run("map", chip, "--classes", "water,forest", "-o", "first.tif")[0] == 0  # its features are kept
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.startswith("Error: can't write into '.m.tif.lposs-geo/journal'")
@@ -244,7 +244,7 @@ def test_the_cache_can_be_seen_and_emptied(run, chip):
     (line,) = run("cache", "list", "--json")[1].splitlines()
     assert json.loads(line)["scene"] == "chip.tif"
     _, _, err = run("map", chip, "--classes", "lake,wood", "-o", "n.tif")
-    assert "features are in the cache" in err
+    assert "features are kept from before" in err
     assert run("cache", "clear")[1].endswith("MB of 1 scenes removed\n")
     assert run("cache", "list", "--json")[1] == ""
     assert "clear" in run("cache")[1]

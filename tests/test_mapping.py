@@ -246,7 +246,7 @@ def test_new_words_on_the_same_scene_need_no_encoder(mapped, tmp_path, monkeypat
     monkeypatch.setattr("lposs_geo.encoders.mini.MiniEncoder.patch_features", lambda *_: 1 / 0)
     with caplog.at_level("INFO", "lposs_geo"):
         map_scene(folder / "chip.tif", "lake,land", tmp_path / "map.tif")
-    assert "features are in the cache" in caplog.text
+    assert "features are kept from before" in caplog.text
     labels = _labels(tmp_path / "map.tif")
     assert (labels[60:150, :60] == 1).mean() > 0.9
     with pytest.raises(ZeroDivisionError):

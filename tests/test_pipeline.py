@@ -79,7 +79,7 @@ def test_at_the_end_of_the_block_the_thread_stops(is_error):
         assert is_error
     assert set(threading.enumerate()) <= before
     assert 2 <= len(taken) <= 5
-    assert next(endless) == len(taken) - 1  # it wasn't run to its end, and nobody else is at it
+    assert next(endless, "closed") == "closed"
 
 
 def test_an_error_nobody_waited_for_is_dropped():
@@ -89,3 +89,21 @@ def test_an_error_nobody_waited_for_is_dropped():
 
     with made_ahead(source(), 2) as made:
         assert next(made) == 0
+
+
+def test_at_the_end_of_the_block_a_generator_lets_go_of_what_it_holds():
+    events = []
+
+    def numbers():
+        with made_ahead(endless(), 2) as inner:
+            yield from inner
+
+    def endless():
+        try:
+            yield from itertools.count()
+        finally:
+            events.append("let go")
+
+    with made_ahead(numbers(), 2) as items:
+        assert next(items) == 0
+    assert events == ["let go"]
