@@ -19,7 +19,6 @@ import rasterio
 import torch
 from affine import Affine
 from numpy.typing import NDArray
-from rasterio.windows import Window
 from torch.utils.flop_counter import FlopCounterMode
 
 from lposs_geo import encoders, models
@@ -137,14 +136,16 @@ def measure(
     chosen = models.preferred() if model is None else models.find(model) if isinstance(model, str) else model
     torch_device = encoders.choose_device(device)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        run = partial(map_scene, scene, list(classes), model=chosen, device=device, max_memory=max_memory)
-        small = Window(0, 0, min(WARM_UP_PX, grid.width), min(WARM_UP_PX, grid.height))
-        run(Path(folder) / "small.tif", vector=Path(folder) / "small.gpkg", window=small, use_cache=False)
+        run = partial(map_scene, classes=list(classes), model=chosen, device=device, max_memory=max_memory)
+        small = invented_scene(Path(folder) / "invented.tif", WARM_UP_PX)
+        run(small, dst=Path(folder) / "small.tif", vector=Path(folder) / "small.gpkg", use_cache=False)
         footprint = peak_memory()
         if torch_device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(torch_device)
         began = time.perf_counter()
-        result = run(Path(folder) / "map.tif", vector=Path(folder) / "map.gpkg", use_cache=False, progress=progress)
+        result = run(
+            scene, dst=Path(folder) / "map.tif", vector=Path(folder) / "map.gpkg", use_cache=False, progress=progress
+        )
         wall = time.perf_counter() - began
         peak = peak_memory()
         gpu_peak = torch.cuda.max_memory_allocated(torch_device) if torch_device.type == "cuda" else None

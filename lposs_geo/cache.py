@@ -105,24 +105,27 @@ def open_store(facts: Mapping[str, object], spare: Path) -> Iterator[Journal]:
     most = limit()  # a wrong one is told before the work, not after it
     text = json.dumps(facts, sort_keys=True)
     own = folder() / hashlib.sha256(text.encode()).hexdigest()[:24]
-    with ExitStack() as stack:
-        try:
-            own.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(FileLock(own / "lock").acquire(timeout=0))
-            (own / "facts.json").write_text(text)  # and so was used now
-            journal = stack.enter_context(open_journal(own))
-        except (Timeout, OSError, OutputError):
-            journal = stack.enter_context(open_journal(spare))
-        yield journal
-    _prune(most)
+    spared: Path | None = own  # what a run that breaks off has encoded is there for the next one
+    try:
+        with ExitStack() as stack:
+            try:
+                own.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(FileLock(own / "lock").acquire(timeout=0))
+                (own / "facts.json").write_text(text)  # and so was used now
+                journal = stack.enter_context(open_journal(own))
+            except (Timeout, OSError, OutputError):
+                journal = stack.enter_context(open_journal(spare))
+            yield journal
+        spared = None
+    finally:
+        _prune(most, spared)
 
 
-def _prune(room: int) -> None:
-    """Remove what wasn't used for the longest time until the rest is within so many bytes."""
+def _prune(room: int, spared: Path | None) -> None:
+    """Remove what has no room among so many bytes, the latest used first to be kept."""
     for store in stores():
-        room -= store.size
-        if room < 0:
-            _remove(store.folder)
+        if store.size <= room or store.folder == spared or not _remove(store.folder):
+            room -= store.size
 
 
 def _remove(doomed: Path) -> bool:
@@ -132,8 +135,12 @@ def _remove(doomed: Path) -> bool:
         lock.acquire(timeout=0)
     except (Timeout, OSError):
         return False
-    (doomed / "facts.json").unlink(missing_ok=True)  # from now on it is no store
-    (doomed / "index.jsonl").unlink(missing_ok=True)
+    (doomed / "index.jsonl").unlink(missing_ok=True)  # from now on it holds nothing
+    away = doomed.with_name(f"{doomed.name}.{os.getpid()}.removed")  # where no run looks for it
+    try:
+        doomed.rename(away)
+    except OSError:  # Windows holds on to what is open
+        away = doomed
     lock.release()
-    shutil.rmtree(doomed, ignore_errors=True)
+    shutil.rmtree(away, ignore_errors=True)
     return True

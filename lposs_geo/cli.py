@@ -418,7 +418,7 @@ def _progress(as_json: bool, quiet: bool) -> Iterator[Progress]:
             if stage != current:
                 if bar is not None:
                     bar.close()
-                bar = tqdm(total=total, desc=f"{doing:<17}", unit=f" {unit}", file=sys.stderr)
+                bar = tqdm(total=total, initial=done, desc=f"{doing:<17}", unit=f" {unit}", file=sys.stderr)
             if bar is not None:
                 bar.update(done - bar.n)
         elif done == total:
@@ -504,7 +504,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _with_notes(message: str, error: BaseException) -> str:
     """A message with what was added to its error on the way up: what is kept for --resume."""
-    return "; ".join([message, *getattr(error, "__notes__", [])])
+    # click raises an error of its own for Ctrl-C, and names the first as its cause
+    notes = [note for raised in (error, error.__cause__) for note in getattr(raised, "__notes__", [])]
+    return "; ".join([message, *notes])
 
 
 def _fail(message: str, code: int, as_json: bool) -> None:

@@ -154,7 +154,7 @@ class _Batch:
     """Crops of one row, read in one go; `place` is that of the row, `end_col` where the next crop begins.
 
     Rows that are not `kept` are in the store already: they are encoded again after a kill, for what they add to the
-    rows below. `error` tells why a part of the scene couldn't be read and is taken for empty.
+    rows below. `error` tells why a crop couldn't be read and is taken for empty.
     """
 
     look: _Look
@@ -352,7 +352,7 @@ def _encode(looks: Sequence[_Look], encoder: Encoder, journal: Journal) -> Itera
             store = stores[batch.look.number]
             if batch.error is not None:
                 log.warning("%s: taken for empty there", batch.error)
-                store.spoil_row()
+                store.spoil(batch.place)
             if batch.crops:
                 vlm, vm, limit = _patch_features(encoder, batch.crops, limit)
                 if not has_features(journal):
@@ -399,11 +399,11 @@ class _RowStore:
         self._journal = journal
         self._segments: dict[int, _Segment] = {}
         self._passed: set[int] = set()
-        self._is_whole = True
+        self._whole_from = 0  # lattice row
 
-    def spoil_row(self) -> None:
-        """Let the current row not count as done, since a part of it couldn't be read."""
-        self._is_whole = False
+    def spoil(self, place: int) -> None:
+        """Let no row of crops count as done that the one at `place`, of which a part couldn't be read, reaches into."""
+        self._whole_from = self._look.row_edges[place] + self._look.lattice.patches_per_crop
 
     def add(self, batch: _Batch, vlm: NDArray[np.float32], vm: NDArray[np.float32]) -> None:
         """Add the features (B, side, side, D) of crops, from left to right."""
@@ -423,9 +423,8 @@ class _RowStore:
         """Write what is left to be completed by the row of crops that ends with this batch."""
         self._pass(batch, list(self._segments))
         self._passed.clear()
-        if batch.kept and self._is_whole:
+        if batch.kept and self._look.row_edges[batch.place] >= self._whole_from:
             self._journal.append(self._look.done_key(batch.place), np.zeros(0))
-        self._is_whole = True
 
     def _pass(self, batch: _Batch, numbers: Sequence[int]) -> None:
         """Write the finished rows of segments, and keep the rest."""
@@ -504,14 +503,19 @@ def _batches(rows: Iterator[tuple[_Look, int, bool]], size: int) -> Iterator[_Ba
 
 
 def _read_crops(look: _Look, row: int, cols: Sequence[int]) -> tuple[list[_Crop], SceneError | None]:
-    """The crops of a row that hold data, or why they couldn't be read in two attempts."""
+    """The crops of a row that hold data; those that can't be read are left out, and the last one's error told."""
     try:
         return list(_crops(look, row, cols)), None
     except SceneError:
+        pass
+    crops: list[_Crop] = []
+    damage = None
+    for col in cols:  # once more, and each by itself: the damage may be in one of them only
         try:
-            return list(_crops(look, row, cols)), None
+            crops += _crops(look, row, [col])
         except SceneError as error:
-            return [], error
+            damage = error
+    return crops, damage
 
 
 def _crops(look: _Look, row: int, cols: Sequence[int]) -> Iterator[_Crop]:

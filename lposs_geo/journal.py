@@ -1,7 +1,7 @@
 """Arrays on disk that survive a kill: a file that only grows, and an index of what is complete in it.
 
 A record is written whole before the index names it, and carries a checksum. Whatever was being written when the power
-went is not in the index, or fails its checksum, and is as if it had never been.
+went is not in the index, or fails its checksum; it and all that came after it is as if it had never been.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import zlib
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import FileIO
 from pathlib import Path
 from threading import Lock
@@ -72,26 +72,34 @@ class Journal:
         return sum(key.startswith(f"{kind}/") for key in list(self._records))  # a copy: a thread may append
 
     def append(self, key: str, array: NDArray[Any]) -> None:
-        """Write an array under a key.
+        """Write an array under a key, unless just this array is there already.
 
         Raises
         ------
         OutputError
             If the disk is full or fails; all earlier records stay as they are.
         """
+        contiguous = np.asarray(array, order="C")  # ascontiguousarray would give a lone number an axis
+        content = contiguous.reshape(-1).view(np.uint8).data
         with self._turn:
-            self._records[key] = self._write(key, np.asarray(array, order="C"))
-
-    def _write(self, key: str, contiguous: NDArray[Any]) -> _Record:
-        try:
-            offset = -(-self._data.seek(0, 2) // _ALIGNMENT) * _ALIGNMENT
-            self._data.seek(offset)
-            _write_all(self._data, contiguous.tobytes())
-            record = _Record(offset, contiguous.dtype.str, contiguous.shape, zlib.crc32(contiguous.data))
-            _write_all(self._index, record.to_line(key))
-        except OSError as error:
-            raise OutputError(f"can't write into '{self.folder}': {error.strerror}{room_left(self.folder)}") from error
-        return record
+            begin = self._data.seek(0, 2), self._index.seek(0, 2)
+            offset = -(-begin[0] // _ALIGNMENT) * _ALIGNMENT
+            record = _Record(offset, contiguous.dtype.str, contiguous.shape, zlib.crc32(content))
+            known = self._records.get(key)
+            if known is not None and replace(known, offset=offset) == record:
+                return
+            try:
+                self._data.seek(offset)
+                _write_all(self._data, content)
+                _write_all(self._index, record.to_line(key))
+            except OSError as error:
+                # what comes later must not stand behind half a record
+                self._data.truncate(begin[0])
+                self._index.truncate(begin[1])
+                raise OutputError(
+                    f"can't write into '{self.folder}': {error.strerror}{room_left(self.folder)}"
+                ) from error
+            self._records[key] = record
 
     def read(self, key: str) -> NDArray[Any]:
         """The array under a key, mapped from the disk and read-only; its memory goes when it does."""
@@ -113,7 +121,7 @@ class Journal:
 
 @contextmanager
 def open_journal(folder: Path) -> Iterator[Journal]:
-    """Open the journal in a folder, new or with all sound records of before.
+    """Open the journal in a folder, new or with the records of before, up to the first that isn't sound.
 
     Raises
     ------
@@ -127,12 +135,15 @@ def open_journal(folder: Path) -> Iterator[Journal]:
         raise OutputError(f"can't write into '{folder}': {error.strerror}") from error
     with data, index:
         journal = Journal(folder, data, index)
-        lines = index.readall().splitlines(keepends=True)
-        if lines and not lines[-1].endswith(b"\n"):  # torn when the power went or the disk was full
-            index.truncate(index.seek(-len(lines.pop()), 1))
-        for key, record in filter(None, map(_parse, lines)):
-            if journal._is_sound(record):
-                journal._records[key] = record
+        sound = 0
+        for line in index.readall().splitlines(keepends=True):
+            parsed = _parse(line)
+            # what was written after a record that is lost may rely on it
+            if parsed is None or not line.endswith(b"\n") or not journal._is_sound(parsed[1]):
+                break
+            journal._records[parsed[0]] = parsed[1]
+            sound += len(line)
+        index.truncate(sound)
         yield journal
 
 
@@ -141,7 +152,7 @@ def _open(path: Path) -> FileIO:
     return path.open("r+b", buffering=0)  # what a buffer keeps back, a kill takes along
 
 
-def _write_all(file: FileIO, data: bytes) -> None:
+def _write_all(file: FileIO, data: bytes | memoryview) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[file.write(rest) :]

@@ -25,7 +25,14 @@ from lposs_geo.ground import Grid
 from lposs_geo.journal import ChunkedArray, Journal
 from lposs_geo.legend import NODATA
 from lposs_geo.memory import Budget, is_out_of_memory
-from lposs_geo.patch_stage import BLOCK_MARGIN, SCENE_PARAMETERS, blocks, patch_scores, sample_scores
+from lposs_geo.patch_stage import (
+    BLOCK_MARGIN,
+    SCENE_PARAMETERS,
+    blocks,
+    has_patches,
+    patch_scores,
+    sample_scores,
+)
 from lposs_geo.pipeline import made_ahead
 from lposs_geo.scene import Scene, SceneReader, open_scene
 from lposs_geo.stages import Clock, Progress
@@ -114,7 +121,7 @@ def plan_tiles(
     area : Window
     num_classes : int
     tile_size : int or None
-        Px; None takes the largest that the budget allows, and evens it out.
+        Px; None takes the largest that the budget allows, and evens few of them out.
     refine : bool
         Without the pixel stage there is no halo.
     budget : Budget
@@ -125,7 +132,9 @@ def plan_tiles(
         per_pixel = 4 * ((2 * SCENE_PARAMETERS.radius + 1) ** 2 // 2 + 6 * num_classes + 12)
         largest = max(128, math.isqrt(budget.tile // per_pixel) - 2 * halo)
         longest = max(area.height, area.width)
-        tile_size = math.ceil(longest / math.ceil(longest / largest))
+        count = math.ceil(longest / largest)
+        # few tiles are evened out; of many, the last one may as well be small
+        tile_size = math.ceil(longest / count) if count <= 3 else largest
     return list(tiles(*shape, tile_size, halo, area))
 
 
@@ -235,7 +244,8 @@ def _propagated(
     while not has_features(store) and complete < math.inf:
         encode_down_to(complete + 1)
     if not has_features(store):
-        raise SceneError(f"'{scene.path}' has no valid pixel: all is nodata, transparent or not a number")
+        where = "" if task.area.width * task.area.height == shape[0] * shape[1] else " in and around the window"
+        raise SceneError(f"'{scene.path}' has no valid pixel{where}: all is nodata, transparent or not a number")
     window = task.seen(scene.grid)
     features = stored_features(shape, task.encoder, store, zoom=task.zoom, window=window)
     finest = features[-1]
@@ -293,6 +303,8 @@ class _Labeller:
         core = tile.core_in_padded
         if not valid[core].any():
             return np.zeros(0, np.uint8)
+        if (valid[core] & ~has_patches(self.features, tile.core)).any():
+            raise SceneError(f"'{self.reader.scene.path}' couldn't be read there when it was encoded")
         device = self.task.encoder.device
         scores = sample_scores(self.scores, self.features, tile.padded, device)
         if self.task.refine:
@@ -316,13 +328,15 @@ def _label_or_reason(
                 raise pixels
             return labeller.label(tile, *pixels)
         except Exception as error:
-            if is_out_of_memory(error):
-                return _label_in_quarters(tile, labeller, error)
-            if is_last:
-                return error
-            pixels = _read(tile, labeller.reader)
-            assert pixels is not None
-    raise AssertionError("unreachable")
+            failure = error.with_traceback(None)  # or what the attempt took would stay in memory
+        if is_out_of_memory(failure):
+            pixels = None
+            return _label_in_quarters(tile, labeller, failure)
+        if is_last:
+            break
+        pixels = _read(tile, labeller.reader)
+        assert pixels is not None
+    return failure
 
 
 def _label_in_quarters(tile: Tile, labeller: _Labeller, error: Exception) -> NDArray[np.uint8] | Exception:
@@ -330,6 +344,8 @@ def _label_in_quarters(tile: Tile, labeller: _Labeller, error: Exception) -> NDA
     if side <= LEAST_TILE:
         raise error
     log.warning("%s doesn't fit into memory: it is done in quarters", _named(tile.core))
+    if labeller.task.encoder.device.type == "cuda":
+        torch.cuda.empty_cache()
     grid = labeller.reader.scene.grid
     halo = halo_of(labeller.task.refine)
     labels = np.full((tile.core.height, tile.core.width), NODATA, np.uint8)

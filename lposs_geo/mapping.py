@@ -25,7 +25,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from lposs_geo import cache, encoders, models, raster
-from lposs_geo.errors import OutOfMemoryError, ParameterError, SceneError, one_line
+from lposs_geo.errors import OutOfMemoryError, OutputError, ParameterError, SceneError, one_line
 from lposs_geo.features import is_encoded
 from lposs_geo.ground import overstates_areas
 from lposs_geo.journal import Journal, open_journal
@@ -196,10 +196,13 @@ def map_scene(
             task = Task(encoder, text, zoom, area, plan, refine, budget, keep_graphs=use_cache)
         parameters = _parameters(scene, task)
         facts = _facts(scene, chosen, task)
-        begun_with = facts | {"classes": legend.as_dict(), "numbers": parameters, "tiles": [plan[0].core.flatten()]}
-        with open_run(
-            Path(dst), begun_with | {"version": version("lposs-geo")}, kind="tiles", resume=resume, overwrite=overwrite
-        ) as journal:
+        begun_with = facts | {
+            "classes": legend.as_dict(),
+            "numbers": parameters,
+            "window": area.flatten(),
+            "tiles": plan[0].core.flatten(),
+        }
+        with open_run(Path(dst), begun_with, kind="tiles", resume=resume, overwrite=overwrite) as journal:
             with _feature_store(facts, journal, use_cache) as store:
                 if is_encoded(shape, encoder, store, zoom=zoom, window=task.seen(scene.grid)):
                     log.info("this scene's features are kept from before: the encoders needn't run")
@@ -364,6 +367,7 @@ def _facts(scene: Scene, model: models.Model, task: Task) -> _Facts:
     """All that the features depend on."""
     encoder = task.encoder
     return {
+        "version": version("lposs-geo"),
         "scene": identity(scene),
         "model": {"name": model.name, "fingerprint": models.fingerprint(model)},
         "device": encoder.device.type,
@@ -376,8 +380,15 @@ def _facts(scene: Scene, model: models.Model, task: Task) -> _Facts:
 def _feature_store(facts: Mapping[str, object], journal: Journal, use_cache: bool) -> Iterator[Journal]:
     """The cache's store for this scene and model, or one of the run's own."""
     own = journal.folder.parent / "features"
-    with cache.open_store(facts, own) if use_cache else open_journal(own) as store:
-        yield store
+    try:
+        with cache.open_store(facts, own) if use_cache else open_journal(own) as store:
+            yield store
+    except OutputError as error:
+        if str(cache.folder()) in str(error):
+            error.add_note(
+                "the cache can be emptied (lposs-geo cache clear), moved (LPOSS_GEO_CACHE) or left (--no-cache)"
+            )
+        raise
 
 
 def _readable(scene: Scene, journal: Journal, budget: Budget) -> Scene:

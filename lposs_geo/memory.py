@@ -37,7 +37,7 @@ class Budget:
     @property
     def file_cache(self) -> int:
         """Bytes of decoded blocks that GDAL keeps."""
-        return self.total // 16
+        return self.total // 32
 
     @property
     def graph(self) -> int:

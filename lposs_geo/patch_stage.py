@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -24,7 +25,15 @@ from lposs_geo.journal import Journal
 from lposs_geo.propagation import DEFAULT_STEPS, propagate
 from lposs_geo.tiling import Tile, bilinear_taps, grown, tiles
 
-__all__ = ["SCENE_PARAMETERS", "blocks", "parameters_for", "patch_scores", "patch_seeds", "sample_scores"]
+__all__ = [
+    "SCENE_PARAMETERS",
+    "blocks",
+    "has_patches",
+    "parameters_for",
+    "patch_scores",
+    "patch_seeds",
+    "sample_scores",
+]
 
 SCENE_PARAMETERS = lposs.Parameters(
     # exp(-0.01 * 500) is 0.7 %: what lies farther away doesn't count.
@@ -40,6 +49,9 @@ SCENE_PARAMETERS = lposs.Parameters(
 
 BLOCK_MARGIN = 750
 """Working px around a block's core, one and a half search radii: measured, see docs/architecture.md."""
+
+USUAL_CLASSES = 32
+"""Up to so many classes make no difference to the blocks."""
 
 STRIP = 64
 """Lattice rows whose features are in memory at once."""
@@ -71,7 +83,8 @@ def blocks(
         In patches of the lattice, row by row: cores that cover what is wanted, and what each is propagated with.
     """
     # a neighbour table and its transpose in both directions, and four arrays of scores
-    per_node = 26 * encoder.n_neighbors + 4 * 4 * num_classes + 64
+    # (few classes or many: the same blocks, whose graphs may be kept)
+    per_node = 26 * encoder.n_neighbors + 4 * 4 * max(num_classes, USUAL_CLASSES) + 64
     side = math.isqrt(memory // per_node)
     lattice, patch_size = finest.lattice, finest.patch_size
     margin = math.ceil(BLOCK_MARGIN / lattice.patch_size)
@@ -173,15 +186,24 @@ def _graph(finest: LatticeFeatures, encoder: Encoder, window: Window, graphs: Jo
     """The patch graph of a window: the kept one, or a new one, which is kept."""
     chosen = parameters_for(encoder)
     assert chosen.search_radius is not None
-    numbers = (chosen.n_neighbors, chosen.gamma, chosen.sigma, chosen.search_radius, *window.flatten())
+    rows, cols = window.toslices()
+    valid = finest.valid[rows, cols]
+    # the checksum tells when features were missing, since they couldn't be read, and now are there
+    numbers = (
+        chosen.n_neighbors,
+        chosen.gamma,
+        chosen.sigma,
+        chosen.search_radius,
+        *window.flatten(),
+        crc32(valid.tobytes()),
+    )
     keys = [f"graph/{part}/{'/'.join(map(str, numbers))}" for part in ("starts", "columns", "values")]
     if graphs is not None and all(key in graphs for key in keys):
         starts, columns, values = (np.array(graphs.read(key)) for key in keys)
         return PatchAffinity.from_rows(starts, columns, values, encoder.device)
-    rows, cols = window.toslices()
     affinity = lattice_affinity(
         lambda first, last: finest.vm[rows.start + first : rows.start + last, cols],
-        finest.valid[rows, cols],
+        valid,
         finest.lattice.patch_size,
         n_neighbors=chosen.n_neighbors,
         gamma=chosen.gamma,
@@ -209,6 +231,19 @@ def sample_scores(
     )
     near = tuple(slice(int(lower[0]), int(upper[-1]) + 1) for lower, upper, _ in taps)
     return _interpolate_valid(scores[near[0], near[1]], features.valid[near[0], near[1]], *taps, device=device)
+
+
+def has_patches(features: LatticeFeatures, window: Window) -> NDArray[np.bool_]:
+    """Which pixels of a window of the scene, (rows, cols), lie on or beside a patch that has features.
+
+    All valid pixels do, unless the scene couldn't be read there when it was encoded.
+    """
+    lattice, patch_size = features.lattice, features.patch_size
+    upper, lower, _ = bilinear_taps(lattice.rows, patch_size, window.row_off, window.row_off + window.height)
+    left, right, _ = bilinear_taps(lattice.cols, patch_size, window.col_off, window.col_off + window.width)
+    valid = features.valid[slice(int(upper[0]), int(lower[-1]) + 1), slice(int(left[0]), int(right[-1]) + 1)]
+    in_row = valid[upper - upper[0]] | valid[lower - upper[0]]
+    return np.asarray(in_row[:, left - left[0]] | in_row[:, right - left[0]])
 
 
 _Taps = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]

@@ -40,7 +40,8 @@ def open_run(
     facts : mapping of str to object
         All that decides what the map will be, ready for JSON, by a name that a user understands.
     kind : str
-        Of the records that are worth keeping, for people and as the beginning of their keys.
+        Of the records that are worth keeping, for people and as the beginning of their keys. Other journals in the
+        run's folder are worth it, too.
     resume : bool
         Go on with a run that was cut off, if there is one.
     overwrite : bool
@@ -61,7 +62,7 @@ def open_run(
         raise OutputError(f"another run is at work on '{output}': wait for it, or name another output") from None
     except OSError as error:
         raise OutputError(f"can't write into '{output.parent}': {error.strerror or error}") from error
-    keep = _is_begun(folder)  # until it is clear that an earlier run is of no use
+    keep = _has_records(folder)  # until it is clear that an earlier run is of no use
     try:
         _prepare(folder, output, json.loads(json.dumps(facts)), resume=resume, overwrite=overwrite)
         with open_journal(folder / "journal") as journal:
@@ -70,9 +71,10 @@ def open_run(
                 yield journal
             except BaseException as error:
                 finished = journal.count(kind)
-                if finished:
-                    keep = True
-                    error.add_note(f"{finished} finished {kind} are kept: add --resume to go on with them")
+                keep = finished > 0 or _has_records(folder, besides=journal.folder)
+                if keep:
+                    what = f"{finished} finished {kind}" if finished else "what was encoded"
+                    error.add_note(f"add --resume to go on: {what} will not be done again")
                 raise
     finally:
         lock.release()
@@ -80,15 +82,15 @@ def open_run(
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _is_begun(folder: Path) -> bool:
-    index = folder / "journal" / "index.jsonl"
-    return index.is_file() and index.stat().st_size > 0
+def _has_records(folder: Path, besides: Path | None = None) -> bool:
+    """Whether a journal in the folder holds anything."""
+    return any(index.stat().st_size > 0 for index in folder.glob("*/index.jsonl") if index.parent != besides)
 
 
 def _prepare(folder: Path, output: Path, facts: dict[str, object], *, resume: bool, overwrite: bool) -> None:
     """Make sure that what lies in the folder belongs to this run."""
     place = folder / "facts.json"
-    if _is_begun(folder) and not resume and not overwrite:
+    if _has_records(folder) and not resume and not overwrite:
         raise OutputError(
             f"an earlier run on '{output}' was cut off: add --resume to go on with it, or --overwrite to start anew"
         )
@@ -100,7 +102,7 @@ def _prepare(folder: Path, output: Path, facts: dict[str, object], *, resume: bo
         changed = [name for name, fact in facts.items() if before.get(name) != fact]
         if not changed:
             return
-        if _is_begun(folder):
+        if _has_records(folder):
             raise OutputError(
                 f"can't go on with the run on '{output}', since it was begun with another "
                 f"{' and another '.join(changed)}: add --overwrite in place of --resume to start anew"

@@ -9,6 +9,7 @@ import logging
 import math
 import re
 import warnings
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -96,6 +97,8 @@ class Scene:
     dtype : str
         Of the stored values.
     radiometry : Radiometry
+    checksum : int
+        Of a sample of its valid values: tells a file that was changed where its size and time can't be asked for.
     """
 
     path: str
@@ -105,6 +108,7 @@ class Scene:
     bands_reason: str
     dtype: str
     radiometry: Radiometry
+    checksum: int
 
     @property
     def name(self) -> str:
@@ -246,6 +250,7 @@ def describe(path: str | Path, *, bands: Sequence[int] | None = None) -> Scene:
     with _open(name) as dataset:
         _check_georeference(dataset, name)
         chosen, reason = _choose_bands(dataset, name, bands)
+        sample = _valid_sample(dataset, name, chosen)
         return Scene(
             path=name,
             files=tuple(_files(dataset)),
@@ -253,7 +258,8 @@ def describe(path: str | Path, *, bands: Sequence[int] | None = None) -> Scene:
             bands=chosen,
             bands_reason=reason,
             dtype=dataset.dtypes[chosen[0] - 1],
-            radiometry=_fix_radiometry(dataset, name, chosen),
+            radiometry=_fix_radiometry(dataset, sample, chosen),
+            checksum=zlib.crc32(np.ascontiguousarray(sample).data),
         )
 
 
@@ -274,6 +280,7 @@ def identity(scene: Scene) -> dict[str, object]:
         "dtype": scene.dtype,
         "low": scene.radiometry.low,
         "high": scene.radiometry.high,
+        "checksum": scene.checksum,
     }
 
 
@@ -430,8 +437,7 @@ def _colour_in(description: str | None) -> ColorInterp | None:
     return None
 
 
-def _fix_radiometry(dataset: rasterio.DatasetReader, path: str, bands: tuple[int, int, int]) -> Radiometry:
-    sample = _valid_sample(dataset, path, bands)
+def _fix_radiometry(dataset: rasterio.DatasetReader, sample: NDArray[Any], bands: tuple[int, int, int]) -> Radiometry:
     # 8-bit data is as its makers want it seen.
     if all(dataset.dtypes[band - 1] == "uint8" for band in bands):
         return Radiometry((0.0, 0.0, 0.0), (255.0, 255.0, 255.0))
@@ -442,19 +448,27 @@ def _fix_radiometry(dataset: rasterio.DatasetReader, path: str, bands: tuple[int
 
 def _valid_sample(dataset: rasterio.DatasetReader, path: str, bands: tuple[int, int, int]) -> NDArray[Any]:
     """Stored values (3, n) of valid pixels all over the scene; SceneError if there is none."""
-    values, valid = _load_reduced(dataset, path, bands, SAMPLE_SIZE)
-    if valid.any():
-        return values[:, valid]
-    # Islands of data in a sea of nodata may slip through a reduced read: look everywhere before saying there is none.
+    damage: SceneError | None = None
+    try:
+        values, valid = _load_reduced(dataset, path, bands, SAMPLE_SIZE)
+        if valid.any():
+            return values[:, valid]
+    except SceneError as error:
+        damage = error
+    # Islands of data in a sea of nodata may slip through a reduced read, and damage spoils it: look everywhere.
     for row in range(0, dataset.height, SAMPLE_SIZE):
         for col in range(0, dataset.width, SAMPLE_SIZE):
             shape = min(SAMPLE_SIZE, dataset.height - row), min(SAMPLE_SIZE, dataset.width - col)
             if not _is_written(dataset, bands, (row, col), (row + shape[0], col + shape[1])):
                 continue
-            values, valid = _load(dataset, path, bands, Window(col, row, shape[1], shape[0]), shape)
+            try:
+                values, valid = _load(dataset, path, bands, Window(col, row, shape[1], shape[0]), shape)
+            except SceneError as error:
+                damage = damage or error
+                continue
             if valid.any():
                 return values[:, valid]
-    raise SceneError(f"'{path}' has no valid pixel: all is nodata, transparent or not a number")
+    raise damage or SceneError(f"'{path}' has no valid pixel: all is nodata, transparent or not a number")
 
 
 def _load_reduced(

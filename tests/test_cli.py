@@ -136,13 +136,14 @@ def test_bad_input_is_one_line_and_writes_nothing(run, chip, write_raster, tmp_p
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
-def test_an_interrupt_is_one_line_and_leaves_nothing(run, chip, monkeypatch, tmp_path):
+def test_an_interrupt_is_one_line_and_leaves_no_output(run, chip, monkeypatch, tmp_path):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("lposs_geo.mapping.write_polygons", interrupt)
     code, _, err = run("map", chip, "--classes", "water,forest", "-o", "m.tif", "--vector", "m.gpkg", "-q")
-    assert (code, err.strip()) == (130, "Error: interrupted; no output was written")
+    said = "Error: interrupted; no output was written; add --resume to go on: 1 finished tiles will not be done again"
+    assert (code, err.strip()) == (130, said)
     assert [path for path in tmp_path.iterdir() if path.suffix in (".tif", ".gpkg")] == [chip]
 
 
@@ -163,7 +164,7 @@ def test_a_kill_is_one_line_and_keeps_finished_tiles(run, chip, tmp_path, name):
         "lposs_geo.cli.main('map chip.tif --classes water,forest -o m.tif --vector m.gpkg -q'.split())"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
-    said = "Error: terminated; no output was written; 1 finished tiles are kept: add --resume to go on with them\n"
+    said = "Error: terminated; no output was written; add --resume to go on: 1 finished tiles will not be done again\n"
     assert (done.returncode, done.stderr) == (143, said)
     assert {path.name for path in tmp_path.iterdir()} - {"cache"} == {"chip.tif", ".m.tif.lposs-geo"}
     arguments = ["map", chip, "--classes", "water,forest", "-o", "m.tif", "--vector", "m.gpkg"]
@@ -220,7 +221,7 @@ def test_a_full_disk_is_one_line_and_keeps_finished_tiles(run, chip, tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.startswith("Error: can't write into '.m.tif.lposs-geo/journal'")
-    assert "finished tiles are kept: add --resume" in done.stderr
+    assert "finished tiles will not be done again" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert run("map", chip, "--classes", "water,forest", "-o", "m.tif", "--tile-size", "100", "--resume")[0] == 0
     with rasterio.open(tmp_path / "first.tif") as first, rasterio.open(tmp_path / "m.tif") as resumed:

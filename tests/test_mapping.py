@@ -205,7 +205,7 @@ def test_a_run_that_breaks_off_later_keeps_its_tiles_for_resume(mapped, tmp_path
     with pytest.raises(error) as caught:
         map_scene(folder / "chip.tif", WORDS, tmp_path / "map.tif", progress=_raise_at(stage, done, error), **options)
     kept = done if stage == "refine" else 9
-    assert caught.value.__notes__ == [f"{kept} finished tiles are kept: add --resume to go on with them"]
+    assert caught.value.__notes__ == [f"add --resume to go on: {kept} finished tiles will not be done again"]
     assert [path.name for path in tmp_path.iterdir()] == [".map.tif.lposs-geo"]
     with pytest.raises(OutputError, match="--resume"):
         map_scene(folder / "chip.tif", WORDS, tmp_path / "map.tif", **options)

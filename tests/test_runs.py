@@ -70,7 +70,7 @@ def test_an_error_before_anything_worth_keeping_leaves_nothing(output, tmp_path,
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_an_error_keeps_what_is_finished_and_says_so(output, error):
     caught = _cut_off(output, error)
-    assert caught.__notes__ == ["2 finished tiles are kept: add --resume to go on with them"]
+    assert caught.__notes__ == ["add --resume to go on: 2 finished tiles will not be done again"]
     with _open(output, resume=True) as journal:
         assert journal.count("tiles") == 2
         assert journal.read("tiles/1").tolist() == [1, 1, 1]
@@ -83,7 +83,7 @@ def test_a_run_may_be_cut_off_again_and_again(output):
     with pytest.raises(RuntimeError) as caught, _open(output, resume=True) as journal:
         journal.append("tiles/2", np.zeros(3))
         raise RuntimeError("again")
-    assert caught.value.__notes__ == ["3 finished tiles are kept: add --resume to go on with them"]
+    assert caught.value.__notes__ == ["add --resume to go on: 3 finished tiles will not be done again"]
     with _open(output, resume=True) as journal:
         assert journal.count("tiles") == 3
 
@@ -140,11 +140,24 @@ def _leave_features(output: Path) -> None:
         features.append("vlm/0/0", np.zeros(3))
 
 
-@pytest.mark.parametrize("options", [{}, {"overwrite": True}, {"resume": True}])
-def test_nothing_of_another_scene_is_left_beside_the_journal(output, options):
+def test_nothing_of_another_scene_is_left_beside_the_journal(output):
     _leave_features(output)
-    with _open(output, FACTS | {"scene": {"name": "b"}}, **options) as journal:
+    other = FACTS | {"scene": {"name": "b"}}
+    for options in ({}, {"resume": True}):
+        with pytest.raises(OutputError, match="--overwrite"), _open(output, other, **options):
+            pass
+    with _open(output, other, overwrite=True) as journal:
         assert _everything(journal.folder.parent) == ["facts.json", "journal", "lock"]
+
+
+def test_features_of_its_own_are_worth_keeping(output):
+    with pytest.raises(KeyboardInterrupt) as caught, _open(output) as journal:
+        with open_journal(journal.folder.parent / "features") as features:
+            features.append("vlm/0/0", np.zeros(3))
+        raise KeyboardInterrupt
+    assert caught.value.__notes__ == ["add --resume to go on: what was encoded will not be done again"]
+    with _open(output, resume=True) as journal:
+        assert (journal.folder.parent / "features").exists()
 
 
 def test_features_of_the_same_run_are_there_to_go_on_with(output):
