@@ -449,7 +449,7 @@ def _print_map(result: MapResult, as_json: bool, verbose: bool) -> None:
                         for area in result.areas
                     ],
                     "seconds": {stage: round(seconds, 3) for stage, seconds in result.seconds.items()},
-                    "failed": [{"rows_cols": tile.window.toranges(), "reason": tile.reason} for tile in result.failed],
+                    "failed": [tile.as_dict() for tile in result.failed],
                 }
             )
         )

@@ -59,6 +59,10 @@ class FailedTile:
     window: Window
     reason: str
 
+    def as_dict(self) -> dict[str, object]:
+        """Ready for JSON."""
+        return {"rows_cols": self.window.toranges(), "reason": self.reason}
+
 
 @dataclass(frozen=True)
 class Task:

@@ -441,7 +441,7 @@ def _tags(
 ) -> dict[str, str]:
     """What it takes to make the map again, and what is missing in it."""
     release = version("lposs-geo")
-    missing = [{"rows_cols": tile.window.toranges(), "reason": tile.reason} for tile in failed]
+    missing = [tile.as_dict() for tile in failed]
     return {
         "TIFFTAG_SOFTWARE": f"lposs-geo {release}",
         "LPOSS_GEO_VERSION": release,
