@@ -133,7 +133,7 @@ def measure(
     """
     found = describe(scene)
     grid = found.grid
-    chosen = models.preferred() if model is None else models.find(model) if isinstance(model, str) else model
+    chosen = models.choose(model)
     torch_device = encoders.choose_device(device)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         run = partial(map_scene, classes=list(classes), model=chosen, device=device, max_memory=max_memory)

@@ -38,7 +38,7 @@ from lposs_geo.scene import Scene, SceneReader, open_scene
 from lposs_geo.stages import Clock, Progress
 from lposs_geo.tiling import Tile, bilinear_taps, grown, tiles
 
-__all__ = ["FailedTile", "Task", "finished_labels", "label_scene", "plan_tiles"]
+__all__ = ["TILES", "FailedTile", "Task", "finished_labels", "label_scene", "plan_tiles"]
 
 TILES = "tiles"
 """Kind of the records that hold labels."""

@@ -29,7 +29,7 @@ from lposs_geo.errors import OutOfMemoryError, OutputError, ParameterError, Scen
 from lposs_geo.features import is_encoded
 from lposs_geo.ground import overstates_areas
 from lposs_geo.journal import Journal, open_journal
-from lposs_geo.labelling import FailedTile, Task, finished_labels, label_scene, plan_tiles
+from lposs_geo.labelling import TILES, FailedTile, Task, finished_labels, label_scene, plan_tiles
 from lposs_geo.legend import NODATA, LandClass, Legend, from_words
 from lposs_geo.memory import DEFAULT, Budget, is_out_of_memory
 from lposs_geo.outputs import check_outputs, staged
@@ -185,7 +185,7 @@ def map_scene(
             area = _area(scene, window)
             asked_zoom = None if gsd is None else _zoom_to(scene, gsd)
             _tell(scene)
-            chosen = models.preferred() if model is None else models.find(model) if isinstance(model, str) else model
+            chosen = models.choose(model)
             encoder = encoders.load(chosen, encoders.choose_device(device))
             log.info("model %s on %s", chosen.name, encoder.device)
             text = encoder.text_embeddings(legend.prompts)
@@ -202,7 +202,7 @@ def map_scene(
             "window": area.flatten(),
             "tiles": plan[0].core.flatten(),
         }
-        with open_run(Path(dst), begun_with, kind="tiles", resume=resume, overwrite=overwrite) as journal:
+        with open_run(Path(dst), begun_with, kind=TILES, resume=resume, overwrite=overwrite) as journal:
             with _feature_store(facts, journal, use_cache) as store:
                 if is_encoded(shape, encoder, store, zoom=zoom, window=task.seen(scene.grid)):
                     log.info("this scene's features are kept from before: the encoders needn't run")

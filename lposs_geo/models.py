@@ -25,6 +25,7 @@ __all__ = [
     "Source",
     "cache_folder",
     "checkpoint",
+    "choose",
     "files",
     "find",
     "fingerprint",
@@ -151,6 +152,11 @@ def pair(vlm: str, vm: str) -> Model:
 def preferred() -> Model:
     """The best model that is installed: `paper` once it was pulled, else `mini`."""
     return MODELS["paper"] if is_installed(MODELS["paper"]) else MODELS["mini"]
+
+
+def choose(model: str | Model | None) -> Model:
+    """The model that is meant: by name, the model itself, or the preferred one; ModelError if none has that name."""
+    return preferred() if model is None else find(model) if isinstance(model, str) else model
 
 
 def is_installed(model: Model) -> bool:

@@ -127,13 +127,9 @@ def patch_seeds(
     total = _seeds_of_look(finest, text, encoder, rows, cols)
     for look in features[:-1]:
         share = look.patch_size / finest.patch_size
-        taps = (
-            bilinear_taps(look.lattice.rows, share, rows.start, rows.stop),
-            bilinear_taps(look.lattice.cols, share, cols.start, cols.stop),
-        )
-        near = tuple(slice(int(lower[0]), int(upper[-1]) + 1) for lower, upper, _ in taps)
+        taps, near = _taps(look, share, rows, cols)
         coarse = _seeds_of_look(look, text, encoder, *near)
-        total += _interpolate_valid(coarse, look.valid[near[0], near[1]], *taps).permute(1, 2, 0).cpu().numpy()
+        total += _interpolate_valid(coarse, look.valid[near], *taps).permute(1, 2, 0).cpu().numpy()
     total /= len(features)
     total[~finest.valid[rows, cols]] = 0.0
     return total
@@ -224,13 +220,8 @@ def sample_scores(
 
     Patches without data don't count.
     """
-    lattice, patch_size = features.lattice, features.patch_size
-    taps = (
-        bilinear_taps(lattice.rows, patch_size, window.row_off, window.row_off + window.height),
-        bilinear_taps(lattice.cols, patch_size, window.col_off, window.col_off + window.width),
-    )
-    near = tuple(slice(int(lower[0]), int(upper[-1]) + 1) for lower, upper, _ in taps)
-    return _interpolate_valid(scores[near[0], near[1]], features.valid[near[0], near[1]], *taps, device=device)
+    taps, near = _taps(features, features.patch_size, *window.toslices())
+    return _interpolate_valid(scores[near], features.valid[near], *taps, device=device)
 
 
 def has_patches(features: LatticeFeatures, window: Window) -> NDArray[np.bool_]:
@@ -238,15 +229,26 @@ def has_patches(features: LatticeFeatures, window: Window) -> NDArray[np.bool_]:
 
     All valid pixels do, unless the scene couldn't be read there when it was encoded.
     """
-    lattice, patch_size = features.lattice, features.patch_size
-    upper, lower, _ = bilinear_taps(lattice.rows, patch_size, window.row_off, window.row_off + window.height)
-    left, right, _ = bilinear_taps(lattice.cols, patch_size, window.col_off, window.col_off + window.width)
-    valid = features.valid[slice(int(upper[0]), int(lower[-1]) + 1), slice(int(left[0]), int(right[-1]) + 1)]
+    ((upper, lower, _), (left, right, _)), near = _taps(features, features.patch_size, *window.toslices())
+    valid = features.valid[near]
     in_row = valid[upper - upper[0]] | valid[lower - upper[0]]
     return np.asarray(in_row[:, left - left[0]] | in_row[:, right - left[0]])
 
 
 _Taps = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
+
+
+def _taps(
+    look: LatticeFeatures, patch_size: float, rows: slice, cols: slice
+) -> tuple[tuple[_Taps, _Taps], tuple[slice, slice]]:
+    """What rows and cols of another grid are interpolated from, and the part of the lattice that holds it.
+
+    `patch_size` is the side of a patch in that grid's steps.
+    """
+    by_row = bilinear_taps(look.lattice.rows, patch_size, rows.start, rows.stop)
+    by_col = bilinear_taps(look.lattice.cols, patch_size, cols.start, cols.stop)
+    top, bottom, left, right = int(by_row[0][0]), int(by_row[1][-1]), int(by_col[0][0]), int(by_col[1][-1])
+    return (by_row, by_col), (slice(top, bottom + 1), slice(left, right + 1))
 
 
 def _interpolate_valid(
