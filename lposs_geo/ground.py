@@ -18,7 +18,7 @@ from pyproj.exceptions import ProjError
 from rasterio.crs import CRS
 from rasterio.windows import Window
 
-__all__ = ["Grid", "on_ground", "overstates_areas", "polygon_areas", "to_pyproj"]
+__all__ = ["Grid", "on_ground", "overstates_areas", "polygon_areas", "polygon_perimeters", "to_pyproj", "utm_zone"]
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,15 @@ def to_pyproj(crs: CRS) -> pyproj.CRS:
         return pyproj.CRS.from_wkt(crs.to_wkt())
 
 
+def utm_zone(lon: float, lat: float) -> CRS:
+    """The zone of UTM on WGS 84 that a place lies in, degrees; near the poles, the polar stereographic grid."""
+    north = lat >= 0
+    if abs(lat) > 84:
+        return CRS.from_epsg(32661 if north else 32761)
+    zone = int((lon + 180) % 360 // 6) + 1
+    return CRS.from_epsg((32600 if north else 32700) + zone)
+
+
 def _unit(crs: pyproj.CRS) -> float:
     """What one unit of the CRS's axes is in metres, or in radians."""
     return float(crs.axis_info[0].unit_conversion_factor) if crs.axis_info else 1.0
@@ -129,3 +138,26 @@ def _measurable(points: NDArray[np.float64], crs: CRS) -> NDArray[np.float64]:
     authalic = sine / (1 - geod.es * sine**2)
     authalic += np.arctanh(eccentricity * sine) / eccentricity if eccentricity else sine
     return np.column_stack([geod.a * scaled[:, 0], geod.a * (1 - geod.es) / 2 * authalic])
+
+
+def polygon_perimeters(polygons: NDArray[np.object_], crs: CRS | None) -> NDArray[np.float64]:
+    """Lengths of polygons' outlines, those of holes included: metres (on the ellipsoid for a geographic CRS), or map
+    units without a CRS.
+    """
+    if crs is None:
+        return np.asarray(shapely.length(polygons))
+    known = to_pyproj(crs)
+    geod = known.get_geod()
+    if not known.is_geographic or geod is None:
+        return np.asarray(shapely.length(polygons)) * _unit(known)
+    # Sides are straight in longitude and latitude, as for areas: long ones are cut into pieces that geodesics follow.
+    pieces = shapely.segmentize(polygons, math.radians(0.5) / _unit(known))
+    rings, polygon = shapely.get_rings(pieces, return_index=True)
+    points, ring = shapely.get_coordinates(rings, return_index=True)
+    x, y = (points * _unit(known)).T
+    lengths = geod.inv(x[:-1], y[:-1], x[1:], y[1:], radians=True)[2]
+    lengths[ring[1:] != ring[:-1]] = 0.0  # from one ring to the next
+    perimeters: NDArray[np.float64] = np.bincount(polygon[ring[1:]], lengths, minlength=len(polygons)).astype(
+        np.float64
+    )
+    return perimeters

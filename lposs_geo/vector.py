@@ -2,93 +2,155 @@
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
-import rasterio.features
 import shapely
-from affine import Affine
 from numpy.typing import NDArray
-from rasterio.crs import CRS
 
-from lposs_geo.errors import OutputError, one_line
-from lposs_geo.ground import on_ground, polygon_areas, to_pyproj
-from lposs_geo.legend import NODATA, UNKNOWN_CLASS, Legend
+from lposs_geo.borders import Borders, Rings, draw_rings, find_borders, find_rings, simplify_borders
+from lposs_geo.ground import Grid, on_ground, polygon_areas, polygon_perimeters
+from lposs_geo.regions import STRIP_PIXELS, ReadRows, Regions, find_regions, merge_small
 
-if TYPE_CHECKING:
-    import geopandas
-
-__all__ = ["SIMPLIFY_PX", "label_polygons", "write_polygons"]
+__all__ = ["SIMPLIFY_PX", "PolygonBatch", "polygon_batches"]
 
 SIMPLIFY_PX = 1.0
 """Default tolerance, px: what straightens the stairs of the pixel grid and little more."""
 
-LAYER = "landcover"
-"""Name of the layer in a GeoPackage."""
+BATCH_POINTS = 1 << 20
+"""Points from which on a batch of polygons is full: with all that is made of them some 100 MB."""
+
+BATCH_POLYGONS = 1 << 15
+"""Most polygons of a batch."""
 
 
-def label_polygons(
-    labels: NDArray[np.uint8], transform: Affine, crs: CRS | None, legend: Legend, *, simplify: float = SIMPLIFY_PX
-) -> geopandas.GeoDataFrame:
+@dataclass(frozen=True)
+class PolygonBatch:
+    """Some of a map's polygons, each one connected patch of a class.
+
+    Attributes
+    ----------
+    geometry : (n,) object
+        shapely polygons in ground coordinates.
+    class_id : (n,) int64
+    area_m2, perimeter_m : (n,) float64
+        On the ellipsoid where the CRS is geographic; map units where there is none.
+    confidence : (n,) float64 or None
+        Mean over the patch's pixels, percent, NaN where none is known; None where the map has no confidence.
+    """
+
+    geometry: NDArray[np.object_]
+    class_id: NDArray[np.int64]
+    area_m2: NDArray[np.float64]
+    perimeter_m: NDArray[np.float64]
+    confidence: NDArray[np.float64] | None
+
+
+def polygon_batches(
+    read: ReadRows,
+    grid: Grid,
+    folder: Path,
+    *,
+    simplify: float = SIMPLIFY_PX,
+    min_area: float = 0.0,
+    confidence: ReadRows | None = None,
+    strip_pixels: int = STRIP_PIXELS,
+    batch_points: int = BATCH_POINTS,
+    report: Callable[[int, int], None] | None = None,
+) -> Iterator[PolygonBatch]:
     """Turn labels into polygons, one for each connected patch of a class (pixels connect by their sides).
+
+    All polygons together are a valid coverage, in the order of their first pixels, row by row; how the work is cut into
+    strips and batches changes neither. In memory are a strip of the raster, a batch of polygons, and as much of the
+    borders as the system likes to keep.
 
     Parameters
     ----------
-    labels : (rows, cols) uint8
-        Nodata becomes no polygon.
-    transform : Affine
-        Pixel (col, row) to ground.
-    crs : CRS or None
-    legend : Legend
-        Names of the labels.
+    read : callable
+        Called with (first row, last row), exclusive: gives their labels, (rows, cols) uint8. Nodata (255) becomes no
+        polygon. Each row is read once.
+    grid : Grid
+    folder : Path
+        Scratch, empty; the caller removes it after the last batch. About 100 bytes for each corner of a border.
     simplify : float
-        Tolerance in px of the Visvalingam-Whyatt simplification that all polygons share: corners that span less
-        than its square in area go. 0 keeps every pixel's edge.
-
-    Returns
-    -------
-    GeoDataFrame
-        Columns class_id, class_name, area_m2 (on the ellipsoid where `crs` is geographic; square map units where it is
-        None) and geometry; the geometries together are a valid coverage.
-    """
-    import geopandas  # takes half a second, which maps without polygons needn't spend
-
-    shapes = list(rasterio.features.shapes(labels, mask=labels != NODATA, connectivity=4))
-    ids = np.array([int(value) for _, value in shapes], dtype=np.int64)
-    outlines = np.array([shapely.geometry.shape(geometry) for geometry, _ in shapes], dtype=object)
-    # Where three patches meet, the long straight side of one has no vertex at the corner of the other two. Vertices at
-    # every pixel corner make shared borders the same to the last one; rounding undoes the division's last-digit errors.
-    dense = shapely.transform(shapely.segmentize(outlines, 1.0), np.round)
-    # With the boundary kept, the outline of the scene (and of holes in its data) stays exactly where it is; only then
-    # its vertices inside straight lines go too.
-    simple = shapely.coverage_simplify(dense, simplify, simplify_boundary=False)
-    simple = shapely.coverage_simplify(simple, 0.0)
-    ground = shapely.transform(simple, lambda pixels: on_ground(pixels, transform))
-    names = {land_class.id: land_class.name for land_class in (UNKNOWN_CLASS, *legend.classes)}
-    return geopandas.GeoDataFrame(
-        {
-            "class_id": ids,
-            "class_name": [names.get(int(value), f"class {value}") for value in ids],
-            "area_m2": polygon_areas(ground, crs),
-        },
-        geometry=list(ground),
-        crs=None if crs is None else to_pyproj(crs),
-    )
-
-
-def write_polygons(polygons: geopandas.GeoDataFrame, path: Path) -> None:
-    """Write polygons to a GeoPackage.
+        Tolerance in px of the Visvalingam-Whyatt simplification that all polygons share: corners that span no more than
+        its square in area go. 0 keeps every pixel's edge. Borders towards nodata stay in any case.
+    min_area : float
+        Smaller patches are merged into their neighbours, see `regions.merge_small`; square metres, or square map units
+        without a CRS. Measured on the pixels, before anything is simplified.
+    confidence : callable, optional
+        Like `read`: percent, 255 where unknown.
+    strip_pixels, batch_points : int
+        Pixels of a strip; points from which on a batch is full.
+    report : callable, optional
+        Called with (done, total).
 
     Raises
     ------
-    OutputError
-        If the file can't be written.
+    OSError
+        If the disk is full.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="'crs' was not provided")  # said already when the map was begun
-            polygons.to_file(path, driver="GPKG", layer=LAYER, engine="pyogrio")
-    except (OSError, RuntimeError) as error:
-        raise OutputError(f"can't write '{path.name}': {one_line(error)}") from error
+    passes = 3 + (min_area > 0)  # a pass over the raster each, and one over the polygons
+    regions = find_regions(
+        read,
+        grid,
+        folder,
+        confidence=confidence,
+        strip_pixels=strip_pixels,
+        report=_part(report, 0, passes, grid.height),
+    )
+    if min_area > 0:
+        told = _part(report, 1, passes, grid.height)
+        regions = merge_small(regions, min_area, folder, report=told)
+    told = _part(report, passes - 2, passes, grid.height)
+    borders = find_borders(regions, folder, report=told)
+    borders = simplify_borders(borders, simplify, folder)
+    rings = find_rings(borders, len(regions), folder)
+    first = 0
+    while first < len(regions):
+        last = _batch_end(rings, first, batch_points)
+        yield _batch(regions, borders, rings, grid, first, last, confidence is not None)
+        first = last
+        if report is not None:
+            report((passes - 1) * grid.height + grid.height * last // len(regions), passes * grid.height)
+
+
+def _part(
+    report: Callable[[int, int], None] | None, done: int, passes: int, height: int
+) -> Callable[[int], None] | None:
+    """What tells of rows done, after some passes over the raster, as a part of all."""
+    return None if report is None else lambda rows: report(done * height + rows, passes * height)
+
+
+def _batch_end(rings: Rings, first: int, batch_points: int) -> int:
+    """The end of the batch that begins with a region: enough points, but at least one region."""
+    last = min(first + BATCH_POLYGONS, len(rings))
+    starts = rings.starts[first : last + 1]
+    points = np.cumsum(rings.points[starts[0] : starts[-1]])
+    full = np.searchsorted(points[starts[1:] - starts[0] - 1], batch_points)  # each region has a ring
+    return min(first + int(full) + 1, last)
+
+
+def _batch(
+    regions: Regions, borders: Borders, rings: Rings, grid: Grid, first: int, last: int, confident: bool
+) -> PolygonBatch:
+    """The polygons of some regions."""
+    # Seen on the raster, shells run against the clock; on the ground they are turned over where rows go up.
+    turned = grid.transform.determinant > 0
+    points, ring_starts, polygon_starts = draw_rings(borders, rings, first, last, backward=turned)
+    ragged = shapely.GeometryType.POLYGON, on_ground(points, grid.transform), (ring_starts, polygon_starts)
+    geometry = shapely.from_ragged_array(*ragged)
+    confidence = None
+    if confident:
+        known = regions.confidence_count[first:last]
+        confidence = np.full(last - first, np.nan)
+        np.divide(regions.confidence_sum[first:last], known, out=confidence, where=known > 0)
+    return PolygonBatch(
+        geometry=geometry,
+        class_id=regions.label[first:last].astype(np.int64),
+        area_m2=polygon_areas(geometry, grid.crs),
+        perimeter_m=polygon_perimeters(geometry, grid.crs),
+        confidence=confidence,
+    )

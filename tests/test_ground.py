@@ -6,7 +6,7 @@ import shapely
 from affine import Affine
 from rasterio.crs import CRS
 
-from lposs_geo.ground import Grid, overstates_areas, polygon_areas, to_pyproj
+from lposs_geo.ground import Grid, overstates_areas, polygon_areas, polygon_perimeters, to_pyproj, utm_zone
 
 DEGREES = CRS.from_epsg(4326)
 
@@ -96,3 +96,53 @@ def test_crs_keep_their_code_for_pyproj():
     assert to_pyproj(CRS.from_epsg(32632)).to_epsg() == 32632
     custom = CRS.from_proj4("+proj=laea +lat_0=45 +lon_0=7 +units=m +ellps=GRS80")
     assert to_pyproj(custom).is_projected
+
+
+def test_perimeters_are_in_metres_and_count_holes():
+    box, hole = shapely.box(0, 0, 30, 10), shapely.box(1, 1, 3, 2)
+    polygons = np.array([box, shapely.Polygon(box.exterior, [hole.exterior])])
+    assert polygon_perimeters(polygons, None).tolist() == [80, 86]
+    assert polygon_perimeters(polygons, CRS.from_epsg(32632)).tolist() == [80, 86]
+    assert polygon_perimeters(polygons, CRS.from_epsg(2263)) == pytest.approx(np.array([80, 86]) * 1200 / 3937)
+    assert polygon_perimeters(np.empty(0, object), DEGREES).tolist() == []
+
+
+def test_perimeters_in_degrees_follow_the_parallels():
+    box, hole = shapely.box(5, 40, 25, 60), shapely.box(7, 41, 7.5, 42)
+    polygons = np.array([box, shapely.box(-180, -30, 180, 0), shapely.Polygon(box.exterior, [hole.exterior])])
+    geod = to_pyproj(DEGREES).get_geod()
+    expected = [geod.geometry_length(shapely.segmentize(each, 0.01).boundary) for each in polygons]
+    assert polygon_perimeters(polygons, DEGREES) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("west", [179.95, -180.05])
+def test_the_antimeridian_is_a_meridian_like_others(west):
+    grid = Grid(100, 100, DEGREES, Affine(0.001, 0, west, 0, -0.001, 60))
+    elsewhere = Grid(100, 100, DEGREES, Affine(0.001, 0, 9, 0, -0.001, 60))
+    assert grid.pixel_size == pytest.approx(elsewhere.pixel_size)
+    assert grid.pixel_areas() == pytest.approx(elsewhere.pixel_areas())
+
+
+def test_other_planets_are_measured_on_their_own_ellipsoid():
+    mars = CRS.from_wkt(
+        'GEOGCS["GCS_MARS",DATUM["D_MARS",SPHEROID["MARS_localRadius",3396190,0]],PRIMEM["Reference_Meridian",0],'
+        'UNIT["Degree",0.0174532925199433]]'
+    )
+    grid = Grid(10, 10, mars, Affine(0.001, 0, 100, 0, -0.001, 0.005))
+    assert grid.pixel_size == pytest.approx((59.2747, 59.2747), rel=1e-5)
+    assert grid.pixel_areas() == pytest.approx(np.full(10, 59.2747**2), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("place", "code"),
+    [
+        ((9, 47), 32632),
+        ((-179.9, 9), 32601),
+        ((180, 9), 32601),
+        ((179.9, -9), 32760),
+        ((0, 89), 32661),
+        ((0, -85), 32761),
+    ],
+)
+def test_the_zone_of_utm(place, code):
+    assert utm_zone(*place).to_epsg() == code
