@@ -1,0 +1,269 @@
+"""A map as a STAC Item, by which catalogues, browsers and libraries find it, read it and know its classes.
+
+STAC 1.1 with its extensions projection 2, classification 2 and processing 1.2: https://stacspec.org.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import pyproj
+import shapely
+from numpy.typing import NDArray
+from pyproj.exceptions import ProjError
+from shapely.affinity import translate
+
+from lposs_geo.ground import Grid, on_ground, to_pyproj
+from lposs_geo.legend import NODATA, UNKNOWN_CLASS, LandClass, Legend
+
+__all__ = ["item"]
+
+_EXTENSIONS = [
+    "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
+    "https://stac-extensions.github.io/classification/v2.0.0/schema.json",
+    "https://stac-extensions.github.io/processing/v1.2.0/schema.json",
+]
+
+_COG = "image/tiff; application=geotiff; profile=cloud-optimized"
+
+_MEDIA_TYPES = {
+    ".tif": _COG,
+    ".tiff": _COG,
+    ".gpkg": "application/geopackage+sqlite3",
+    ".parquet": "application/vnd.apache.parquet",
+    ".fgb": "application/vnd.flatgeobuf",
+    ".geojson": "application/geo+json",
+    ".json": "application/json",
+    ".html": "text/html",
+    ".csv": "text/csv",
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".qml": "application/xml",
+    ".sld": "application/vnd.ogc.sld+xml",
+}
+
+_PERCENT = {"data_type": "uint8", "nodata": NODATA, "unit": "%"}
+
+# What is known of the files that go with a map, by key: title, roles and more.
+_KNOWN_ASSETS: dict[str, dict[str, Any]] = {
+    "confidence": {"title": "Confidence in percent", "roles": ["data"], **_PERCENT},
+    "scores": {"title": "Score of each class in percent", "roles": ["data"], **_PERCENT},
+    "vector": {"title": "Land-cover polygons", "roles": ["data"]},
+    "quicklook": {"title": "Scene and map as a picture", "roles": ["overview"]},
+    "report": {"title": "Report", "roles": ["metadata"]},
+}
+
+_EDGE_PIECES = 64
+"""Pieces of each side of a footprint: in longitude and latitude a straight side is a curve."""
+
+_DECIMALS = 7
+"""Of longitudes and latitudes: a centimetre."""
+
+_STRAIGHT = 1e-4
+"""How far a side may run from its curve, as a share of the footprint's size: most footprints have four corners then."""
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class _Footprint:
+    """Where a map lies in longitude and latitude.
+
+    Attributes
+    ----------
+    geometry : Polygon or MultiPolygon
+        Counter-clockwise; its parts end at the antimeridian.
+    bbox : list of float
+        West, south, east, north; west is the larger one across the antimeridian (RFC 7946, section 5.2).
+    """
+
+    geometry: shapely.Geometry
+    bbox: list[float]
+
+
+def item(
+    labels: Path,
+    grid: Grid,
+    legend: Legend,
+    *,
+    created: datetime,
+    acquired: datetime | None = None,
+    title: str | None = None,
+    properties: Mapping[str, Any] = _NOTHING,
+    assets: Mapping[str, Path | str] = _NOTHING,
+) -> dict[str, Any]:
+    """Describe a map.
+
+    Parameters
+    ----------
+    labels : Path
+        The label raster, seen from the folder that the item will lie in. Its name is the item's id.
+    grid : Grid
+        Of the labels.
+    legend : Legend
+    created : datetime
+        When the map was made; local time where it names no zone.
+    acquired : datetime, optional
+        When the scene was taken: what a search by date finds. Unknown, it is `created`.
+    title : str, optional
+    properties : mapping of str to anything that JSON holds
+        More properties of the item; they take the place of ours where they have the same name.
+    assets : mapping of str to Path or str
+        More files, seen from the item's folder, by key: confidence, vector, quicklook, report or any other.
+
+    Returns
+    -------
+    dict
+        The item, ready for JSON. Its geometry is the grid's outline in longitude and latitude, counter-clockwise and
+        cut at the antimeridian; None, and no bbox, where the CRS is unknown, of another celestial body, or doesn't
+        reach its own grid's edges.
+    """
+    footprint = _footprint(grid)
+    ours = {
+        "datetime": _timestamp(acquired or created),
+        "created": _timestamp(created),
+        **({} if title is None else {"title": title}),
+        **({} if grid.gsd is None else {"gsd": float(f"{grid.gsd:.6g}")}),
+        **_projection(grid),
+        "processing:software": {"lposs-geo": version("lposs-geo")},
+    }
+    return {
+        "type": "Feature",
+        "stac_version": "1.1.0",
+        "stac_extensions": list(_EXTENSIONS),
+        "id": _slug(labels.stem, keep=".") or "map",
+        "geometry": None if footprint is None else json.loads(shapely.to_geojson(footprint.geometry)),
+        **({} if footprint is None else {"bbox": footprint.bbox}),
+        "properties": ours | dict(properties),
+        "links": [],
+        "assets": {
+            "labels": _asset("labels", labels)
+            | {
+                "title": legend.title or "Land cover",
+                "roles": ["data"],
+                "data_type": "uint8",
+                "nodata": NODATA,
+                "bands": [{"name": "landcover"}],
+                "classification:classes": _classes(legend),
+            },
+            **{key: _asset(key, Path(path)) for key, path in assets.items()},
+        },
+    }
+
+
+def _asset(key: str, path: Path) -> dict[str, Any]:
+    # a relative reference that can't be taken for a scheme, with what has a meaning in URLs escaped
+    href = path.as_uri() if path.is_absolute() else quote(path.as_posix())
+    media_type = _MEDIA_TYPES.get(path.suffix.lower())
+    return {
+        "href": href if path.is_absolute() or href.startswith("../") else f"./{href}",
+        **({} if media_type is None else {"type": media_type}),
+        **_KNOWN_ASSETS.get(key, {"roles": ["data"]}),
+    }
+
+
+def _classes(legend: Legend) -> list[dict[str, Any]]:
+    """What each label means, as the extension "classification" has it."""
+    taken = {"nodata"}
+    classes = []
+    for land_class in (UNKNOWN_CLASS, *legend.classes):
+        name = _slug(land_class.name.casefold()) or f"class-{land_class.id}"
+        while name in taken:
+            name = f"{name}-{land_class.id}"
+        taken.add(name)
+        entry: dict[str, Any] = {"value": land_class.id, "name": name, "title": land_class.name}
+        description = _description(land_class)
+        if description:
+            entry["description"] = description
+        classes.append(entry | {"color_hint": land_class.hex_colour.removeprefix("#").upper()})
+    return [*classes, {"value": NODATA, "name": "nodata", "title": "no data", "nodata": True}]
+
+
+def _description(land_class: LandClass) -> str:
+    parts = []
+    if land_class.code is not None:
+        parts.append(f"code {land_class.code} of its nomenclature")
+    if land_class.prompts and land_class.prompts != (land_class.name,):
+        parts.append(f"asked for as {', '.join(land_class.prompts)}")
+    return "; ".join(parts)
+
+
+def _slug(text: str, keep: str = "") -> str:
+    """The letters of a text that any file system and any URL takes, words joined by hyphens; may be empty."""
+    plain = unicodedata.normalize("NFKD", text.replace("ß", "ss")).encode("ascii", "ignore").decode()
+    return re.sub(f"[^A-Za-z0-9_{re.escape(keep)}]+", "-", plain).strip("-")
+
+
+def _timestamp(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _projection(grid: Grid) -> dict[str, Any]:
+    """CRS and pixels, as the extension "projection" has them."""
+    corners = on_ground(_outline(grid, 1), grid.transform)
+    found: dict[str, Any] = {
+        "proj:code": None,
+        "proj:bbox": [*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist()],
+        "proj:shape": [grid.height, grid.width],
+        "proj:transform": [float(number) for number in grid.transform[:6]],
+    }
+    if grid.crs is not None:
+        crs = to_pyproj(grid.crs)
+        authority = crs.to_authority(min_confidence=100)
+        if authority is not None:
+            return found | {"proj:code": ":".join(authority)}
+        found |= {"proj:wkt2": crs.to_wkt(), "proj:projjson": crs.to_json_dict()}
+    return found
+
+
+def _outline(grid: Grid, pieces: int) -> NDArray[np.float64]:
+    """The closed outline (4 * pieces + 1, 2) of a grid as (col, row), each side in as many pieces."""
+    forth = np.arange(pieces) / pieces
+    sides = [(0 * forth, forth), (forth, 0 * forth + 1), (0 * forth + 1, 1 - forth), (1 - forth, 0 * forth)]
+    ring = np.concatenate([np.column_stack(side) for side in sides])
+    return np.vstack([ring, ring[:1]]) * (grid.width, grid.height)
+
+
+def _footprint(grid: Grid) -> _Footprint | None:
+    """The grid's outline in longitude and latitude; None where it has none."""
+    if grid.crs is None:
+        return None
+    try:
+        to_wgs84 = pyproj.Transformer.from_crs(to_pyproj(grid.crs), "OGC:CRS84", always_xy=True)
+    except ProjError:  # another celestial body, or a CRS that is no more than a name
+        return None
+    lon, lat = to_wgs84.transform(*on_ground(_outline(grid, _EDGE_PIECES), grid.transform).T)
+    if not (np.isfinite(lon).all() and np.isfinite(lat).all()):
+        return None
+    lon = np.unwrap(lon, period=360)
+    if abs(lon[-1] - lon[0]) > 180:  # once around: a pole is inside, where all longitudes meet
+        pole = math.copysign(90, lat.mean())
+        lon, lat = np.append(lon, [lon[-1], lon[0]]), np.append(lat, [pole, pole])
+    outline = shapely.Polygon(np.column_stack([lon, lat]).round(_DECIMALS))
+    west, south, east, north = outline.bounds
+    simple = shapely.simplify(outline, _STRAIGHT * max(east - west, north - south))
+    simple = shapely.make_valid(simple, method="structure", keep_collapsed=False)
+    parts: list[shapely.Polygon] = []
+    for turn in range(math.floor((west + 180) / 360), math.ceil((east + 180) / 360)):
+        within = shapely.intersection(simple, shapely.box(360 * turn - 180, -90, 360 * turn + 180, 90))
+        pieces = [translate(piece, -360 * turn) for piece in shapely.get_parts(within) if shapely.area(piece) > 0]
+        parts += [shapely.transform(piece, lambda points: points.round(_DECIMALS)) for piece in pieces]
+    # cuts elsewhere, of a world that begins at Greenwich for one, are mended
+    geometry = shapely.orient_polygons(shapely.union_all(parts))
+    bbox = [-180.0, max(south, -90.0), 180.0, min(north, 90.0)]
+    if east - west < 360:
+        bbox[0] = west - 360 * math.floor((west + 180) / 360)
+        bbox[2] = east - 360 * math.ceil((east - 180) / 360)
+    return _Footprint(geometry, bbox)

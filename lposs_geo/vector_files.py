@@ -1,0 +1,392 @@
+"""Polygons as a file for a GIS, written batch by batch: a map of millions of them needs no more memory than one of few.
+
+GeoPackage, FlatGeobuf and GeoJSON take the batches as an Arrow stream through GDAL; GeoParquet is Arrow's own to write.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from os import SEEK_END
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyproj
+import shapely
+from numpy.typing import NDArray
+from pyproj.exceptions import ProjError
+from rasterio.crs import CRS
+
+from lposs_geo import styles
+from lposs_geo.errors import OutputError, one_line
+from lposs_geo.ground import to_pyproj
+from lposs_geo.legend import UNKNOWN_CLASS, Legend
+from lposs_geo.outputs import room_left
+from lposs_geo.vector import PolygonBatch
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["LAYER", "SUFFIXES", "check_vector", "write_polygons"]
+
+SUFFIXES = ".gpkg .parquet .fgb .geojson"
+"""Endings that polygons may have, separated by spaces."""
+
+LAYER = "landcover"
+"""Name of the layer in a file."""
+
+ROW_GROUP = 1 << 15
+"""Most polygons of a GeoParquet row group: what a reader of a small area reads at least."""
+
+_GEOPACKAGE_GEOMETRY = "geom"
+"""GDAL's name of the geometry column in a GeoPackage; the style names it too."""
+
+_DRIVERS: dict[str, tuple[str, dict[str, str], dict[str, str]]] = {  # driver, options of the file, of the layer
+    # Later versions change nothing for a layer of polygons, and make GDAL 3.6 and older warn.
+    ".gpkg": ("GPKG", {"VERSION": "1.2"}, {"GEOMETRY_NAME": _GEOPACKAGE_GEOMETRY}),
+    ".fgb": ("FlatGeobuf", {}, {"SPATIAL_INDEX": "YES"}),
+    # RFC 7946 leaves it at 7 decimals, a centimetre: a fifth of a drone's pixel. 9 are a tenth of a millimetre.
+    ".geojson": ("GeoJSON", {}, {"RFC7946": "YES", "COORDINATE_PRECISION": "9"}),
+}
+
+_LAYER_STYLES = """
+CREATE TABLE layer_styles (
+    id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
+    f_table_catalog TEXT(256),
+    f_table_schema TEXT(256),
+    f_table_name TEXT(256),
+    f_geometry_column TEXT(256),
+    styleName TEXT(30),
+    styleQML TEXT,
+    styleSLD TEXT,
+    useAsDefault BOOLEAN,
+    description TEXT,
+    owner TEXT(30),
+    ui TEXT(30),
+    update_time DATETIME DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ','now'))
+)"""
+"""The table as QGIS makes it, which is where QGIS looks for a layer's style."""
+
+
+def check_vector(path: Path, crs: CRS | None) -> None:
+    """Refuse a file of polygons that can't be, before any work is done.
+
+    Parameters
+    ----------
+    path : Path
+        The file to be; its ending decides the format.
+    crs : CRS or None
+        Of the polygons.
+
+    Raises
+    ------
+    OutputError
+        If the ending is none of `SUFFIXES`, or the format can't hold polygons of that CRS.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".shp":
+        raise OutputError(
+            f"output '{path}': a Shapefile cuts field names to ten letters, ends at 2 GB and knows neither missing "
+            f"numbers nor colours: take {_listed(SUFFIXES.split())}"
+        )
+    if suffix not in SUFFIXES.split():
+        raise OutputError(f"output '{path}' must end in {_listed(SUFFIXES.split())}")
+    if suffix == ".geojson":
+        others = _listed([other for other in SUFFIXES.split() if other != suffix])
+        if crs is None:
+            raise OutputError(
+                f"output '{path}': GeoJSON holds longitudes and latitudes, which a scene without a CRS hasn't: "
+                f"take {others}"
+            )
+        if not _reaches_wgs84(crs):
+            raise OutputError(
+                f"output '{path}': GeoJSON holds longitudes and latitudes on WGS84, into which "
+                f"'{to_pyproj(crs).name}' can't be transformed: take {others}"
+            )
+
+
+def write_polygons(batches: Iterable[PolygonBatch], path: Path, legend: Legend, crs: CRS | None) -> int:
+    """Write polygons to a GeoPackage, GeoParquet, FlatGeobuf or GeoJSON file, as `path` ends.
+
+    The columns are class_id, class_name, class_code (null where the legend has none), area_m2, perimeter_m, confidence
+    (percent; null where unknown, no column where the first batch has none) and the geometry. A GeoPackage also holds
+    the style that QGIS opens it with.
+
+    Parameters
+    ----------
+    batches : iterable of PolygonBatch
+        Taken one at a time and let go when written.
+    path : Path
+        Needs not appear atomically, see `outputs.staged`; must not exist.
+    legend : Legend
+        Names, codes and colours of the class ids.
+    crs : CRS or None
+        Of the polygons; GeoJSON is transformed to WGS84.
+
+    Returns
+    -------
+    int
+        How many polygons were written.
+
+    Raises
+    ------
+    OutputError
+        If the format can't hold the polygons (`check_vector`), or the file can't be written. What `batches` itself
+        raises comes through as it is.
+    """
+    check_vector(path, crs)
+    suffix = path.suffix.lower()
+    rest = iter(batches)
+    head = list(islice(rest, 1))
+    schema = _schema(confidence=not head or head[0].confidence is not None, parquet=suffix == ".parquet")
+    flow = _Flow()
+    rows = flow.rows(_handed_on(head, rest), schema, legend)
+    with _failures_named(path, flow):
+        if suffix == ".parquet":
+            _write_parquet(rows, path, schema, crs)
+        else:
+            _write_by_gdal(rows, path, schema, crs)
+        if suffix == ".gpkg":
+            _add_style(path, legend)
+        _check_complete(path, flow.written)
+    return flow.written
+
+
+def _handed_on(head: list[PolygonBatch], rest: Iterator[PolygonBatch]) -> Iterator[PolygonBatch]:
+    """One after the other; what `itertools.chain` would keep till the end is let go."""
+    while head:
+        yield head.pop(0)
+    yield from rest
+
+
+@dataclass
+class _Flow:
+    """What is known of the polygons on their way.
+
+    Attributes
+    ----------
+    written : int
+        Polygons handed to the writer so far.
+    failure : BaseException or None
+        What their source raised: GDAL and Arrow, in between, hand on no more than that something went wrong.
+    """
+
+    written: int = 0
+    failure: BaseException | None = None
+
+    def rows(self, batches: Iterable[PolygonBatch], schema: pa.Schema, legend: Legend) -> Iterator[pa.RecordBatch]:
+        try:
+            for batch in batches:
+                rows = _record_batch(batch, schema, legend)
+                del batch  # neither is kept while the next one is made
+                yield rows
+                self.written += rows.num_rows
+                del rows
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            self.failure = error
+            raise
+
+
+@contextmanager
+def _failures_named(path: Path, flow: _Flow) -> Iterator[None]:
+    """Turn what GDAL, Arrow, SQLite and the system say of a failed write into one line."""
+    try:
+        yield
+    except BaseException as error:
+        if flow.failure is not None:
+            raise flow.failure from None
+        if isinstance(error, MemoryError) or not isinstance(error, Exception):
+            raise
+        reason = one_line(error) or type(error).__name__
+        raise OutputError(f"can't write '{path.name}': {reason}{room_left(path.parent)}") from error
+
+
+def _listed(words: list[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def _reaches_wgs84(crs: CRS) -> bool:
+    """Whether the CRS lies on the Earth, and is known well enough."""
+    try:
+        pyproj.Transformer.from_crs(to_pyproj(crs), "OGC:CRS84", always_xy=True)
+    except ProjError:
+        return False
+    return True
+
+
+def _schema(*, confidence: bool, parquet: bool) -> pa.Schema:
+    import pyarrow as pa
+
+    fields = [
+        pa.field("class_id", pa.int32()),
+        pa.field("class_name", pa.string()),
+        pa.field("class_code", pa.int32()),
+        pa.field("area_m2", pa.float64()),
+        pa.field("perimeter_m", pa.float64()),
+    ]
+    if confidence:
+        fields.append(pa.field("confidence", pa.float32()))
+    # GDAL knows the geometry by its extension's name; GeoParquet tells it in the file's metadata.
+    metadata = None if parquet else {"ARROW:extension:name": "ogc.wkb"}
+    fields.append(pa.field("geometry", pa.binary(), metadata=metadata))
+    if parquet:
+        fields.append(pa.field("bbox", pa.struct([(side, pa.float64()) for side in ("xmin", "ymin", "xmax", "ymax")])))
+    return pa.schema(fields)
+
+
+def _record_batch(batch: PolygonBatch, schema: pa.Schema, legend: Legend) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    known = {land_class.id: land_class for land_class in (UNKNOWN_CLASS, *legend.classes)}
+    ids, place = np.unique(batch.class_id, return_inverse=True)
+    names = [known[key].name if key in known else f"class {key}" for key in ids.tolist()]
+    codes = [known[key].code if key in known else None for key in ids.tolist()]
+    polygons = shapely.orient_polygons(batch.geometry)  # the right-hand rule, which GeoParquet declares
+    columns: dict[str, Any] = {
+        "class_id": pa.array(batch.class_id, pa.int32()),
+        "class_name": pa.array(names, pa.string()).take(pa.array(place)),
+        "class_code": pa.array(codes, pa.int32()).take(pa.array(place)),
+        "area_m2": pa.array(batch.area_m2),
+        "perimeter_m": pa.array(batch.perimeter_m),
+        "geometry": pa.array(list(shapely.to_wkb(polygons)), pa.binary()),
+    }
+    if "confidence" in schema.names:
+        confidence = np.full(len(batch.class_id), np.nan) if batch.confidence is None else batch.confidence
+        columns["confidence"] = pa.array(confidence.astype(np.float32), from_pandas=True)  # NaN becomes null
+    if "bbox" in schema.names:
+        columns["bbox"] = _boxes(shapely.bounds(polygons), schema.field("bbox"))
+    return pa.record_batch([columns[name] for name in schema.names], schema=schema)
+
+
+def _boxes(bounds: NDArray[np.float64], field: pa.Field) -> pa.StructArray:
+    import pyarrow as pa
+
+    return pa.StructArray.from_arrays([pa.array(side) for side in bounds.reshape(-1, 4).T], fields=list(field.type))
+
+
+def _write_by_gdal(rows: Iterator[pa.RecordBatch], path: Path, schema: pa.Schema, crs: CRS | None) -> None:
+    import pyarrow as pa
+    from pyogrio.raw import write_arrow
+
+    driver, file_options, layer_options = _DRIVERS[path.suffix.lower()]
+    write_arrow(
+        pa.RecordBatchReader.from_batches(schema, rows),
+        path,
+        layer=LAYER,
+        driver=driver,
+        geometry_type="Polygon",
+        crs=None if crs is None else to_pyproj(crs).to_wkt(),
+        dataset_options=file_options,
+        layer_options=layer_options,
+    )
+
+
+def _write_parquet(rows: Iterator[pa.RecordBatch], path: Path, schema: pa.Schema, crs: CRS | None) -> None:
+    """Write GeoParquet 1.1, https://geoparquet.org/releases/v1.1.0/."""
+    from pyarrow import parquet
+
+    low, high = np.full(2, np.inf), np.full(2, -np.inf)
+    plain = [name for name in schema.names if name not in ("geometry", "bbox")]
+    with parquet.ParquetWriter(path, schema, compression="zstd", use_dictionary=plain, store_schema=False) as writer:
+        for table in _row_groups(rows):
+            sides = [column.to_numpy() for column in table["bbox"].combine_chunks().flatten()]
+            low = np.minimum(low, [side.min() for side in sides[:2]])
+            high = np.maximum(high, [side.max() for side in sides[2:]])
+            writer.write_table(table, row_group_size=ROW_GROUP)
+        column: dict[str, Any] = {
+            "encoding": "WKB",
+            "geometry_types": ["Polygon"],
+            "crs": None if crs is None else to_pyproj(crs).to_json_dict(),
+            "orientation": "counterclockwise",
+            "edges": "planar",
+            "covering": {"bbox": {side: ["bbox", side] for side in ("xmin", "ymin", "xmax", "ymax")}},
+        }
+        if np.isfinite(low).all():
+            column["bbox"] = [*low.tolist(), *high.tolist()]
+        geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}}
+        writer.add_key_value_metadata({"geo": json.dumps(geo)})
+
+
+def _row_groups(rows: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Batches put together, or cut, to tables of `ROW_GROUP` rows, in order; none is empty."""
+    import pyarrow as pa
+
+    waiting: list[pa.RecordBatch] = []
+    room = ROW_GROUP
+    for batch in rows:
+        start = 0
+        while start < batch.num_rows:
+            waiting.append(batch.slice(start, room))
+            start += waiting[-1].num_rows
+            room -= waiting[-1].num_rows
+            if not room:
+                yield pa.Table.from_batches(waiting)
+                waiting, room = [], ROW_GROUP
+    if waiting:
+        yield pa.Table.from_batches(waiting)
+
+
+def _add_style(path: Path, legend: Legend) -> None:
+    """Embed the layer's style where QGIS looks for it."""
+    style = {
+        "f_table_catalog": "",
+        "f_table_schema": "",
+        "f_table_name": LAYER,
+        "f_geometry_column": _GEOPACKAGE_GEOMETRY,
+        "styleName": LAYER,
+        "styleQML": styles.polygons_qml(legend),
+        "styleSLD": styles.polygons_sld(legend),
+        "useAsDefault": 1,
+        "description": "Names and colours of the classes",
+        "owner": "",
+    }
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute(_LAYER_STYLES)
+        database.execute(
+            "INSERT INTO gpkg_contents (table_name, data_type, identifier, description, srs_id) "
+            "VALUES ('layer_styles', 'attributes', 'layer_styles', '', 0)"
+        )
+        marks = ", ".join(f":{name}" for name in style)
+        database.execute(f"INSERT INTO layer_styles ({', '.join(style)}) VALUES ({marks})", style)
+
+
+def _check_complete(path: Path, written: int) -> None:
+    """Read the file back: GDAL may notice a full disk only when it closes a file, and then says nothing."""
+    match path.suffix.lower():
+        case ".gpkg":
+            index = f"rtree_{LAYER}_{_GEOPACKAGE_GEOMETRY}_rowid"  # made last, after the layer was committed
+            complete = all(_rows(path, table) == written for table in (LAYER, index))
+        case ".fgb":
+            complete = _features(path) == written
+        case ".geojson":
+            with path.open("rb") as file:
+                file.seek(-4, SEEK_END)
+                complete = file.read().split() == [b"]", b"}"]
+        case _:  # Arrow raises what happens to a Parquet file
+            complete = True
+    if not complete:
+        raise OSError("what was written doesn't read back")
+
+
+def _rows(path: Path, table: str) -> int | None:
+    """Rows of a GeoPackage's table; None where it is missing."""
+    with closing(sqlite3.connect(path)) as database:
+        if database.execute("SELECT 1 FROM sqlite_master WHERE name = ?", [table]).fetchone() is None:
+            return None
+        return int(database.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+
+def _features(path: Path) -> int:
+    """Features of a file that can be read, each of which is."""
+    import pyarrow as pa
+    from pyogrio.raw import open_arrow
+
+    with open_arrow(path, columns=[], use_pyarrow=False) as (_, stream):
+        return sum(batch.num_rows for batch in pa.RecordBatchReader.from_stream(stream))
