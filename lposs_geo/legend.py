@@ -1,19 +1,33 @@
-"""A legend: the classes of a map as data, read from a line of words or from a TOML file."""
+"""A legend: the classes of a map as data, read from a line of words, from a TOML file, or from a preset by its name."""
 
 from __future__ import annotations
 
-import colorsys
-import hashlib
+import json
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from lposs_geo.colours import Colour, next_colour
 from lposs_geo.errors import LegendError
 
-__all__ = ["MAX_CLASSES", "NODATA", "UNKNOWN", "UNKNOWN_CLASS", "LandClass", "Legend", "from_words", "read_legend"]
+__all__ = [
+    "MAX_CLASSES",
+    "NODATA",
+    "PRESETS",
+    "UNKNOWN",
+    "UNKNOWN_CLASS",
+    "LandClass",
+    "Legend",
+    "find_legend",
+    "from_words",
+    "preset",
+    "read_legend",
+    "to_toml",
+]
 
 UNKNOWN = 0
 """Label of a pixel that no class was given to."""
@@ -24,87 +38,11 @@ NODATA = 255
 MAX_CLASSES = 200
 """Most classes that one legend may have."""
 
-Colour = tuple[int, int, int]
+MOST_CODE = 2**31 - 1
+"""Of a class: what attribute tables hold."""
 
-# Hues that map readers expect, chosen to stay apart for colour-blind readers too: what is alike in hue differs in
-# lightness. Keys are matched against the class name's words, longest match first.
-_CONVENTIONAL: dict[str, Colour] = {
-    "water": (62, 120, 192),
-    "sea": (40, 94, 168),
-    "ocean": (40, 94, 168),
-    "lake": (62, 120, 192),
-    "river": (94, 150, 214),
-    "pond": (94, 150, 214),
-    "swimming pool": (64, 202, 224),
-    "wetland": (122, 178, 178),
-    "marsh": (122, 178, 178),
-    "forest": (28, 98, 54),
-    "wood": (28, 98, 54),
-    "woodland": (40, 110, 62),
-    "tree": (28, 98, 54),
-    "tree canopy": (28, 98, 54),
-    "tree cover": (28, 98, 54),
-    "shrub": (146, 150, 74),
-    "shrubland": (146, 150, 74),
-    "chaparral": (146, 150, 74),
-    "vegetation": (92, 154, 76),
-    "grass": (150, 200, 110),
-    "grassland": (150, 200, 110),
-    "meadow": (150, 200, 110),
-    "pasture": (168, 210, 122),
-    "lawn": (150, 200, 110),
-    "field": (240, 214, 130),
-    "crop": (240, 214, 130),
-    "crop field": (240, 214, 130),
-    "cropland": (240, 214, 130),
-    "farmland": (240, 214, 130),
-    "agriculture": (240, 214, 130),
-    "vineyard": (186, 122, 166),
-    "orchard": (200, 168, 96),
-    "bare soil": (188, 152, 114),
-    "bare land": (188, 152, 114),
-    "barren": (188, 152, 114),
-    "soil": (188, 152, 114),
-    "sand": (232, 216, 176),
-    "beach": (232, 216, 176),
-    "desert": (226, 200, 150),
-    "rock": (150, 140, 132),
-    "snow": (244, 248, 252),
-    "ice": (214, 232, 246),
-    "road": (84, 84, 92),
-    "street": (84, 84, 92),
-    "pavement": (128, 128, 134),
-    "impervious": (128, 128, 134),
-    "parking": (128, 128, 134),
-    "parking lot": (128, 128, 134),
-    "railway": (58, 48, 58),
-    "runway": (104, 104, 116),
-    "building": (206, 70, 58),
-    "house": (206, 70, 58),
-    "roof": (206, 70, 58),
-    "urban": (206, 70, 58),
-    "built-up": (206, 70, 58),
-    "residential": (222, 112, 96),
-    "industrial": (150, 62, 108),
-    "greenhouse": (176, 224, 214),
-    "solar panel": (70, 60, 130),
-    "shadow": (40, 40, 56),
-    "cloud": (226, 226, 232),
-}
-
-# For words without a convention: Okabe and Ito's palette, made for colour-blind readers.
-_FREE: tuple[Colour, ...] = (
-    (230, 159, 0),
-    (86, 180, 233),
-    (0, 158, 115),
-    (240, 228, 66),
-    (0, 114, 178),
-    (213, 94, 0),
-    (204, 121, 167),
-)
-
-_CLOSEST = 28.0
-"""Two colours of one legend are at least this far apart in RGB."""
+PRESETS = ("worldcover", "corine1", "loveda", "openearthmap", "dynamicworld")
+"""Names of the legends that come with the package, files in its folder legends/."""
 
 
 @dataclass(frozen=True)
@@ -121,12 +59,18 @@ class LandClass:
         What the model is asked for: the name itself or its synonyms.
     colour : tuple of int
         RGB, 0..255.
+    negatives : tuple of str
+        What looks like the class and isn't: where one of these words beats it, the class isn't given.
+    code : int or None
+        Number of the class in a nomenclature of its own, like WorldCover's 10 for trees; the map's labels don't use it.
     """
 
     id: int
     name: str
     prompts: tuple[str, ...]
     colour: Colour
+    negatives: tuple[str, ...] = ()
+    code: int | None = None
 
     @property
     def hex_colour(self) -> str:
@@ -139,9 +83,20 @@ UNKNOWN_CLASS = LandClass(UNKNOWN, "unknown", (), (0, 0, 0))
 
 @dataclass(frozen=True)
 class Legend:
-    """The classes of a map, in order; class k has id k + 1."""
+    """The classes of a map, in order; class k has id k + 1.
+
+    Attributes
+    ----------
+    classes : tuple of LandClass
+    title : str
+        What it is called; may be empty.
+    source : str
+        Where its classes are defined: a URL, or text; may be empty.
+    """
 
     classes: tuple[LandClass, ...]
+    title: str = ""
+    source: str = ""
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -154,6 +109,10 @@ class Legend:
     def prompts(self) -> list[list[str]]:
         return [list(land_class.prompts) for land_class in self.classes]
 
+    @property
+    def negatives(self) -> list[list[str]]:
+        return [list(land_class.negatives) for land_class in self.classes]
+
     @classmethod
     def from_dict(cls, data: Any) -> Legend:
         """Undo `as_dict`; LegendError if `data` isn't such a dict."""
@@ -165,20 +124,51 @@ class Legend:
                         str(entry["name"]),
                         tuple(map(str, entry["prompts"])),
                         _parse_colour(entry["colour"], f"class {entry['id']}"),
+                        tuple(map(str, entry.get("negatives", ()))),
+                        None if entry.get("code") is None else int(entry["code"]),
                     )
                     for entry in data["classes"]
-                )
+                ),
+                str(data.get("title", "")),
+                str(data.get("source", "")),
             )
-        except (KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            if isinstance(error, LegendError):
+                raise
             raise LegendError(f"not a legend: {type(error).__name__} {error}") from error
 
     def as_dict(self) -> dict[str, Any]:
         """As plain data, the form that an output's tags have."""
         return {
+            "title": self.title,
+            "source": self.source,
             "classes": [
-                {"id": c.id, "name": c.name, "prompts": list(c.prompts), "colour": c.hex_colour} for c in self.classes
-            ]
+                {
+                    "id": c.id,
+                    "name": c.name,
+                    "prompts": list(c.prompts),
+                    "colour": c.hex_colour,
+                    "negatives": list(c.negatives),
+                    "code": c.code,
+                }
+                for c in self.classes
+            ],
         }
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """What is given of a class: `LandClass`, whose colour may still be missing."""
+
+    name: str
+    prompts: tuple[str, ...]
+    colour: Colour | None = None
+    negatives: tuple[str, ...] = ()
+    code: int | None = None
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return self.name, *self.prompts
 
 
 def from_words(classes: str | Sequence[str]) -> Legend:
@@ -214,15 +204,16 @@ def from_words(classes: str | Sequence[str]) -> Legend:
             raise LegendError(
                 f"class {place} of {len(items)} ('{item.strip()}') has an empty word: fill it or remove it"
             )
-        entries.append((name.strip(), tuple(prompts), None))
-    return _build(entries)
+        entries.append(_Entry(name.strip(), tuple(prompts)))
+    return Legend(_build(entries))
 
 
 def read_legend(file: str | Path) -> Legend:
     """Read a legend file.
 
-    The file is TOML: one ``[[classes]]`` table per class with ``name`` and optionally ``prompts`` (a list of words) and
-    ``colour`` ("#rrggbb").
+    The file is TOML: one ``[[classes]]`` table per class with ``name`` and optionally ``prompts`` (a list of words),
+    ``negatives`` (a list of words), ``colour`` ("#rrggbb") and ``code`` (a whole number of its own, 0 or more); above
+    them, optionally, ``title`` and ``source``.
 
     Raises
     ------
@@ -231,32 +222,128 @@ def read_legend(file: str | Path) -> Legend:
     """
     path = Path(file)
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors put a byte order mark first
+        text = path.read_text(encoding="utf-8-sig")  # some editors put a byte order mark first
     except OSError as error:
         raise LegendError(f"can't read legend '{path}': {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise LegendError(f"legend '{path}' is not valid TOML: {error}") from error
+    except UnicodeDecodeError as error:
+        raise LegendError(f"legend '{path}' is not valid TOML: it is no UTF-8 text ({error})") from error
+    return _parse(text, f"legend '{path}'")
+
+
+def preset(name: str) -> Legend:
+    """One of the legends that come with the package.
+
+    Parameters
+    ----------
+    name : str
+        One of `PRESETS`, however it is capitalised.
+
+    Raises
+    ------
+    LegendError
+        If there is no preset of that name.
+    """
+    known = name.casefold()
+    if known not in PRESETS:
+        raise LegendError(f"no legend is called '{name}': the presets are {', '.join(PRESETS)}")
+    text = resources.files("lposs_geo").joinpath("legends", f"{known}.toml").read_text(encoding="utf-8")
+    return _parse(text, f"legend '{known}'")
+
+
+def find_legend(name_or_file: str | Path) -> Legend:
+    """A preset by its name, or a legend file; write ``./worldcover`` for a file that is called as a preset is.
+
+    Raises
+    ------
+    LegendError
+        If it is neither, or the file isn't a legend.
+    """
+    if isinstance(name_or_file, str) and name_or_file.casefold() in PRESETS:
+        return preset(name_or_file)
+    if not Path(name_or_file).exists():
+        raise LegendError(
+            f"there is no legend file '{name_or_file}', and no preset of that name: these are {', '.join(PRESETS)}"
+        )
+    return read_legend(name_or_file)
+
+
+def to_toml(legend: Legend) -> str:
+    """The legend as the text of a file that `read_legend` reads back to an equal one."""
+    top = [f"{key} = {_quote(text)}\n" for key, text in (("title", legend.title), ("source", legend.source)) if text]
+    return "\n".join(["".join(top)] * bool(top) + [_class_table(land_class) for land_class in legend.classes])
+
+
+def _class_table(land_class: LandClass) -> str:
+    lines = [
+        "[[classes]]",
+        f"name = {_quote(land_class.name)}",
+        f"prompts = {_quote_all(land_class.prompts)}",
+        f'colour = "{land_class.hex_colour}"',
+    ]
+    if land_class.negatives:
+        lines.insert(3, f"negatives = {_quote_all(land_class.negatives)}")
+    if land_class.code is not None:
+        lines.append(f"code = {land_class.code}")
+    return "\n".join(lines) + "\n"
+
+
+def _quote_all(words: Sequence[str]) -> str:
+    return f"[{', '.join(map(_quote, words))}]"
+
+
+def _quote(text: str) -> str:
+    # the escapes of a JSON string are TOML's too; only DEL, which JSON leaves as it is, is forbidden in TOML
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _parse(text: str, where: str) -> Legend:
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise LegendError(f"{where} is not valid TOML: {error}") from error
     tables = data.get("classes")
     if not isinstance(tables, list) or not tables:
-        raise LegendError(f"legend '{path}' has no [[classes]] table: add one for each class, with a name")
-    return _build([_entry(table, place, path) for place, table in enumerate(tables, start=1)])
+        raise LegendError(f"{where} has no [[classes]] table: add one for each class, with a name")
+    unknown = set(data) - {"title", "source", "classes"}
+    if unknown:
+        raise LegendError(f"{where} has an unknown key {min(unknown)!r}: above its classes it has title and source")
+    about = {key: data.get(key, "") for key in ("title", "source")}
+    for key, value in about.items():
+        if not isinstance(value, str) or not value.isprintable():
+            raise LegendError(f"{where}: {key} must be text on one line")
+    entries = [_entry(table, f"class {place} of {where}") for place, table in enumerate(tables, start=1)]
+    return Legend(_build(entries, f" in {where}"), **about)
 
 
-def _entry(table: Any, place: int, path: Path) -> tuple[str, tuple[str, ...], Colour | None]:
-    where = f"class {place} of legend '{path}'"
+def _entry(table: Any, where: str) -> _Entry:
     if not isinstance(table, dict):
         raise LegendError(f"{where} is not a table: write [[classes]] above it")
-    unknown = set(table) - {"name", "prompts", "colour"}
+    unknown = set(table) - {"name", "prompts", "negatives", "colour", "code"}
     if unknown:
-        raise LegendError(f"{where} has an unknown key '{min(unknown)}': a class has name, prompts and colour")
+        raise LegendError(
+            f"{where} has an unknown key {min(unknown)!r}: a class has name, prompts, negatives, colour and code"
+        )
     name = table.get("name")
-    prompts = table.get("prompts", [name])
     if not isinstance(name, str) or not name.strip():
         raise LegendError(f"{where} has no name")
-    if not isinstance(prompts, list) or not prompts or not all(isinstance(p, str) and p.strip() for p in prompts):
-        raise LegendError(f"{where} ('{name}'): prompts must be a list of words")
+    where = f"{where} ({name!r})"
+    prompts = _words(table.get("prompts", [name]))
+    if not prompts:
+        raise LegendError(f"{where}: prompts must be a list of words")
+    negatives = _words(table.get("negatives", []))
+    if negatives is None:
+        raise LegendError(f"{where}: negatives must be a list of words")
     colour = table.get("colour")
-    return name.strip(), tuple(p.strip() for p in prompts), None if colour is None else _parse_colour(colour, where)
+    code = table.get("code")
+    if code is not None and (type(code) is not int or not 0 <= code <= MOST_CODE):
+        raise LegendError(f"{where}: code {code!r} must be a whole number from 0 to {MOST_CODE}")
+    return _Entry(name.strip(), prompts, None if colour is None else _parse_colour(colour, where), negatives, code)
+
+
+def _words(values: Any) -> tuple[str, ...] | None:
+    if not isinstance(values, list) or not all(isinstance(word, str) and word.strip() for word in values):
+        return None
+    return tuple(word.strip() for word in values)
 
 
 def _parse_colour(text: Any, where: str) -> Colour:
@@ -266,55 +353,60 @@ def _parse_colour(text: Any, where: str) -> Colour:
     return red, green, blue
 
 
-def _build(entries: Iterable[tuple[str, tuple[str, ...], Colour | None]]) -> Legend:
-    entries = list(entries)
+def _build(entries: Sequence[_Entry], where: str = "") -> tuple[LandClass, ...]:
+    """Check the classes against each other and give colours to those without; `where` ends the lines about faults."""
     if len(entries) > MAX_CLASSES:
-        raise LegendError(f"{len(entries)} classes are more than the {MAX_CLASSES} that one map can hold")
+        raise LegendError(f"{len(entries)} classes{where} are more than the {MAX_CLASSES} that one map can hold")
+    for entry in entries:
+        if not all(word.isprintable() for word in (*entry.words, *entry.negatives)):
+            raise LegendError(
+                f"class {entry.name!r}{where} holds a line break or another control character: take it out"
+            )
+    _check_words(entries, where)
+    _check_codes(entries, where)
+    return tuple(_coloured(entries))
+
+
+def _check_words(entries: Sequence[_Entry], where: str) -> None:
     owner: dict[str, str] = {}
-    for name, prompts, _ in entries:
-        if not all(word.isprintable() for word in (name, *prompts)):
-            raise LegendError(f"class {name!r} holds a line break or another control character: take it out")
-        for word in {name.casefold(), *(prompt.casefold() for prompt in prompts)}:
+    for entry in entries:
+        prompts = [prompt.casefold() for prompt in entry.prompts]
+        negatives = [negative.casefold() for negative in entry.negatives]
+        # a class may be asked for by its own name
+        for word in prompts if entry.name.casefold() in prompts else (entry.name.casefold(), *prompts):
             if word in owner:
-                raise LegendError(f"'{word}' is named twice (in '{owner[word]}' and '{name}'): name each word once")
-            owner[word] = name
-    taken = [colour for _, _, colour in entries if colour is not None]
-    classes = []
-    for place, (name, prompts, colour) in enumerate(entries, start=1):
+                raise LegendError(
+                    f"'{word}' is named twice (in '{owner[word]}' and '{entry.name}'){where}: name each word once"
+                )
+            owner[word] = entry.name
+        for place, word in enumerate(negatives):
+            if word in prompts:
+                raise LegendError(
+                    f"'{word}' is a prompt and a negative of class '{entry.name}'{where}: it can't be both"
+                )
+            if word in negatives[:place]:
+                raise LegendError(
+                    f"'{word}' is named twice in the negatives of class '{entry.name}'{where}: once will do"
+                )
+
+
+def _check_codes(entries: Sequence[_Entry], where: str) -> None:
+    owner: dict[int, str] = {}
+    for entry in entries:
+        if entry.code in owner:
+            raise LegendError(
+                f"code {entry.code} is given to both '{owner[entry.code]}' and '{entry.name}'{where}: each has its own"
+            )
+        if entry.code is not None:
+            owner[entry.code] = entry.name
+
+
+def _coloured(entries: Sequence[_Entry]) -> Iterator[LandClass]:
+    # colours that are given stand, wherever in the legend they are; the others keep away from them
+    taken = [entry.colour for entry in entries if entry.colour is not None]
+    for place, entry in enumerate(entries, start=1):
+        colour = entry.colour
         if colour is None:
-            colour = _colour_of(name, prompts, taken)
+            colour = next_colour(entry.words, taken)
             taken.append(colour)
-        classes.append(LandClass(place, name, prompts, colour))
-    return Legend(tuple(classes))
-
-
-def _colour_of(name: str, prompts: Sequence[str], taken: Sequence[Colour]) -> Colour:
-    """The conventional colour of a word if it is still free, else the first free one in an order of the word's own."""
-    wishes = [colour for colour in (_convention(word) for word in (name, *prompts)) if colour is not None]
-    seed = int.from_bytes(hashlib.sha256(name.casefold().encode()).digest()[:4], "big")
-    start = seed % len(_FREE)
-    wishes += _FREE[start:] + _FREE[:start]
-    for colour in wishes:
-        if all(_distance(colour, other) >= _CLOSEST for other in taken):
-            return colour
-    # Many classes: step around the colour circle by the golden angle, in three shades.
-    for step in range(1000):
-        hue = (seed / 2**32 + step * 0.381966) % 1.0
-        red, green, blue = colorsys.hls_to_rgb(hue, (0.45, 0.62, 0.78)[step % 3], 0.55)
-        colour = round(red * 255), round(green * 255), round(blue * 255)
-        if all(_distance(colour, other) >= _CLOSEST * 200 / (200 + 20 * step) for other in taken):
-            return colour
-    return wishes[0]
-
-
-def _convention(word: str) -> Colour | None:
-    known = word.casefold()
-    singular = known.removesuffix("s")
-    for key in sorted(_CONVENTIONAL, key=len, reverse=True):
-        if key in (known, singular) or f" {key} " in f" {known} " or f" {key} " in f" {singular} ":
-            return _CONVENTIONAL[key]
-    return None
-
-
-def _distance(a: Colour, b: Colour) -> float:
-    return float(sum((x - y) ** 2 for x, y in zip(a, b, strict=True)) ** 0.5)
+        yield LandClass(place, entry.name, entry.prompts, colour, entry.negatives, entry.code)

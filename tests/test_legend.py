@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lposs_geo.errors import LegendError
-from lposs_geo.legend import Legend, from_words, read_legend
+from lposs_geo.legend import PRESETS, LandClass, Legend, find_legend, from_words, preset, read_legend, to_toml
 
 
 def test_words_become_classes_in_order():
@@ -32,6 +35,7 @@ def test_synonyms():
         ("forest=|trees", "class 1 of 1"),
         ("forest,Forest", "'forest' is named twice"),
         ("forest=trees,trees", "'trees' is named twice"),
+        ("forest=trees|Trees", "'trees' is named twice"),
         (",".join(f"class{k}" for k in range(201)), "201 classes"),
         ("forest,ro\nad", "control character"),
         ("a=b=c", "two equals signs"),
@@ -88,16 +92,154 @@ def test_a_legend_file(tmp_path):
         ('[[classes]]\nname = "a"\ncolour = "#gggggg"', "must look like"),
         ('[[classes]]\nname = "a"\ncolour = "#+1+2+3"', "must look like"),
         ('[[classes]]\nname = "a"\nprompts = []', "prompts must be a list"),
+        ('[[classes]]\nname = "a"\nprompts = ["x", " "]', r"class 1 .*legend\.toml' \('a'\): prompts must be a list"),
+        ('[[classes]]\nname = "a"\nprompts = ["x", "x"]', "named twice"),
+        ('[[classes]]\nname = "a"\nnegatives = "b"', r"class 1 .*legend\.toml' \('a'\): negatives must be a list"),
+        ('[[classes]]\nname = "a"\nnegatives = [1]', "negatives must be a list"),
+        (
+            '[[classes]]\nname = "a"\nnegatives = ["A"]',
+            r"'a' is a prompt and a negative of class 'a' in .*legend\.toml",
+        ),
+        (
+            '[[classes]]\nname = "a"\nnegatives = ["b", "B"]',
+            r"'b' is named twice in the negatives of class 'a' in .*toml",
+        ),
+        (
+            '[[classes]]\nname = "a"\nnegatives = ["b\\u0007"]',
+            r"class 'a' in .*legend\.toml' holds .* control character",
+        ),
+        ('[[classes]]\nname = "a"\ncode = -1', r"class 1 .*legend\.toml' \('a'\): code -1 must be a whole number"),
+        ('[[classes]]\nname = "a"\ncode = 1.0', "code 1.0 must be"),
+        ('[[classes]]\nname = "a"\ncode = true', "code True must be"),
+        ('[[classes]]\nname = "a"\ncode = "1"', "code '1' must be"),
+        (
+            '[[classes]]\nname = "a"\ncode = 1\n[[classes]]\nname = "b"\ncode = 1',
+            r"code 1 .* both 'a' and 'b' in .*toml",
+        ),
+        ('title = 3\n[[classes]]\nname = "a"', "title must be text"),
+        ('source = "a\\nb"\n[[classes]]\nname = "a"', "source must be text on one line"),
+        ('titel = "x"\n[[classes]]\nname = "a"', "unknown key 'titel'"),
         ('[[classes]]\nname = "a"\n[[classes]]\nname = "A"', "named twice"),
     ],
 )
 def test_legend_files_that_are_none(tmp_path, text, said):
     file = tmp_path / "legend.toml"
     file.write_text(text)
-    with pytest.raises(LegendError, match=said):
+    with pytest.raises(LegendError, match=said) as caught:
         read_legend(file)
+    assert "\n" not in str(caught.value)
+    assert str(file) in str(caught.value)
 
 
 def test_a_legend_file_that_is_not_there(tmp_path):
     with pytest.raises(LegendError, match=r"none\.toml"):
         read_legend(tmp_path / "none.toml")
+
+
+def test_negatives_and_codes(tmp_path):
+    file = tmp_path / "legend.toml"
+    file.write_text(
+        'title = "Lakes"\nsource = "survey of 2020"\n'
+        '[[classes]]\nname = "Lake"\nprompts = ["water"]\nnegatives = ["shadow", "solar panel"]\ncode = 0\n'
+        '[[classes]]\nname = "Shadow"\nnegatives = ["water"]\ncode = 70000\n'
+    )
+    legend = read_legend(file)
+    assert (legend.title, legend.source) == ("Lakes", "survey of 2020")
+    assert legend.negatives == [["shadow", "solar panel"], ["water"]]
+    assert [c.code for c in legend.classes] == [0, 70000]
+    assert Legend.from_dict(json.loads(json.dumps(legend.as_dict()))) == legend
+    assert from_words("forest").negatives == [[]]
+    assert from_words("forest").classes[0].code is None
+
+
+def test_legends_of_before_are_read():
+    entry = {"id": 1, "name": "forest", "prompts": ["forest"], "colour": "#1c6236"}
+    assert Legend.from_dict({"classes": [entry]}) == from_words("forest")
+
+
+@pytest.mark.parametrize("data", [None, [], {}, {"classes": [{}]}, {"classes": [{"id": "x"}]}, {"classes": 1}])
+def test_data_that_is_no_legend(data):
+    with pytest.raises(LegendError):
+        Legend.from_dict(data)
+
+
+def test_colours_that_are_given_stand(tmp_path):
+    file = tmp_path / "legend.toml"
+    file.write_text('[[classes]]\nname = "water"\n[[classes]]\nname = "forest"\ncolour = "#3e78c0"\n')
+    water, forest = (c.colour for c in read_legend(file).classes)
+    assert forest == (62, 120, 192)
+    assert water != forest
+    assert max(water) == water[2]
+
+
+CLASSES = {
+    "worldcover": (11, [10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 100]),
+    "corine1": (5, [1, 2, 3, 4, 5]),
+    "loveda": (7, [1, 2, 3, 4, 5, 6, 7]),
+    "openearthmap": (8, [1, 2, 3, 4, 5, 6, 7, 8]),
+    "dynamicworld": (9, [0, 1, 2, 3, 4, 5, 6, 7, 8]),
+}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets(name, tmp_path):
+    legend = preset(name)
+    assert (len(legend), [c.code for c in legend.classes]) == CLASSES[name]
+    assert legend.title
+    assert legend.source.startswith("https://")
+    assert len({c.colour for c in legend.classes}) == len(legend)
+    assert all("background" not in prompts for prompts in legend.prompts)
+    assert find_legend(name) == find_legend(name.upper()) == legend
+    file = tmp_path / "copy.toml"
+    file.write_text(to_toml(legend), encoding="utf-8")
+    assert find_legend(file) == find_legend(str(file)) == legend
+
+
+def test_official_names_and_colours():
+    trees = preset("worldcover").classes[0]
+    assert (trees.name, trees.hex_colour, trees.code) == ("Tree cover", "#006400", 10)
+    assert preset("dynamicworld").classes[-1].hex_colour == "#b39fe1"
+    assert preset("openearthmap").names[2] == "Developed space"
+
+
+def test_neither_a_preset_nor_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(LegendError, match="no legend is called 'corine': the presets are worldcover, corine1,"):
+        preset("corine")
+    for name in ("corine", Path("worldcover")):
+        with pytest.raises(LegendError, match=f"no legend file '{name}', and no preset .* worldcover, corine1,"):
+            find_legend(name)
+    Path("worldcover").write_text('[[classes]]\nname = "a"\n')
+    assert len(find_legend("./worldcover")) == len(find_legend(Path("worldcover"))) == 1
+    assert len(find_legend("worldcover")) == 11
+
+
+WORDS = st.text(st.characters(codec="utf-8"), max_size=8).filter(
+    lambda text: text.isprintable() and text.strip() == text
+)
+NAMES = WORDS.filter(bool)
+
+
+@st.composite
+def legends(draw):
+    words = draw(st.lists(NAMES, min_size=2, max_size=12, unique_by=str.casefold))
+    classes = [
+        LandClass(
+            place,
+            words[2 * place - 2],
+            (words[2 * place - 1],),
+            draw(st.tuples(*[st.integers(0, 255)] * 3)),
+            tuple(word for word in words[: 2 * place - 2]),
+            draw(st.none() | st.just(place)),
+        )
+        for place in range(1, len(words) // 2 + 1)
+    ]
+    return Legend(tuple(classes), draw(WORDS), draw(WORDS))
+
+
+@given(legends())
+def test_a_legend_survives_its_file(tmp_path_factory, legend):
+    file = tmp_path_factory.getbasetemp() / "legend.toml"
+    file.write_text(to_toml(legend), encoding="utf-8")
+    assert read_legend(file) == legend
+    assert Legend.from_dict(legend.as_dict()) == legend
