@@ -1,0 +1,323 @@
+"""The area of interest: a box or a file of polygons, brought to the scene's CRS and onto its pixels.
+
+A pixel is inside if its centre is. Whether it is never depends on the window that is asked about: the outline is kept
+on a grid of 1/256 px, where moving it by whole px is exact.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyproj
+import shapely
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+from rasterio.features import geometry_mask
+from rasterio.windows import Window
+
+from lposs_geo.errors import ParameterError, one_line
+from lposs_geo.ground import Grid, on_ground, to_pyproj
+
+if TYPE_CHECKING:
+    import geopandas
+
+__all__ = ["Area", "area_on", "read_aoi"]
+
+OUTLINE_GRID = 1 / 256
+"""Px that corners of an outline are rounded to."""
+
+LONGEST_EDGE = 1000.0
+"""Metres: longer edges are cut into pieces before they are brought to another CRS, where they bend."""
+
+MEAN_RADIUS = 6_371_000.0
+"""Of the Earth, metres."""
+
+AROUND = 20.0
+"""Degrees around a CRS's area of use where it is taken to be sound."""
+
+FARTHEST_OFF = 1.0
+"""Metres that a place may be off after the way to another CRS and back."""
+
+MOST_PIECES = 2_000_000
+"""That edges are cut into; an outline longer than this is cut into longer ones."""
+
+STRIP = 1024
+"""Rows that are looked at at once for a pixel inside."""
+
+log = logging.getLogger("lposs_geo")
+
+
+@dataclass(frozen=True)
+class Area:
+    """An area of interest on a scene's pixels.
+
+    Attributes
+    ----------
+    outline : shapely.MultiPolygon
+        In px (col, row) of the scene, clipped to it.
+    window : Window
+        The smallest one that has all pixels inside.
+    """
+
+    outline: shapely.MultiPolygon
+    window: Window
+
+    @property
+    def digest(self) -> str:
+        """What tells it from other areas on the same grid."""
+        return hashlib.sha256(shapely.to_wkb(shapely.normalize(self.outline))).hexdigest()
+
+    def mask(self, window: Window) -> NDArray[np.bool_]:
+        """Which pixels of a window of the scene are inside, (rows, cols)."""
+        shape = int(window.height), int(window.width)
+        box = shapely.box(window.col_off, window.row_off, window.col_off + window.width, window.row_off + window.height)
+        parts = shapely.get_parts(self.outline)
+        near = parts[shapely.intersects(shapely.envelope(parts), box)]
+        if not near.size:
+            return np.zeros(shape, dtype=bool)
+        corner = Affine.translation(window.col_off, window.row_off)
+        return np.asarray(geometry_mask(near, shape, corner, invert=True), dtype=bool)
+
+
+def area_on(geometry: shapely.Geometry, grid: Grid) -> Area:
+    """Lay an area onto a scene's pixels.
+
+    Parameters
+    ----------
+    geometry : shapely.Geometry
+        Polygons in the scene's CRS. Where that counts in degrees, they may be whole turns east or west of the scene.
+    grid : Grid
+        The scene's.
+
+    Raises
+    ------
+    ParameterError
+        If no pixel of the scene is inside.
+    """
+    scene = shapely.box(0, 0, grid.width, grid.height)
+    turn = _turn(grid.crs)
+    clipped = []
+    for turns in (-1, 0, 1) if turn else (0,):
+        to_pixels = ~grid.transform @ Affine.translation(turns * turn, 0.0)
+        pixels = shapely.transform(geometry, lambda points, to=to_pixels: on_ground(points, to))
+        clipped.append(shapely.intersection(_polygons(shapely.make_valid(pixels)), scene, grid_size=OUTLINE_GRID))
+    outline = _polygons(shapely.union_all(clipped, grid_size=OUTLINE_GRID))
+    if outline.is_empty:
+        corners = np.array([[0, 0], [grid.width, 0], [grid.width, grid.height], [0, grid.height]], dtype=np.float64)
+        extent = shapely.MultiPoint(on_ground(corners, grid.transform)).bounds
+        raise ParameterError(
+            f"the area of interest ({_extent(geometry.bounds)}) and the scene ({_extent(extent)}) don't overlap: "
+            "give an area on the scene, in its CRS"
+        )
+    left, top, right, bottom = outline.bounds
+    # from the first to the last column and row whose centres lie within these bounds
+    col, row = math.ceil(left - 0.5), math.ceil(top - 0.5)
+    area = Area(outline, Window(col, row, math.floor(right + 0.5) - col, math.floor(bottom + 0.5) - row))
+    if not _has_pixels(area):
+        raise ParameterError("the area of interest holds no pixel's centre: it is narrower than the scene's pixels")
+    return area
+
+
+def read_aoi(text: str | Path, crs: CRS | None, *, layer: str | None = None) -> shapely.Geometry:
+    """Read an area of interest.
+
+    Parameters
+    ----------
+    text : str or Path
+        A box as "xmin,ymin,xmax,ymax" in the scene's CRS, or a file of polygons that GDAL reads, or a GeoParquet file.
+        All its polygons together are the area.
+    crs : CRS or None
+        The scene's. A file with another one is brought to it; one without is taken to be in it, with a warning.
+    layer : str, optional
+        Which layer of the file; needed where there are several.
+
+    Returns
+    -------
+    shapely.Geometry
+        Valid polygons in the scene's CRS.
+
+    Raises
+    ------
+    ParameterError
+        If it is neither a box nor such a file, or holds no polygons or other shapes too, or can't be brought to the
+        scene's CRS.
+    """
+    if isinstance(text, str) and not Path(text).exists() and any(map(_is_number, text.split(","))):
+        if layer is not None:
+            raise ParameterError(
+                f"the area of interest '{text}' is a box and has no layer '{layer}': leave the layer out"
+            )
+        return _box(text)
+    frame = _read(str(text), layer)
+    shapes = np.array([shape for shape in frame.geometry if shape is not None and not shape.is_empty], dtype=object)
+    kinds = {shape.geom_type for shape in shapes} - {"Polygon", "MultiPolygon"}
+    if kinds:
+        raise ParameterError(f"'{text}' holds a {min(kinds)}, and an area of interest is made of polygons only")
+    if not np.isfinite(shapely.get_coordinates(shapes)).all():
+        raise ParameterError(f"'{text}' holds a polygon with a coordinate that is no number: mend it first")
+    area = _polygons(shapely.union_all(shapely.make_valid(shapely.force_2d(shapes))))
+    if area.is_empty:
+        raise ParameterError(f"'{text}' holds no polygon: give a file with the outline of the area")
+    if frame.crs is None:
+        if crs is not None:
+            log.warning("%s has no CRS: its coordinates are taken to be the scene's", text)
+        return area
+    if crs is None:
+        raise ParameterError(
+            f"'{text}' has a CRS and the scene has none: give the area as xmin,ymin,xmax,ymax, or the scene its CRS"
+        )
+    return _reproject(area, frame.crs, to_pyproj(crs), str(text))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _box(text: str) -> shapely.Polygon:
+    values = [float(part) if _is_number(part) else math.nan for part in text.split(",")]
+    if len(values) != 4 or not all(map(math.isfinite, values)):
+        raise ParameterError(f"the area of interest '{text}' must be four numbers, xmin,ymin,xmax,ymax, or a file")
+    left, low, right, high = values
+    if left >= right or low >= high:
+        raise ParameterError(
+            f"the area of interest '{text}' is empty: write xmin,ymin,xmax,ymax, the smaller one first"
+        )
+    return shapely.box(left, low, right, high)
+
+
+def _read(path: str, layer: str | None) -> geopandas.GeoDataFrame:
+    # GDAL's own names have a colon (an URL) or begin with /vsi
+    if ":" not in path and not path.startswith("/vsi") and not Path(path).exists():
+        raise ParameterError(f"the area of interest '{path}' is neither a file nor a box (xmin,ymin,xmax,ymax)")
+    import geopandas  # half a second, which maps of whole scenes needn't spend
+    import pyogrio
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what an outline doesn't need, such as odd field types
+            if path.lower().endswith((".parquet", ".geoparquet")):
+                if layer is not None:
+                    raise ParameterError(f"'{path}' has no layers: leave the layer '{layer}' out")
+                return geopandas.read_parquet(path)
+            named = _choose_layer(path, [name for name, kind in pyogrio.list_layers(path) if kind is not None], layer)
+            return pyogrio.read_dataframe(path, layer=named, columns=[])
+    except (ImportError, OSError, RuntimeError, ValueError, KeyError) as error:
+        if isinstance(error, ParameterError):
+            raise
+        raise ParameterError(f"'{path}' can't be read as an area of interest: {one_line(error)}") from error
+
+
+def _choose_layer(path: str, layers: list[str], layer: str | None) -> str:
+    inside = ", ".join(f"'{name}'" for name in layers)
+    if not layers:
+        raise ParameterError(f"'{path}' holds no layer with shapes: give a file with the outline of the area")
+    if layer is not None and layer not in layers:
+        raise ParameterError(f"'{path}' has no layer '{layer}': it has {inside}")
+    if layer is None and len(layers) > 1:
+        raise ParameterError(f"'{path}' has {len(layers)} layers: name one of {inside}")
+    return layers[0] if layer is None else layer
+
+
+def _polygons(geometry: shapely.Geometry) -> shapely.MultiPolygon:
+    """The polygons of a geometry; making valid and clipping may leave lines and points beside them."""
+    parts = shapely.get_parts(shapely.get_parts(geometry))
+    return shapely.MultiPolygon([part for part in parts if part.geom_type == "Polygon" and not part.is_empty])
+
+
+def _reproject(area: shapely.MultiPolygon, source: pyproj.CRS, target: pyproj.CRS, name: str) -> shapely.MultiPolygon:
+    if source.equals(target, ignore_axis_order=True):
+        return area
+    area = _near(area, source, target)
+    if area.is_empty:
+        raise ParameterError(f"'{name}' lies where the scene's CRS isn't meant for, or its own CRS is wrong")
+    unit = _unit(source)
+    longest = LONGEST_EDGE / (MEAN_RADIUS * unit if source.is_geographic else unit)
+    dense = shapely.segmentize(area, max(longest, area.length / MOST_PIECES))
+    moved = shapely.transform(dense, _transformation(source, target))
+    # far from where a projection is meant for, places come out nowhere, or folded onto others
+    back = _transformation(target, source)(shapely.get_coordinates(moved))
+    strayed = np.linalg.norm(_in_metres(back, source) - _in_metres(shapely.get_coordinates(dense), source), axis=1)
+    if not (strayed < FARTHEST_OFF).all():
+        raise ParameterError(
+            f"'{name}' reaches farther than the scene's CRS does, or its own CRS is wrong: "
+            "cut it to the scene's surroundings"
+        )
+    turn = _turn(target)
+    if turn:
+        moved = shapely.MultiPolygon([_unwrap(part, turn, name) for part in shapely.get_parts(moved)])
+    return _polygons(shapely.union_all(shapely.make_valid(shapely.get_parts(moved))))
+
+
+def _near(area: shapely.MultiPolygon, source: pyproj.CRS, target: pyproj.CRS) -> shapely.MultiPolygon:
+    """What of an area in degrees lies around the target's area of use; the Earth's far side may fold onto this one."""
+    authority = target.to_authority()  # what comes by way of WKT has lost its area of use
+    use = pyproj.CRS.from_authority(*authority).area_of_use if authority else target.area_of_use
+    if use is None or not source.is_geographic or target.is_geographic:
+        return area
+    degree, turn = math.radians(1) / _unit(source), _turn(source)
+    east = use.east + 360 * (use.east < use.west)
+    bounds = np.array([use.west - AROUND, use.south - AROUND, east + AROUND, use.north + AROUND]) * degree
+    around = [shapely.box(*(bounds + turns * np.array([turn, 0, turn, 0]))) for turns in (-1, 0, 1)]
+    return _polygons(shapely.intersection(area, shapely.union_all(around)))
+
+
+def _transformation(source: pyproj.CRS, target: pyproj.CRS) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """What brings points (n, 2) from one CRS to another; those that have no place there become infinite."""
+    transformer = pyproj.Transformer.from_crs(source, target, always_xy=True)
+    return lambda points: np.column_stack(transformer.transform(points[:, 0], points[:, 1]))
+
+
+def _in_metres(points: NDArray[np.float64], crs: pyproj.CRS) -> NDArray[np.float64]:
+    """Points (n, 2) of a CRS where distances are metres: in the plane, or on a globe, where no longitude jumps."""
+    scaled = points * _unit(crs)
+    if not crs.is_geographic:
+        return scaled
+    lon, lat = np.where(np.isfinite(scaled), scaled, np.nan).T
+    return MEAN_RADIUS * np.column_stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)])
+
+
+def _unwrap(polygon: shapely.Polygon, turn: float, name: str) -> shapely.Polygon:
+    """Undo the jumps from one end of the longitudes to the other."""
+    rings = [shapely.get_coordinates(ring) for ring in (polygon.exterior, *polygon.interiors)]
+    if not any((np.abs(np.diff(ring[:, 0])) > turn / 2).any() for ring in rings):
+        return polygon
+    for ring in rings:
+        ring[:, 0] = np.unwrap(ring[:, 0], period=turn)
+        if abs(ring[-1, 0] - ring[0, 0]) > turn / 2:
+            raise ParameterError(f"'{name}' lies around a pole, where longitudes have no outline: cut it in two")
+        ring[:, 0] += turn * round((rings[0][:, 0].mean() - ring[:, 0].mean()) / turn)
+    return shapely.Polygon(rings[0], rings[1:])
+
+
+def _turn(crs: CRS | pyproj.CRS | None) -> float:
+    """What a whole turn is in the CRS's unit; 0 if it doesn't count in angles."""
+    known = to_pyproj(crs) if isinstance(crs, CRS) else crs
+    return round(math.tau / _unit(known), 9) if known is not None and known.is_geographic else 0.0
+
+
+def _unit(crs: pyproj.CRS) -> float:
+    """What one unit of the CRS's axes is in metres, or in radians."""
+    return float(crs.axis_info[0].unit_conversion_factor) if crs.axis_info else 1.0
+
+
+def _has_pixels(area: Area) -> bool:
+    left, top, width, height = area.window.flatten()
+    strips = (Window(left, top + row, width, min(STRIP, height - row)) for row in range(0, height, STRIP))
+    return width > 0 and any(area.mask(strip).any() for strip in strips)
+
+
+def _extent(bounds: tuple[float, ...]) -> str:
+    return ",".join(f"{value:.10g}" for value in bounds)
