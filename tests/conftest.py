@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import json
+import re
+import threading
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +89,60 @@ def write_damaged(path: Path, lakeside: Path) -> Path:
         end = int(dataset.get_tag_item("BLOCK_OFFSET_0_4099", "TIFF", bidx=1))
     path.write_bytes(path.read_bytes()[:end])
     return path
+
+
+class _Ranges(http.server.SimpleHTTPRequestHandler):
+    """A file server that knows ranges, and counts the bytes it sends."""
+
+    protocol_version = "HTTP/1.1"
+    knows_ranges = True
+    sent: list[int]
+
+    def do_GET(self) -> None:
+        file = Path(self.translate_path(self.path.partition("?")[0]))
+        if not file.is_file():
+            self.send_error(404)
+            return
+        data, size = file.read_bytes(), file.stat().st_size
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", "")) if self.knows_ranges else None
+        if wanted:
+            first, last = int(wanted.group(1)), min(int(wanted.group(2)), size - 1)
+            data = data[first : last + 1]
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {first}-{last}/{size}")
+        else:
+            self.send_response(200)
+        if self.knows_ranges:
+            self.send_header("Accept-Ranges", "bytes")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        if self.command == "GET":
+            self.sent.append(len(data))
+            with suppress(BrokenPipeError, ConnectionResetError):  # who asked for a part has enough
+                self.wfile.write(data)
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def served(folder: Path, *, knows_ranges: bool = True):
+    """The folder's URL and what was sent so far."""
+    sent: list[int] = []
+    handler = type("Handler", (_Ranges,), {"sent": sent, "knows_ranges": knows_ranges})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(folder)))
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}", sent
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 @pytest.fixture

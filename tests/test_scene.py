@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +9,13 @@ import pytest
 import rasterio
 import rasterio.shutil
 import rasterio.vrt
+import rasterio.warp
 from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
+from rasterio.rpc import RPC
 from rasterio.windows import Window
 
-from lposs_geo.errors import OutputError, SceneError
+from lposs_geo.errors import OutputError, ParameterError, SceneError
 from lposs_geo.scene import copy_in_tiles, describe, identity, is_slow_in_tiles, open_scene
 
 RED, GREEN, BLUE, ALPHA = ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha
@@ -182,10 +186,20 @@ def test_the_files_of_a_scene_are_all_those_it_is_read_from(write_raster, tmp_pa
     assert str(path) in describe(f"GTIFF_DIR:1:{path}").files
 
 
-def test_a_guess_among_many_bands_is_a_warning(write_raster, caplog):
-    with caplog.at_level("WARNING", "lposs_geo"):
-        assert describe(write_raster(_coded(8))).bands == (3, 2, 1)
-    assert "8 bands are red, green and blue: 3, 2, 1 is a guess" in caplog.text
+def test_a_guess_among_many_bands_is_noted(write_raster):
+    scene = describe(write_raster(_coded(8)))
+    assert scene.bands == (3, 2, 1)
+    assert "8 bands are red, green and blue: 3, 2, 1 is a guess" in scene.notices[0]
+
+
+@pytest.mark.parametrize("bands", [4, 8])
+def test_a_guess_is_turned_round_by_the_contrast_of_red(write_raster, bands):
+    array = _coded(bands)
+    array[0] = 100 + 3 * (array[0] - 60)  # red soil
+    scene = describe(write_raster(array))
+    assert scene.bands == (1, 2, 3)
+    assert scene.radiometry.high[0] > 150
+    assert "1, 2, 3 is a guess, since band 1 has more contrast than band 3" in scene.notices[0]
 
 
 def test_a_flat_band_is_no_division_by_zero(write_raster):
@@ -197,14 +211,14 @@ def test_a_flat_band_is_no_division_by_zero(write_raster):
 @pytest.mark.parametrize(
     ("array", "options", "bands", "said"),
     [
-        (_coded(1), {}, None, "has 1 colour band,.*--bands 1,1,1"),
-        (_coded(2), {}, None, "has 2 colour bands"),
         (_coded(3), {}, (1, 2, 4), "no band 4: its bands are 1 to 3"),
         (_coded(3), {}, (0, 1, 2), "no band 0"),
         (_coded(3), {}, (1, 2), "name three"),
         (_coded(3) * 0, {"nodata": 0}, None, "no valid pixel"),
         (np.full((3, 4, 5), np.nan, dtype="float32"), {}, None, "no valid pixel"),
         (_coded(3).astype("complex64"), {}, None, "complex"),
+        (_coded(3).astype("complex64"), {}, (1, 2, 3), "complex"),
+        (_coded(3), {"transform": rasterio.Affine(2, 4, 9, 1, 2, 9)}, None, "gives its pixels no size"),
     ],
 )
 def test_rasters_that_cannot_be_used(write_raster, array, options, bands, said):
@@ -213,8 +227,183 @@ def test_rasters_that_cannot_be_used(write_raster, array, options, bands, said):
     assert "\n" not in str(caught.value)
 
 
-def test_one_band_can_be_mapped_as_grey(write_raster):
-    assert describe(write_raster(_coded(1)), bands=(1, 1, 1)).bands == (1, 1, 1)
+@pytest.mark.parametrize("bands", [None, "1", (1,), (1, 1, 1)])
+def test_one_band_is_mapped_as_grey(write_raster, bands):
+    scene = describe(write_raster(_coded(1)), bands=bands)
+    assert scene.bands == (1, 1, 1)
+    assert ["seen as grey" in notice for notice in scene.notices] == ([] if bands == (1, 1, 1) else [True])
+
+
+def test_infrared_tagged_alpha_masks_nothing(write_raster):
+    array = _coded(4, "uint8")
+    array[3] = np.random.default_rng(0).integers(0, 200, (30, 40))
+    scene = describe(write_raster(array, colorinterp=[RED, GREEN, BLUE, ALPHA]))
+    assert scene.notices == (
+        f"band 4 of '{scene.path}' is tagged alpha, but varies as infrared does: it masks nothing",
+    )
+    with open_scene(scene) as reader:
+        assert reader.read(Window(0, 0, 40, 30))[1].all()
+
+
+def test_indices_are_seen_through_the_colour_table(write_raster, tmp_path):
+    index = np.random.default_rng(0).integers(0, 6, (1, 30, 40)).astype("uint8")
+    known = np.array([(9, 8, 7, 255), (255, 0, 0, 255), (0, 200, 0, 255), (1, 2, 3, 0), (0, 0, 90, 255)])
+    path = tmp_path / "palette.vrt"  # a GeoTIFF's table has no alpha
+    _write_palette_vrt(path, write_raster(index), known)
+    scene = describe(path)
+    assert (scene.bands_reason, scene.dtype, scene.notices) == ("through the colour table", "uint8", ())
+    with open_scene(scene) as reader:
+        image, valid = reader.read(Window(0, 0, 40, 30))
+        _, enlarged_valid = reader.read(Window(0, 0, 80, 60), 2.0)
+    # 3 is transparent, 4 is nodata, 5 isn't in the table
+    assert np.array_equal(valid, index[0] < 3)
+    assert np.array_equal(np.rint(image * 255)[:, valid], known[index[0][valid], :3].T)
+    assert np.array_equal(enlarged_valid, valid.repeat(2, 0).repeat(2, 1))
+    with open_scene(copy_in_tiles(scene, tmp_path / "copy.tif")) as reader:
+        copied, copied_valid = reader.read(Window(0, 0, 40, 30))
+    assert np.array_equal(copied, image)
+    assert np.array_equal(copied_valid, valid)
+    _write_palette_vrt(path, tmp_path / "scene.tif", known[[1, 0, 2]])
+    assert identity(describe(path))["palette"] != identity(scene)["palette"]
+    assert describe(path, bands="1").layers.palette is None
+
+
+def _write_palette_vrt(path: Path, source: Path, colours: np.ndarray) -> None:
+    entries = "".join('<Entry c1="{}" c2="{}" c3="{}" c4="{}"/>'.format(*colour) for colour in colours)
+    path.write_text(
+        '<VRTDataset rasterXSize="40" rasterYSize="30"><SRS>EPSG:32632</SRS><GeoTransform>0,1,0,9,0,-1</GeoTransform>'
+        '<VRTRasterBand dataType="Byte" band="1"><NoDataValue>4</NoDataValue><ColorInterp>Palette</ColorInterp>'
+        f"<ColorTable>{entries}</ColorTable><SimpleSource><SourceFilename>{source}</SourceFilename></SimpleSource>"
+        "</VRTRasterBand></VRTDataset>"
+    )
+
+
+def test_a_large_colour_table(write_raster):
+    index = np.arange(1200).reshape(1, 30, 40).astype("uint16")
+    path = write_raster(index)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.write_colormap(1, {i: (i % 256, i // 256, 7, 255) for i in range(1200)})
+    with open_scene(describe(path)) as reader:
+        image, valid = reader.read(Window(0, 0, 40, 30))
+    assert valid.all()
+    assert np.array_equal(np.rint(image * 255), np.stack([index[0] % 256, index[0] // 256, np.full((30, 40), 7)]))
+
+
+def test_scale_is_in_physical_values_and_the_same_for_all_bands(write_raster):
+    array = _coded(3, "int16")
+    path = write_raster(array)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.scales, dataset.offsets = (0.01, 0.01, 0.1), (0.0, -1.0, 0.0)
+    scene = describe(path, scale=(0.5, 2.5))
+    assert scene.radiometry.physical[0] == pytest.approx((0.5,) * 3)
+    with open_scene(scene) as reader:
+        image, _ = reader.read(Window(0, 0, 40, 30))
+    physical = array * np.array([0.01, 0.01, 0.1])[:, None, None] - np.array([0, 1, 0])[:, None, None]
+    assert np.allclose(image, ((physical - 0.5) / 2).clip(0, 1), atol=1e-5)
+    assert identity(scene) != identity(describe(path, scale=(0.5, 2.4)))
+    bytes_scaled = describe(write_raster(_coded(3, "uint8"), "bytes.tif"), scale=(60, 120))
+    assert bytes_scaled.radiometry.low == (60, 60, 60)
+    with pytest.raises(ParameterError, match="the lower one first"):
+        describe(path, scale=(2, 1))
+
+
+@pytest.mark.parametrize(("bits", "white"), [(1, 1), (4, 15), (8, 255)])
+def test_white_is_what_the_bits_can_hold(write_raster, bits, white):
+    array = np.random.default_rng(0).integers(0, white, (3, 30, 40), endpoint=True).astype("uint8")
+    assert describe(write_raster(array, nbits=bits)).radiometry.high == (white,) * 3
+
+
+def _framed(rows: int = 100, cols: int = 120) -> tuple[np.ndarray, np.ndarray]:
+    """A turned picture in a black frame, with a black pond in it; and where the frame is."""
+    row, col = np.mgrid[:rows, :cols]
+    frame = np.abs(row - rows / 2 + (col - cols / 2) / 5) > rows / 3
+    array = np.random.default_rng(0).integers(1, 200, (3, rows, cols)).astype("uint16")
+    array[:, frame] = 0
+    array[:, 48:52, 55:60] = 0
+    array[:, 40:44, 55:60] = 3
+    return array, frame
+
+
+@pytest.mark.parametrize("options", [{}, {"sparse_ok": True, "tiled": True, "blockxsize": 16, "blockysize": 16}])
+def test_a_black_frame_is_no_data(write_raster, tmp_path, options):
+    array, frame = _framed()
+    path = write_raster(array, **options)
+    scene = describe(path)
+    said = f"{frame.mean():.0%} of '{path}' is a black frame without declared nodata: taken as nodata"
+    assert scene.notices == (f"{said} (--no-collar keeps it)",)
+    assert min(scene.radiometry.low) > 1
+    with open_scene(scene) as reader:
+        image, valid = reader.read(Window(0, 0, 120, 100))
+        part, part_valid = reader.read(Window(50, 30, 20, 30))  # where the window has no frame
+    assert np.array_equal(valid, array.any(axis=0))
+    assert np.array_equal(part, image[:, 30:60, 50:70])
+    assert np.array_equal(part_valid, valid[30:60, 50:70])
+    with open_scene(copy_in_tiles(scene, tmp_path / "copy.tif")) as reader:
+        assert np.array_equal(reader.read(Window(0, 0, 120, 100))[1], valid)
+    kept = describe(path, collar=False)
+    assert kept.notices == ()
+    assert identity(kept) != identity(scene)
+    with open_scene(kept) as reader:
+        assert reader.read(Window(0, 0, 120, 100))[1].all()
+
+
+@pytest.mark.parametrize("options", [{"nodata": 7}, {"colorinterp": [RED, GREEN, BLUE, ALPHA]}])
+def test_where_nodata_is_declared_black_is_black(write_raster, options):
+    array, _ = _framed()
+    if "colorinterp" in options:
+        array = np.concatenate([array, np.full((1, 100, 120), 65535, "uint16")])
+    scene = describe(write_raster(array, **options))
+    assert scene.notices == ()
+    with open_scene(scene) as reader:
+        assert reader.read(Window(0, 0, 120, 100))[1].mean() > 0.95
+
+
+def test_a_lake_without_a_frame_is_black(write_raster):
+    array = np.random.default_rng(0).integers(1, 200, (3, 100, 120)).astype("uint8")
+    array[:, 20:60, 30:90] = 0
+    scene = describe(write_raster(array))
+    assert scene.notices == ()
+    with open_scene(scene) as reader:
+        assert reader.read(Window(0, 0, 120, 100))[1].all()
+
+
+def test_a_scene_that_is_all_black(write_raster):
+    path = write_raster(np.zeros((3, 30, 40), "uint8"))
+    with pytest.raises(SceneError, match="has no valid pixel: all is nodata, black, transparent or not a number"):
+        describe(path)
+    assert describe(path, collar=False).bands == (1, 2, 3)
+
+
+def test_the_least_number_is_no_data_though_not_declared(write_raster):
+    array = _coded(3, "float32")
+    array[1, :10] = np.finfo("float32").min
+    with open_scene(describe(write_raster(array))) as reader:
+        _, valid = reader.read(Window(0, 0, 40, 30))
+    assert valid.all(axis=1).tolist() == [False] * 10 + [True] * 20
+
+
+def test_bands_of_several_types(write_raster, tmp_path):
+    path = write_raster(_coded(3, "uint16"))
+    bands = "".join(
+        f'<VRTRasterBand dataType="{kind}" band="{band}"><SimpleSource><SourceFilename>{path}</SourceFilename>'
+        f"<SourceBand>{band}</SourceBand></SimpleSource></VRTRasterBand>"
+        for band, kind in ((1, "UInt16"), (2, "Float32"), (3, "Byte"))
+    )
+    (tmp_path / "mixed.vrt").write_text(f'<VRTDataset rasterXSize="40" rasterYSize="30">{bands}</VRTDataset>')
+    scene = describe(tmp_path / "mixed.vrt")
+    assert scene.dtype == "float32"
+    with open_scene(scene) as reader, open_scene(describe(path)) as plain:
+        assert np.allclose(reader.read(Window(3, 4, 20, 10))[0], plain.read(Window(3, 4, 20, 10))[0], atol=1e-6)
+
+
+def test_a_scene_without_a_place_says_so(write_raster):
+    nowhere = rasterio.Affine.identity()
+    scene = describe(write_raster(_coded(3, "uint8"), crs=None, transform=nowhere))
+    said = "has no coordinate reference system: neither will the map; areas are in its own units"
+    assert scene.notices == (f"'{scene.path}' {said}",)
+    scene = describe(write_raster(_coded(3, "uint8"), transform=nowhere))
+    assert scene.grid.crs is None
+    assert "doesn't say where in it the pixels lie" in scene.notices[0]
 
 
 def test_files_that_are_no_rasters(tmp_path, write_raster):
@@ -225,7 +414,7 @@ def test_files_that_are_no_rasters(tmp_path, write_raster):
     with pytest.raises(SceneError, match="can't be opened as a raster"):
         describe(text)
     with pytest.raises(SceneError, match="can't be opened as a raster"):
-        describe(tmp_path)
+        describe(tmp_path)  # a folder that holds it
 
 
 def test_a_damaged_file_is_said_to_be_damaged(write_raster):
@@ -239,13 +428,107 @@ def test_a_damaged_file_is_said_to_be_damaged(write_raster):
             reader.read(Window(0, 0, 400, 400))
 
 
-def test_ground_control_points_alone_are_refused(write_raster):
-    path = write_raster(_coded(3, "uint8"), transform=rasterio.Affine.identity(), crs=None)
+def _with_points(write_raster, array: np.ndarray, points=((0, 0), (0, 30), (20, 0), (20, 30)), **options) -> Path:
+    """A scene south up, located by ground control points in degrees only: 0.001 a pixel, from 9 E, 47 N."""
+    path = write_raster(array, transform=rasterio.Affine.identity(), crs=None, **options)
     with rasterio.open(path, "r+") as dataset:
-        points = [GroundControlPoint(r, c, 9 + c / 1e3, 47 - r / 1e3) for r, c in ((0, 0), (0, 30), (20, 0), (20, 30))]
-        dataset.gcps = points, "EPSG:4326"
-    with pytest.raises(SceneError, match="ground control points"):
+        dataset.gcps = [GroundControlPoint(r, c, 9 + c / 1e3, 47 + r / 1e3) for r, c in points], "EPSG:4326"
+    return path
+
+
+def test_ground_control_points_need_a_warp(write_raster):
+    path = _with_points(write_raster, _coded(3, "uint8"))
+    said = f"'{path}' is located only by ground control points: add --warp to map it on a north-up grid"
+    with pytest.raises(SceneError, match=f"^{re.escape(said)}$"):
         describe(path)
+
+
+@pytest.mark.parametrize("kind", ["plain", "nodata", "frame", "alpha", "mask", "palette"])
+def test_a_scene_located_by_points_is_warped_north_up(write_raster, tmp_path, kind):
+    smooth = np.hypot(*np.mgrid[-15:15, -20:20])[None] * np.array([4, 5, 6])[:, None, None] + 60
+    array, hole = smooth.astype("uint8"), np.zeros((30, 40), bool)
+    hole[:8, :12] = True
+    options: dict = {}
+    if kind == "frame":
+        array[:, hole] = 0
+    elif kind == "nodata":
+        array, options = array.astype("int16"), {"nodata": -9999}
+        array[0, hole] = -9999  # in one band only
+    elif kind == "alpha":
+        array = np.concatenate([array, np.where(hole, 0, 255).astype("uint8")[None]])
+        options = {"colorinterp": [RED, GREEN, BLUE, ALPHA]}
+    elif kind == "palette":
+        array = array[:1] // 32
+    path = _with_points(write_raster, array, **options)
+    with rasterio.open(path, "r+") as dataset:
+        if kind == "mask":
+            dataset.write_mask(~hole)
+        elif kind == "palette":
+            dataset.write_colormap(1, {i: (30 * i, 255 - 30 * i, 5, 255) for i in range(8)})
+    scene = describe(path, warp=True)
+    assert scene.grid.crs.to_epsg() == 4326
+    assert scene.grid.transform.almost_equals(rasterio.Affine(0.001, 0, 9, 0, -0.001, 47.03), 1e-6)
+    with open_scene(scene) as reader:
+        image, valid = reader.read(Window(0, 0, 40, 30))
+        part, part_valid = reader.read(Window(5, 6, 20, 13))
+    expected = np.ones((30, 40), bool) if kind in ("plain", "palette") else ~hole
+    assert np.array_equal(valid, expected[::-1])
+    assert np.array_equal(part, image[:, 6:19, 5:25])
+    assert np.array_equal(part_valid, valid[6:19, 5:25])
+    if kind == "palette":
+        index = array[0, ::-1].astype(int)
+        assert np.array_equal(np.rint(image * 255), np.stack([30 * index, 255 - 30 * index, np.full((30, 40), 5)]))
+    else:
+        found = image[:, valid] * (np.subtract(*scene.radiometry.physical[::-1]))[:, None]
+        found += np.array(scene.radiometry.low)[:, None]
+        stretched = found.clip(*(np.array(side)[:, None] for side in (scene.radiometry.low, scene.radiometry.high)))
+        wanted = array[:3, ::-1][:, valid].clip(
+            *(np.array(side)[:, None] for side in (scene.radiometry.low, scene.radiometry.high))
+        )
+        assert np.abs(stretched - wanted).max() <= 1.01
+    assert json.dumps(identity(scene))
+    assert not is_slow_in_tiles(scene, 10)
+    with open_scene(copy_in_tiles(scene, tmp_path / "copy.tif")) as reader:
+        copied, copied_valid = reader.read(Window(0, 0, 40, 30))
+    assert np.array_equal(copied, image)
+    assert np.array_equal(copied_valid, valid)
+
+
+@pytest.mark.parametrize("points", [((0, 0), (0, 30)), ((0, 0), (10, 10), (20, 20), (29, 29))])
+def test_points_that_place_nothing(write_raster, points):
+    path = _with_points(write_raster, _coded(3, "uint8"), points)
+    with pytest.raises(SceneError, match=r"can't be warped to a north-up grid: .*GCP") as caught:
+        describe(path, warp=True)
+    assert "\n" not in str(caught.value)
+
+
+def test_rpcs_are_warped_to_the_zone_of_utm(write_raster):
+    path = write_raster(_coded(3, "uint8", 60, 80), transform=rasterio.Affine.identity(), crs=None)
+    line, sample, one = [0.0] * 20, [0.0] * 20, [1.0] + [0.0] * 19
+    line[2], sample[1] = -1.0, 1.0  # lines run south, samples east
+    rpcs = RPC(
+        height_off=420, height_scale=100, lat_off=47, lat_scale=0.003, line_off=30, line_scale=30, line_num_coeff=line,
+        line_den_coeff=one, long_off=9, long_scale=0.004, samp_off=40, samp_scale=40, samp_num_coeff=sample,
+        samp_den_coeff=one, err_bias=None, err_rand=None,
+    )  # fmt: skip
+    with rasterio.open(path, "r+") as dataset:
+        dataset.rpcs = rpcs
+    with pytest.raises(SceneError, match="is located only by RPCs: add --warp to map it on a north-up grid"):
+        describe(path)
+    scene = describe(path, warp=True)
+    assert scene.grid.crs.to_epsg() == 32632
+    assert scene.grid.gsd == pytest.approx(9.2, rel=0.1)
+    assert "is placed by RPCs at one height, 420 m" in scene.notices[0]
+    middle = scene.grid.transform @ (scene.grid.width / 2, scene.grid.height / 2)
+    (x,), (y,) = rasterio.warp.transform("EPSG:4326", "EPSG:32632", [9], [47])
+    assert middle == pytest.approx((x, y), abs=10)
+    with open_scene(scene) as reader:
+        assert reader.read(Window(0, 0, scene.grid.width, scene.grid.height))[1].mean() > 0.9
+
+
+def test_a_warp_changes_nothing_that_has_a_grid(write_raster):
+    path = write_raster(_coded(3, "uint8"))
+    assert describe(path, warp=True) == describe(path)
 
 
 @pytest.mark.parametrize("zoom", [2.0, 1.5, 0.5, 0.3])
@@ -341,9 +624,9 @@ def test_each_row_is_read_once_for_a_copy(write_raster, tmp_path, monkeypatch):
 def _noting_rows(rows: list[int]):
     from lposs_geo.scene import _load
 
-    def load(dataset, path, bands, window, shape):
+    def load(dataset, source, layers, window, shape):
         rows.extend(range(window.row_off, window.row_off + window.height))
-        return _load(dataset, path, bands, window, shape)
+        return _load(dataset, source, layers, window, shape)
 
     return load
 
@@ -354,11 +637,13 @@ def test_a_copy_that_cannot_be_written_is_said_so(write_raster, tmp_path):
         copy_in_tiles(scene, tmp_path / "none" / "copy.tif")
 
 
-def test_a_changed_file_is_another_scene(write_raster):
+def test_a_changed_file_is_another_scene(write_raster, monkeypatch):
     path = write_raster(_coded(3, "uint8"))
     before = identity(describe(path))
     assert identity(describe(path)) == before
     assert identity(describe(path, bands=(3, 2, 1))) != before
+    monkeypatch.chdir(path.parent)
+    assert identity(describe(path.name)) == before
     write_raster(_coded(3, "uint8", rows=29))
     assert identity(describe(path)) != before
 

@@ -1,0 +1,364 @@
+from __future__ import annotations
+
+import os
+import re
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import rasterio.shutil
+from affine import Affine
+from conftest import UTM, served
+from rasterio.enums import ColorInterp
+from rasterio.windows import Window
+
+from lposs_geo.errors import SceneError
+from lposs_geo.scene import copy_in_tiles, describe, identity, is_slow_in_tiles, open_scene
+from lposs_geo.sources import is_remote, resolve, scenes_in
+
+RED, GREEN, BLUE, ALPHA = ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha
+
+
+@pytest.mark.parametrize(
+    ("named", "opened"),
+    [
+        ("https://example.org/a.tif", "/vsicurl/https://example.org/a.tif"),
+        ("http://example.org/a.tif?key=1&b=2", "/vsicurl/http://example.org/a.tif?key=1&b=2"),
+        (Path("https://example.org/a.tif"), "/vsicurl/https://example.org/a.tif"),  # a Path drops a slash
+        ("https://me:secret@example.org/a.tif", "/vsicurl/https://me:secret@example.org/a.tif"),
+        ("ftp://example.org/a.tif", "/vsicurl/ftp://example.org/a.tif"),
+        ("s3://bucket/folder/a.tif", "/vsis3/bucket/folder/a.tif"),
+        ("gs://bucket/a.tif", "/vsigs/bucket/a.tif"),
+        ("az://container/a.tif", "/vsiaz/container/a.tif"),
+        ("/vsis3/bucket/a.tif", "/vsis3/bucket/a.tif"),
+    ],
+)
+def test_what_is_elsewhere_is_named_as_gdal_does(named, opened):
+    source = resolve(named)
+    assert source.opened == opened
+    assert is_remote(source.opened)
+    assert Path(source.path).name == "a.tif"
+    assert not {"key", "secret"} & set(re.split(r"\W", source.path))  # messages don't tell them
+
+
+@pytest.mark.parametrize("named", ["a.tif", "C:/a.tif", "NETCDF:a.nc:red", "/vsizip/a.zip/b.tif", "file:///a/b.tif"])
+def test_other_names_are_left_as_they_are(named):
+    source = resolve(named)
+    assert (source.path, source.opened) == (named, named.removeprefix("file://"))
+    assert not is_remote(source.opened)
+
+
+def _picture(rows: int = 40, cols: int = 50, bands: int = 3, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(1, 255, (bands, rows, cols)).astype("uint8")
+
+
+def _read(path, **options) -> tuple[np.ndarray, np.ndarray]:
+    with open_scene(describe(path, **options)) as reader:
+        grid = reader.scene.grid
+        image, valid = reader.read(Window(0, 0, grid.width, grid.height))
+    return np.rint(image * 255).astype("uint8"), valid
+
+
+@pytest.mark.parametrize("suffix", ["zip", "tar", "tar.gz", "tgz"])
+def test_an_archive_with_one_raster_is_that_raster(write_raster, tmp_path, suffix):
+    array = _picture()
+    path, archive = write_raster(array), tmp_path / f"archive.{suffix}"
+    (tmp_path / "readme.txt").write_text("not a raster")
+    names = {path: "data/scene.tif", tmp_path / "readme.txt": "readme.txt"}
+    if suffix == "zip":
+        with zipfile.ZipFile(archive, "w") as packed:
+            for file, name in names.items():
+                packed.write(file, name)
+    else:
+        with tarfile.open(archive, "w" if suffix == "tar" else "w:gz") as packed:
+            for file, name in names.items():
+                packed.add(file, name)
+    assert np.array_equal(_read(archive)[0], array)
+    assert describe(archive).name == archive.name
+    assert str(archive) in describe(archive).files
+
+
+def test_archives_with_several_rasters_or_none_are_refused(write_raster, tmp_path):
+    for name, inside in (("two.zip", ["b.tif", "a.tif"]), ("none.zip", ["notes.txt"])):
+        with zipfile.ZipFile(tmp_path / name, "w") as packed:
+            for file in inside:
+                packed.write(write_raster(_picture()), file)
+    inside = f"/vsizip/{tmp_path}/two.zip"
+    said = f"archive '{tmp_path}/two.zip' holds 2 rasters; name one of them instead: {inside}/a.tif, {inside}/b.tif"
+    with pytest.raises(SceneError, match=f"^{re.escape(said)}$"):
+        describe(tmp_path / "two.zip")
+    assert describe(f"{inside}/a.tif").grid.width == 50
+    with pytest.raises(SceneError, match=re.escape(f"archive '{tmp_path}/none.zip' holds no raster")):
+        describe(tmp_path / "none.zip")
+
+
+def test_a_container_with_several_rasters_names_them(write_raster, tmp_path):
+    path = tmp_path / "two.gpkg"
+    for table in ("FIRST", "SECOND"):
+        rasterio.shutil.copy(write_raster(_picture()), path, driver="GPKG", APPEND_SUBDATASET="YES", RASTER_TABLE=table)
+    said = (
+        f"'{path}' holds no raster of its own; name one of its subdatasets instead: GPKG:{path}:FIRST, "
+        f"GPKG:{path}:SECOND"
+    )
+    with pytest.raises(SceneError, match=f"^{re.escape(said)}$"):
+        describe(path)
+    assert describe(f"GPKG:{path}:SECOND").grid.width == 50
+
+
+def test_the_scenes_in_a_folder_are_its_rasters(write_raster, tmp_path):
+    for name in ("b.tif", "a.TIF", "map.tif"):
+        write_raster(_picture(), name)
+    with rasterio.open(tmp_path / "map.tif", "r+") as made:
+        made.update_tags(LPOSS_GEO_VERSION="1")
+    for name in (
+        "a.TIF.aux.xml",
+        "b.tif.ovr",
+        "notes.txt",
+        "style.qml",
+        "map.json",
+        ".hidden.tif",
+        "map.png",
+        "p.gpkg",
+    ):
+        (tmp_path / name).write_text("something else")
+    write_raster(_picture(), "located.png", driver="PNG")
+    (tmp_path / "located.pgw").write_text("1\n0\n0\n-1\n0\n0\n")
+    (tmp_path / "inner.tif").mkdir()
+    (tmp_path / "damaged.tif").write_bytes(b"II*\0")
+    assert [file.name for file in scenes_in(tmp_path)] == ["a.TIF", "b.tif", "damaged.tif", "located.png"]
+
+
+def test_folders_that_are_no_scene(tmp_path):
+    said = f"folder '{tmp_path}' holds no raster (a picture counts only with its world file)"
+    with pytest.raises(SceneError, match=f"^{re.escape(said)}$"):
+        describe(tmp_path)
+    with pytest.raises(SceneError, match=r"folder .*none' can't be listed: No such file"):
+        scenes_in(tmp_path / "none")
+    with pytest.raises(SceneError, match="no scene is named"):
+        describe([])
+    with pytest.raises(SceneError, match=r"^no such file: 'none.tif'$"):
+        describe(["none.tif", tmp_path])
+
+
+def _write_part(folder: Path, name: str, array: np.ndarray, row: float, col: float, **options) -> Path:
+    """A part of a mosaic that begins at a row and a col of it."""
+    from conftest import write_geotiff
+
+    folder.mkdir(exist_ok=True)
+    return write_geotiff(
+        folder / name, array, transform=options.pop("transform", UTM @ Affine.translation(col, row)), **options
+    )
+
+
+PARTS = {"a.tif": (0, 0, 40, 50), "b.tif": (0, 50, 40, 30), "c.tif": (40, 20, 25, 60)}
+"""Row, col, rows, cols: three that leave a gap below the first."""
+
+
+@pytest.mark.parametrize("kind", ["plain", "nodata", "mask", "alpha", "palette", "float"])
+def test_a_folder_is_one_mosaic_that_reads_as_the_whole_would(tmp_path, kind):
+    whole = _picture(65, 80, 1 if kind == "palette" else 3)
+    hole = np.zeros((65, 80), bool)
+    hole[10:20, 40:60] = True  # across two sources
+    covered = np.zeros((65, 80), bool)
+    options: dict = {}
+    if kind in ("nodata", "float"):
+        whole = whole.astype("float32") if kind == "float" else whole
+        whole[:, hole] = -9999 if kind == "float" else 255
+        options = {"nodata": -9999 if kind == "float" else 255}
+    elif kind == "alpha":
+        whole = np.concatenate([whole, np.where(hole, 0, 255).astype("uint8")[None]])
+        options = {"colorinterp": [RED, GREEN, BLUE, ALPHA]}
+    for name, (row, col, rows, cols) in PARTS.items():
+        area = np.s_[row : row + rows, col : col + cols]
+        covered[area] = True
+        path = _write_part(tmp_path / "parts", name, whole[:, *area], row, col, **options)
+        with rasterio.open(path, "r+") as dataset:
+            if kind == "mask":
+                dataset.write_mask(~hole[area])
+            elif kind == "palette":
+                dataset.write_colormap(1, {i: (i, 255 - i, i // 2, 255) for i in range(256)})
+    scene = describe(tmp_path / "parts")
+    assert (scene.grid.height, scene.grid.width) == (65, 80)
+    assert scene.grid.transform.almost_equals(UTM)
+    assert scene.grid.crs.to_epsg() == 32632
+    assert scene.name == "parts"
+    parts = {str(tmp_path / "parts" / name) for name in PARTS}
+    assert {file for file in scene.files if not file.endswith(".msk")} == parts
+    with open_scene(scene) as reader:
+        image, valid = reader.read(Window(0, 0, 80, 65))
+        part, part_valid = reader.read(Window(33, 17, 40, 30))
+        reduced, reduced_valid = reader.overview(40)
+        assert reader.may_hold_data(Window(15, 41, 6, 2))
+        assert not reader.may_hold_data(Window(0, 41, 20, 24))
+    expected = covered if kind in ("plain", "palette") else covered & ~hole
+    assert np.array_equal(valid, expected)
+    assert np.array_equal(part, image[:, 17:47, 33:73])
+    assert np.array_equal(part_valid, valid[17:47, 33:73])
+    assert reduced.shape[1:] == reduced_valid.shape
+    assert reduced_valid.mean() == pytest.approx(expected.mean(), abs=0.05)
+    if kind == "float":
+        low, high = (np.array(side)[:, None] for side in (scene.radiometry.low, scene.radiometry.high))
+        assert np.allclose(image[:, valid], ((whole[:, expected] - low) / (high - low)).clip(0, 1), atol=1e-5)
+    elif kind == "palette":
+        index = whole[0][expected]
+        assert np.array_equal(np.rint(image[:, valid] * 255), np.stack([index, 255 - index, index // 2]))
+    else:
+        assert np.array_equal(np.rint(image[:, valid] * 255), whole[:3, expected])
+    copy = copy_in_tiles(scene, tmp_path / "copy.tif")
+    with open_scene(copy) as reader:
+        copied, copied_valid = reader.read(Window(0, 0, 80, 65))
+    assert np.array_equal(copied, image)
+    assert np.array_equal(copied_valid, valid)
+
+
+def test_in_a_mosaic_the_later_scene_lies_above_without_its_missing_pixels(tmp_path):
+    low, high = np.full((3, 30, 30), 50, "uint8"), np.full((3, 30, 30), 90, "uint8")
+    high[:, :10] = 0  # a black frame that isn't declared
+    first, second = _write_part(tmp_path, "1.tif", low, 0, 0), _write_part(tmp_path, "2.tif", high, 0, 20)
+    image, valid = _read([first, second])
+    assert valid.all(axis=0).tolist() == [True] * 30 + [False] * 20
+    assert (image[:, :, :20] == 50).all()
+    assert (image[:, :10, 20:30] == 50).all()
+    assert (image[:, 10:, 20:] == 90).all()
+    assert (_read([second, first])[0][:, :, :30] == 50).all()
+    assert describe([first, second]).name == "1.tif and 1 more"
+    assert identity(describe([first, second])) != identity(describe([second, first]))
+    assert describe([first]).path == str(first)
+    kept = _read([first, second], collar=False)
+    assert kept[1].all()
+
+
+def test_a_changed_source_is_another_mosaic(tmp_path):
+    parts = [_write_part(tmp_path, f"{i}.tif", _picture(seed=i), 0, 50 * i) for i in range(2)]
+    before = identity(describe(tmp_path))
+    assert identity(describe(tmp_path)) == before
+    os.utime(parts[1], (1, 1))
+    assert identity(describe(tmp_path)) != before
+
+
+def test_mosaics_in_degrees_keep_their_axes(tmp_path):
+    options = {"crs": "EPSG:4326"}
+    for name, west in (("a.tif", 9.0), ("b.tif", 9.05)):
+        place = Affine(0.001, 0, west, 0, -0.001, 47)
+        _write_part(tmp_path, name, _picture(), 0, 0, transform=place, **options)
+    grid = describe(tmp_path).grid
+    assert (grid.height, grid.width) == (40, 100)
+    assert grid.transform.almost_equals(Affine(0.001, 0, 9, 0, -0.001, 47))
+    assert grid.pixel_size == pytest.approx((111.17, 76.05), rel=1e-3)
+
+
+def test_parts_between_pixels_are_snapped_and_said_so(tmp_path):
+    _write_part(tmp_path, "a.tif", _picture(), 0, 0)
+    _write_part(tmp_path, "b.tif", _picture(), 0.4, 50)
+    scene = describe(tmp_path)
+    assert (scene.grid.height, scene.grid.width) == (40, 100)
+    assert scene.notices == (
+        f"the rasters of '{tmp_path}' don't lie on one pixel grid: they are moved by up to 0.40 px",
+    )
+
+
+FITS = {
+    "another CRS": ({"crs": "EPSG:32633"}, "EPSG:32633 instead of EPSG:32632: warp it first, e.g. with gdalwarp"),
+    "no CRS": ({"crs": None}, "no CRS instead of EPSG:32632: warp it first, e.g. with gdalwarp"),
+    "more bands": ({"bands": 4}, "4 bands instead of 3"),
+    "another type": ({"dtype": "uint16"}, "uint16 values instead of uint8"),
+    "a coarser grid": (
+        {"transform": Affine(1.2, 0, 439166.4, 0, -1.2, 5273706.6)},
+        "pixels of 1.2 x 1.2 instead of 0.6 x 0.6 in the units of its coordinate system",
+    ),
+    "nodata": ({"nodata": 7}, "nodata 7.0 instead of None"),
+    "another order": ({"colorinterp": [BLUE, GREEN, RED]}, "bands blue, green, red instead of red, green, blue"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("differs", FITS)
+def test_scenes_that_do_not_fit_together_are_refused(tmp_path, differs):
+    options, said = FITS[differs]
+    options = options if "colorinterp" in options else {"photometric": "RGB"} | options
+    array = _picture(bands=options.pop("bands", 3)).astype(options.pop("dtype", "uint8"))
+    first = _write_part(tmp_path, "a.tif", _picture(), 0, 0, photometric="RGB")
+    other = _write_part(tmp_path, "b.tif", array, 0, 50, **options)
+    expected = f"'{other}' doesn't fit '{first}' in one mosaic: it has {said}"
+    with pytest.raises(SceneError, match=f"^{re.escape(expected)}$"):
+        describe(tmp_path)
+
+
+def test_the_bands_of_one_scene_are_no_mosaic(tmp_path):
+    for name in ("B03.tif", "B02.tif"):
+        _write_part(tmp_path, name, _picture(bands=1), 0, 0)
+    said = (
+        f"'{tmp_path}/B02.tif' and '{tmp_path}/B03.tif' have one band each of the same ground: if '{tmp_path}' holds "
+        "the bands of one scene, stack them into one file first, e.g. with rio stack"
+    )
+    with pytest.raises(SceneError, match=f"^{re.escape(said)}$"):
+        describe(tmp_path)
+
+
+def test_a_scene_without_a_place_is_in_no_mosaic(tmp_path):
+    _write_part(tmp_path, "a.tif", _picture(), 0, 0)
+    lost = _write_part(tmp_path, "b.tif", _picture(), 0, 0, transform=Affine.identity(), crs=None)
+    with pytest.raises(SceneError, match=re.escape(f"'{lost}' has no georeference, so where it lies in '{tmp_path}'")):
+        describe(tmp_path)
+
+
+def test_a_mosaic_of_strips_is_slow_in_tiles(tmp_path):
+    for row in range(2):
+        _write_part(tmp_path, f"{row}.tif", _picture(20, 2100), 20 * row, 0, blockysize=1)
+    scene = describe(tmp_path)
+    assert is_slow_in_tiles(scene, cache=200_000)
+    assert not is_slow_in_tiles(scene, cache=10**6)
+
+
+def test_of_a_large_scene_elsewhere_only_what_is_needed_is_fetched(write_raster, tmp_path):
+    small = np.random.default_rng(0).integers(1, 255, (3, 600, 600)).astype("uint8")
+    path = write_raster(small.repeat(10, 1).repeat(10, 2), "plain.tif")
+    rasterio.shutil.copy(path, tmp_path / "cog.tif", driver="COG", compress="jpeg", blocksize=256)
+    size = (tmp_path / "cog.tif").stat().st_size
+    assert size > 5e6
+    with served(tmp_path) as (url, sent):
+        scene = describe(f"{url}/cog.tif?key=secret")
+        assert scene.name == "cog.tif"
+        assert "secret" not in str(identity(scene))
+        with open_scene(scene) as reader:
+            image, valid = reader.read(Window(3000, 2000, 300, 300))
+        assert sum(sent) < 0.15 * size
+    assert valid.all()
+    with rasterio.open(tmp_path / "cog.tif") as local:
+        assert np.array_equal(np.rint(image * 255), local.read(window=Window(3000, 2000, 300, 300)))
+
+
+def test_a_mosaic_may_lie_elsewhere(tmp_path):
+    whole = _picture(40, 100)
+    for name, col in (("a.tif", 0), ("b.tif", 50)):
+        _write_part(tmp_path, name, whole[:, :, col : col + 50], 0, col)
+    with served(tmp_path) as (url, _):
+        image, valid = _read([f"{url}/a.tif", f"{url}/b.tif"])
+    assert valid.all()
+    assert np.array_equal(image, whole)
+
+
+def test_what_is_not_there_is_said_in_one_line(tmp_path):
+    with served(tmp_path) as (url, _), pytest.raises(SceneError) as caught:
+        describe(f"{url}/none.tif")
+    assert str(caught.value) == f"'{url}/none.tif' can't be opened as a raster: HTTP response code: 404"
+
+
+@pytest.mark.parametrize("named", ["x" * 5000, "s3://bucket/" + "x" * 5000, "a\0b"])
+def test_names_that_no_file_can_have(named, monkeypatch):
+    monkeypatch.setenv("AWS_NO_SIGN_REQUEST", "YES")
+    monkeypatch.setenv("AWS_S3_ENDPOINT", "127.0.0.1:9")
+    monkeypatch.setenv("AWS_HTTPS", "NO")
+    monkeypatch.setenv("GDAL_HTTP_MAX_RETRY", "0")
+    with pytest.raises(SceneError, match=r"no such file|can't be opened"):
+        describe(named)
+
+
+def test_a_server_without_ranges(write_raster, tmp_path):
+    write_raster(_picture(1000, 1000))
+    with served(tmp_path, knows_ranges=False) as (url, _), pytest.raises(SceneError) as caught:
+        describe(f"{url}/scene.tif")
+    said = "can't be opened as a raster: its server sends no parts of files: download it first"
+    assert str(caught.value) == f"'{url}/scene.tif' {said}"
