@@ -9,7 +9,8 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.demo
 	mkdir -p demo
 	$(BIN)/lposs-geo map examples/lakeside.tif --classes "water,forest,crop field,road,building" \
-		-o demo/lakeside.tif --vector demo/lakeside.gpkg --quicklook demo/lakeside.png --overwrite
+		-o demo/lakeside.tif --vector demo/lakeside.gpkg --quicklook demo/lakeside.png \
+		--report demo/lakeside.html --overwrite
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest

@@ -50,6 +50,7 @@ class StandIn:
     coarsest_gsd: float | None = None
     n_neighbors: int = 50
     gamma: float = 24.0
+    confidence_power: float = 1.0
     projection: torch.Tensor = field(
         default_factory=lambda: torch.randn(3, WIDTH, generator=torch.Generator().manual_seed(0))
     )

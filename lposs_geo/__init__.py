@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lposs_geo.legend import Legend, from_words, read_legend
-    from lposs_geo.mapping import MapResult, map_scene, vectorize
+    from lposs_geo.mapping import MapResult, map_scene
+    from lposs_geo.vectorizing import vectorize
 
 __all__ = ["Legend", "MapResult", "from_words", "map_scene", "read_legend", "vectorize"]
 
@@ -24,7 +25,7 @@ _HOMES = {
     "read_legend": "lposs_geo.legend",
     "MapResult": "lposs_geo.mapping",
     "map_scene": "lposs_geo.mapping",
-    "vectorize": "lposs_geo.mapping",
+    "vectorize": "lposs_geo.vectorizing",
 }
 
 

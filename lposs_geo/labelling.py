@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +23,7 @@ from lposs_geo.errors import SceneError, one_line
 from lposs_geo.features import Encoded, LatticeFeatures, encode_scene, has_features, stored_features
 from lposs_geo.ground import Grid
 from lposs_geo.journal import ChunkedArray, Journal
-from lposs_geo.legend import NODATA
+from lposs_geo.legend import NODATA, UNKNOWN
 from lposs_geo.memory import Budget, is_out_of_memory
 from lposs_geo.patch_stage import (
     BLOCK_MARGIN,
@@ -38,7 +38,7 @@ from lposs_geo.scene import Scene, SceneReader, open_scene
 from lposs_geo.stages import Clock, Progress
 from lposs_geo.tiling import Tile, bilinear_taps, grown, tiles
 
-__all__ = ["TILES", "FailedTile", "Task", "finished_labels", "label_scene", "plan_tiles"]
+__all__ = ["TILES", "FailedTile", "Task", "finished_tile", "label_scene", "plan_tiles"]
 
 TILES = "tiles"
 """Kind of the records that hold labels."""
@@ -59,6 +59,9 @@ class FailedTile:
     window: Window
     reason: str
 
+    def __str__(self) -> str:
+        return f"{_named(self.window)} is nodata: {self.reason}"
+
     def as_dict(self) -> dict[str, object]:
         """Ready for JSON."""
         return {"rows_cols": self.window.toranges(), "reason": self.reason}
@@ -72,7 +75,9 @@ class Task:
     ----------
     encoder : Encoder
     text : torch.Tensor
-        (C, D) class embeddings.
+        (C, D) embeddings: those of the classes, then those of what looks like one of them and isn't.
+    rivals : sequence of int
+        For each of the latter, the index of the class that isn't given where it beats that class.
     zoom : float
         How much the scene is enlarged for the encoder.
     area : Window
@@ -84,16 +89,31 @@ class Task:
     budget : Budget
     keep_graphs : bool
         Whether to put the patch graphs into the store, for other words on the same scene.
+    keep_scores : bool
+        Whether finished tiles hold the probability of every class, too.
+    inside : callable, optional
+        Window -> (rows, cols) bool: what lies inside the area of interest; all else is nodata.
     """
 
     encoder: Encoder
     text: torch.Tensor
+    rivals: Sequence[int]
     zoom: float
     area: Window
     plan: Sequence[Tile]
     refine: bool
     budget: Budget
     keep_graphs: bool = False
+    keep_scores: bool = False
+    inside: Callable[[Window], NDArray[np.bool_]] | None = None
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.text) - len(self.rivals)
+
+    @property
+    def num_layers(self) -> int:
+        return 2 + self.num_classes * self.keep_scores
 
     def refined(self, grid: Grid) -> Window:
         """The pixels that take part in the pixel stage: the area and its halo."""
@@ -154,7 +174,7 @@ def label_scene(
     store : Journal
         The scene's features; what it lacks is encoded.
     journal : Journal
-        Receives scores and labels, see `finished_labels`.
+        Receives scores and labels, see `finished_tile`.
     report : Progress
 
     Returns
@@ -183,36 +203,47 @@ def label_scene(
         steps = encode_scene(for_encoder, task.encoder, store, zoom=task.zoom, window=task.seen(scene.grid))
         with (
             made_ahead(steps, ENCODE_AHEAD) as encoded,
-            made_ahead(((tile, _read(tile, for_tiles)) for tile in to_do), depth=2) as read,
+            made_ahead(((tile, _read(tile, for_tiles, task)) for tile in to_do), depth=2) as read,
         ):
             waiting = next(read, None)
             for scores, features, finished_rows in _propagated(task, scene, encoded, store, journal, clock, report):
                 while waiting is not None and _lowest_patch(waiting[0], features) < finished_rows:
                     tile, pixels = waiting
                     with clock.running("refine"):
-                        labels = _label_or_reason(tile, pixels, _Labeller(task, reader, scores, features))
-                    if isinstance(labels, Exception):
-                        failed.append(FailedTile(tile.core, one_line(labels)))
-                        log.warning("%s is nodata: %s", _named(tile.core), failed[-1].reason)
+                        layers = _label_or_reason(tile, pixels, _Labeller(task, reader, scores, features))
+                    if isinstance(layers, Exception):
+                        failed.append(FailedTile(tile.core, one_line(layers)))
+                        log.warning("%s", failed[-1])
                         if len(failed) == len(task.plan):
-                            raise labels
+                            raise layers
                     else:
-                        journal.append(_key(tile), labels)
+                        journal.append(_key(tile), layers)
                     done += 1
                     report("refine", done, len(task.plan))
                     waiting = next(read, None)
     return failed, clock
 
 
-def finished_labels(journal: Journal, tile: Tile) -> NDArray[np.uint8] | None:
-    """Labels of a tile's core (rows, cols); None where it holds no data or failed."""
+def finished_tile(journal: Journal, tile: Tile) -> NDArray[np.uint8] | None:
+    """What is known of a tile's core; None where it holds no data or failed.
+
+    Returns
+    -------
+    (layers, rows, cols) uint8
+        Labels; confidence in percent; with `Task.keep_scores` the probability of each class in percent, too. All are
+        `NODATA` where the scene has no data, and outside the area of interest.
+    """
     key = _key(tile)
-    labels = journal.read(key) if key in journal else np.zeros(0, np.uint8)
-    return labels if labels.size else None
+    layers = journal.read(key) if key in journal else _NOTHING
+    return layers if layers.size else None
 
 
 def _key(tile: Tile) -> str:
     return f"{TILES}/{tile.core.row_off}/{tile.core.col_off}"
+
+
+_NOTHING = np.zeros(0, np.uint8)
+"""In place of a tile's layers where no pixel of it holds data."""
 
 
 def _named(window: Window) -> str:
@@ -283,9 +314,9 @@ def _lowest_patch(tile: Tile, features: LatticeFeatures) -> int:
 _Pixels = tuple[NDArray[np.float32], NDArray[np.bool_]]
 
 
-def _read(tile: Tile, reader: SceneReader) -> _Pixels | SceneError | None:
-    """A tile's padded window: RGB in 0..1 and valid pixels. None where no data was ever written, or why it fails."""
-    if not reader.may_hold_data(tile.core):
+def _read(tile: Tile, reader: SceneReader, task: Task) -> _Pixels | SceneError | None:
+    """A tile's padded window: RGB in 0..1 and valid pixels. None where there is nothing to label, or why it fails."""
+    if not reader.may_hold_data(tile.core) or (task.inside is not None and not task.inside(tile.core).any()):
         return None
     try:
         return reader.read(tile.padded)
@@ -303,21 +334,42 @@ class _Labeller:
     features: LatticeFeatures
 
     def label(self, tile: Tile, image: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
-        """Labels of a tile's core; empty where no pixel of it is valid."""
-        core = tile.core_in_padded
-        if not valid[core].any():
-            return np.zeros(0, np.uint8)
-        if (valid[core] & ~has_patches(self.features, tile.core)).any():
+        """Layers of a tile's core, see `finished_tile`; empty where no pixel of it is valid."""
+        core, task = tile.core_in_padded, self.task
+        wanted = valid[core] if task.inside is None else valid[core] & task.inside(tile.core)
+        if not wanted.any():
+            return _NOTHING
+        if (wanted & ~has_patches(self.features, tile.core)).any():
             raise SceneError(f"'{self.reader.scene.path}' couldn't be read there when it was encoded")
-        device = self.task.encoder.device
+        device = task.encoder.device
         scores = sample_scores(self.scores, self.features, tile.padded, device)
-        if self.task.refine:
+        if task.refine:
             pixels, mask = torch.from_numpy(image).to(device), torch.from_numpy(valid).to(device)
             scores = lposs.refine(pixels, scores, SCENE_PARAMETERS, valid=mask)
-        # argmax gives the same, but takes fifteen times as long where the classes aren't the last axis
-        labels = (scores[:, *core].max(dim=0).indices + 1).to(torch.uint8).cpu().numpy()
-        labels[~valid[core]] = NODATA
-        return labels
+        labels, shares = _decide(scores[:, *core], task)
+        percent = (100 * shares).round().to(torch.uint8)
+        layers = torch.cat([labels[None], percent]).cpu().numpy()
+        layers[:, ~wanted] = NODATA
+        return layers
+
+
+def _decide(scores: torch.Tensor, task: Task) -> tuple[torch.Tensor, torch.Tensor]:
+    """Labels (rows, cols) uint8 from all scores (C, rows, cols), and how likely they are, 0..1.
+
+    The latter is (1, rows, cols), or with `Task.keep_scores` (1 + classes, rows, cols).
+    """
+    own = scores[: task.num_classes]
+    if task.rivals:
+        own = own.clone()
+        for owner, rival in zip(task.rivals, scores[task.num_classes :], strict=True):
+            own[owner].masked_fill_(rival > own[owner], -math.inf)
+    # argmax gives the same, but takes fifteen times as long where the classes aren't the last axis
+    best = own.max(dim=0)
+    is_known = best.values > -math.inf
+    labels = torch.where(is_known, best.indices + 1, UNKNOWN).to(torch.uint8)
+    shares = lposs.probabilities(scores, task.encoder.confidence_power)
+    confidence = shares.gather(0, best.indices[None]) * is_known
+    return labels, torch.cat([confidence, shares[: task.num_classes]]) if task.keep_scores else confidence
 
 
 def _label_or_reason(
@@ -325,7 +377,7 @@ def _label_or_reason(
 ) -> NDArray[np.uint8] | Exception:
     """Label a tile in at most two attempts; one that doesn't fit into memory is quartered, which changes no label."""
     if pixels is None:
-        return np.zeros(0, np.uint8)
+        return _NOTHING
     for is_last in (False, True):
         try:
             if isinstance(pixels, SceneError):
@@ -338,7 +390,7 @@ def _label_or_reason(
             return _label_in_quarters(tile, labeller, failure)
         if is_last:
             break
-        pixels = _read(tile, labeller.reader)
+        pixels = _read(tile, labeller.reader, labeller.task)
         assert pixels is not None
     return failure
 
@@ -352,12 +404,12 @@ def _label_in_quarters(tile: Tile, labeller: _Labeller, error: Exception) -> NDA
         torch.cuda.empty_cache()
     grid = labeller.reader.scene.grid
     halo = halo_of(labeller.task.refine)
-    labels = np.full((tile.core.height, tile.core.width), NODATA, np.uint8)
+    layers = np.full((labeller.task.num_layers, tile.core.height, tile.core.width), NODATA, np.uint8)
     for quarter in tiles(grid.height, grid.width, -(-side // 2), halo, tile.core):
-        part = _label_or_reason(quarter, _read(quarter, labeller.reader), labeller)
+        part = _label_or_reason(quarter, _read(quarter, labeller.reader, labeller.task), labeller)
         if isinstance(part, Exception):
             return part
         if part.size:
             top, left = quarter.core.row_off - tile.core.row_off, quarter.core.col_off - tile.core.col_off
-            labels[top : top + quarter.core.height, left : left + quarter.core.width] = part
-    return labels
+            layers[:, top : top + quarter.core.height, left : left + quarter.core.width] = part
+    return layers

@@ -17,7 +17,17 @@ from lposs_geo.graph import patch_affinity, pixel_affinity
 from lposs_geo.propagation import Solver, propagate
 from lposs_geo.tiling import crop_starts
 
-__all__ = ["BATCH_SIZE", "Parameters", "crop_positions", "propagate_patches", "refine", "seeds", "segment", "stitch"]
+__all__ = [
+    "BATCH_SIZE",
+    "Parameters",
+    "crop_positions",
+    "probabilities",
+    "propagate_patches",
+    "refine",
+    "seeds",
+    "segment",
+    "stitch",
+]
 
 BATCH_SIZE = 16
 """Crops encoded at once: enough to keep two cores or a GPU busy, small enough for any memory."""
@@ -245,6 +255,30 @@ def refine(
         measure=False,
     )
     return solution.value.T.reshape(scores.shape)
+
+
+def probabilities(scores: torch.Tensor, power: float = 1.0) -> torch.Tensor:
+    """How likely each class is, as its share of all classes' scores.
+
+    Propagation multiplies the scores of all classes of one pixel by about the same number, which depends on how many
+    neighbours it has; a share is free of that.
+
+    Parameters
+    ----------
+    scores : torch.Tensor
+        (C, ...) scores of any stage; negative ones count as 0.
+    power : float
+        `Encoder.confidence_power`, to which scores are raised first.
+
+    Returns
+    -------
+    torch.Tensor
+        (C, ...) in 0..1, with sum 1; all equal where no score is above 0.
+    """
+    positive = scores.clamp(min=torch.finfo(scores.dtype).tiny)
+    if power != 1.0:  # of the largest, or a high power would leave the range of floats
+        positive = (positive / positive.amax(dim=0)) ** power
+    return positive / positive.sum(dim=0)
 
 
 def _pad_to(image: torch.Tensor, size: int) -> torch.Tensor:

@@ -12,7 +12,9 @@ from pathlib import Path
 
 from lposs_geo.errors import OutputError
 
-__all__ = ["check_outputs", "room_left", "sidecar", "staged"]
+__all__ = ["check_outputs", "companions", "room_left", "sidecar", "staged"]
+
+RASTER_SUFFIXES = (".tif", ".tiff")
 
 LONGEST_NAME = 240
 """Bytes of a file name that leave room for a sidecar's ending; file systems allow 255."""
@@ -27,6 +29,12 @@ def room_left(folder: Path) -> str:
 def sidecar(output: Path) -> Path:
     """Where GDAL keeps what has no place in the file itself."""
     return output.with_name(output.name + ".aux.xml")
+
+
+def companions(output: Path) -> list[Path]:
+    """What belongs beside an output: GDAL's sidecar, and the styles of a raster, as QGIS and others look for them."""
+    styles = [".qml", ".sld"] if output.suffix.lower() in RASTER_SUFFIXES else []
+    return [sidecar(output), *(output.with_suffix(ending) for ending in styles)]
 
 
 def check_outputs(outputs: Sequence[tuple[Path, str]], *, sources: Sequence[str | Path], overwrite: bool) -> None:
@@ -46,15 +54,15 @@ def check_outputs(outputs: Sequence[tuple[Path, str]], *, sources: Sequence[str 
     OutputError
         With one line for the first output that is wrong.
     """
-    places = [output.resolve() for output, _ in outputs]
+    places = [place.resolve() for output, _ in outputs for place in (output, *companions(output))]
     for output, endings in outputs:
         if output.suffix.lower() not in endings.split():
             raise OutputError(f"output '{output}' must end in {' or '.join(endings.split())}")
         if len(os.fsencode(output.name)) > LONGEST_NAME:
             raise OutputError(f"the name of output '{output.name[:40]}...' is too long: give a shorter one")
-        if places.count(output.resolve()) > 1:
+        if any(places.count(place.resolve()) > 1 for place in (output, *companions(output))):
             raise OutputError(f"output '{output}' is named twice: two outputs need two names")
-        for place in (output, sidecar(output)):
+        for place in (output, *companions(output)):
             if any(_is_same(place, Path(source)) for source in sources):
                 raise OutputError(f"output '{place}' is the input itself or a part of it: give another name")
             if place.is_dir():
@@ -79,8 +87,8 @@ def _is_same(place: Path, source: Path) -> bool:
 def staged(*outputs: Path) -> Iterator[list[Path]]:
     """Give paths to write to; on success all that was written moves to its place, on failure it all vanishes.
 
-    Sidecars (``<name>.aux.xml``) move with their files. Where an output is a symbolic link, the link is replaced and
-    what it points to stays as it is.
+    What belongs beside an output (see `companions`) moves with it; an earlier one that wasn't written anew goes: it
+    told of another file. Where an output is a symbolic link, the link is replaced and what it points to stays as it is.
 
     Parameters
     ----------
@@ -103,8 +111,8 @@ def staged(*outputs: Path) -> Iterator[list[Path]]:
         moves = [
             (folder / place.name, place, folder / f"{place.name}.before")
             for folder, output in zip(folders, outputs, strict=True)
-            for place in (sidecar(output), output)
-            if (folder / place.name).exists()
+            for place in (*companions(output), output)
+            if (folder / place.name).exists() or os.path.lexists(place)
         ]
         _move_all(moves)
 
@@ -131,7 +139,8 @@ def _move_all(moves: Sequence[tuple[Path, Path, Path]]) -> None:
             if os.path.lexists(place):
                 place.replace(before)
             done.append((place, before))
-            written.replace(place)
+            if written.exists():
+                written.replace(place)
     except OSError as error:
         for place, before in reversed(done):
             if os.path.lexists(before):

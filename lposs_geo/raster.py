@@ -7,7 +7,7 @@ overviews by mode; category names and an attribute table go into the ``.aux.xml`
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 import rasterio
 import rasterio.shutil
 from numpy.typing import NDArray
+from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
@@ -25,23 +26,56 @@ from lposs_geo.ground import Grid
 from lposs_geo.legend import NODATA, UNKNOWN, UNKNOWN_CLASS, LandClass, Legend
 from lposs_geo.outputs import room_left, sidecar
 
-__all__ = ["LEGEND_TAG", "LabelWriter", "label_writer", "read_label_legend"]
+__all__ = [
+    "LEGEND_TAG",
+    "MOST_PERCENT",
+    "ClassArea",
+    "LabelWriter",
+    "label_writer",
+    "percent_writer",
+    "read_label_legend",
+]
 
 LEGEND_TAG = "LPOSS_GEO_LEGEND"
 """TIFF tag that holds the legend as JSON."""
 
 BLOCK_SIZE = 512
-"""Px of the tiles inside a label file."""
+"""Px of the tiles inside a file."""
+
+MOST_PERCENT = 100
+"""Surest confidence."""
 
 _COG_OPTIONS = {
     "BLOCKSIZE": str(BLOCK_SIZE),
     "COMPRESS": "DEFLATE",
     "OVERVIEWS": "IGNORE_EXISTING",
-    "OVERVIEW_RESAMPLING": "MODE",  # any other would invent classes
     "BIGTIFF": "IF_SAFER",
     "SPARSE_OK": "YES",  # blocks of nodata take no room
     "NUM_THREADS": "ALL_CPUS",
 }
+
+
+@dataclass(frozen=True)
+class ClassArea:
+    """How much of a map one class covers.
+
+    Attributes
+    ----------
+    name : str
+    pixels : int
+    area_m2 : float
+        Square metres, or square map units where the CRS is unknown.
+    share : float
+        Of all labelled pixels' area, 0..1.
+    confidence : float or None
+        Mean over the class's pixels, percent; None where there are none.
+    """
+
+    name: str
+    pixels: int
+    area_m2: float
+    share: float
+    confidence: float | None = None
 
 
 @dataclass(frozen=True)
@@ -55,25 +89,41 @@ class LabelWriter:
     dataset : rasterio.io.DatasetWriter
     row_areas : (height,) float64
         Area of a pixel in each row.
-    pixels : (256,) int64
-        Pixels written so far, by label; what is never written is nodata.
+    counts : (256, 256) int64
+        Pixels written so far, by label and confidence in percent (255: none); what is never written is nodata.
     areas : (256,) float64
-        Their area in square metres (square map units where the CRS is unknown).
+        Their area by label, in square metres (square map units where the CRS is unknown).
     """
 
     path: Path
     dataset: rasterio.io.DatasetWriter
     row_areas: NDArray[np.float64]
-    pixels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, dtype=np.int64))
+    counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros((256, 256), dtype=np.int64))
     areas: NDArray[np.float64] = field(default_factory=lambda: np.zeros(256))
 
-    def write(self, labels: NDArray[np.uint8], window: Window) -> None:
-        """Write uint8 labels (rows, cols) to their window, each window at most once."""
+    def write(self, labels: NDArray[np.uint8], window: Window, confidence: NDArray[np.uint8] | None = None) -> None:
+        """Write uint8 labels (rows, cols) to their window, each window at most once; `confidence` is only counted."""
         with _failures_named(self.path):
             self.dataset.write(labels, 1, window=window)
         weights = self.row_areas[window.row_off : window.row_off + window.height]
-        self.pixels[:] += np.bincount(labels.ravel(), minlength=256)
+        percent = np.full_like(labels, NODATA) if confidence is None else confidence
+        pairs = labels.ravel().astype(np.uint16) << 8 | percent.ravel()
+        self.counts[:] += np.bincount(pairs, minlength=256**2).reshape(256, 256)
         self.areas[:] += np.bincount(labels.ravel(), np.repeat(weights, labels.shape[1]), minlength=256)
+
+    @property
+    def pixels(self) -> NDArray[np.int64]:
+        """Pixels written so far, by label: (256,)."""
+        return np.asarray(self.counts.sum(axis=1))
+
+    def class_area(self, land_class: LandClass) -> ClassArea:
+        """What was counted of one class."""
+        labelled = float(self.areas[:NODATA].sum())
+        area = float(self.areas[land_class.id])
+        known = self.counts[land_class.id, : MOST_PERCENT + 1]
+        mean = float(known @ np.arange(MOST_PERCENT + 1) / known.sum()) if known.any() else None
+        pixels = int(self.pixels[land_class.id])
+        return ClassArea(land_class.name, pixels, area, area / labelled if labelled else 0.0, mean)
 
 
 @contextmanager
@@ -94,11 +144,64 @@ def label_writer(path: Path, grid: Grid, legend: Legend, tags: Mapping[str, str]
     OutputError
         If the file can't be written, e.g. on a full disk.
     """
-    plain = path.with_name("plain.tif")  # a staging folder is its own
+    # any other way of making overviews would invent classes
+    with _cog(path, grid, 1, "MODE") as dataset:
+        with _failures_named(path):
+            dataset.write_colormap(1, _colour_table(legend))
+            dataset.update_tags(**tags, **{LEGEND_TAG: json.dumps(legend.as_dict(), ensure_ascii=False)})
+        writer = LabelWriter(path, dataset, grid.pixel_areas())
+        yield writer
+    with _failures_named(path):
+        _write_sidecar(path, legend, writer)
+        _check_complete(path, writer)
+
+
+@contextmanager
+def percent_writer(
+    path: Path, grid: Grid, names: Sequence[str], tags: Mapping[str, str]
+) -> Iterator[Callable[[NDArray[np.uint8], Window], None]]:
+    """Open a file of percentages for writing; at the end of the block it is a COG.
+
+    Parameters
+    ----------
+    path : Path
+    grid : Grid
+    names : sequence of str
+        Of the bands.
+    tags : mapping of str to str
+
+    Yields
+    ------
+    callable
+        Takes (bands, rows, cols) uint8, 0..100 or 255 without data, and their window.
+
+    Raises
+    ------
+    OutputError
+        If the file can't be written.
+    """
+    with _cog(path, grid, len(names), "AVERAGE", photometric="minisblack") as dataset:
+        with _failures_named(path):
+            dataset.descriptions = tuple(names)
+            dataset.units = ("percent",) * len(names)
+            dataset.colorinterp = (ColorInterp.gray,) + (ColorInterp.undefined,) * (len(names) - 1)
+            dataset.update_tags(**tags)
+
+        def write(layers: NDArray[np.uint8], window: Window) -> None:
+            with _failures_named(path):
+                dataset.write(layers, window=window)
+
+        yield write
+
+
+@contextmanager
+def _cog(path: Path, grid: Grid, count: int, overviews: str, **options: str) -> Iterator[rasterio.io.DatasetWriter]:
+    """Open a plain tiled file of bytes for writing, and make a COG of it at the end of the block."""
+    plain = path.with_name(f"{path.name}.plain")  # a staging folder is its own
     profile = {
         "driver": "GTiff",
         "dtype": "uint8",
-        "count": 1,
+        "count": count,
         "height": grid.height,
         "width": grid.width,
         "crs": grid.crs,
@@ -111,19 +214,15 @@ def label_writer(path: Path, grid: Grid, legend: Legend, tags: Mapping[str, str]
         "zlevel": 1,
         "bigtiff": "if_safer",
         "sparse_ok": True,
+        **options,
     }
     with ExitStack() as stack:
         with _failures_named(path):
             dataset = stack.enter_context(rasterio.open(plain, "w", **profile))
-            dataset.write_colormap(1, _colour_table(legend))
-            dataset.update_tags(**tags, **{LEGEND_TAG: json.dumps(legend.as_dict(), ensure_ascii=False)})
-        writer = LabelWriter(path, dataset, grid.pixel_areas())
-        yield writer
+        yield dataset
     with _failures_named(path):
-        rasterio.shutil.copy(plain, path, driver="COG", **_COG_OPTIONS)
+        rasterio.shutil.copy(plain, path, driver="COG", OVERVIEW_RESAMPLING=overviews, **_COG_OPTIONS)
         plain.unlink()
-        _write_sidecar(path, legend, writer)
-        _check_complete(path, writer)
 
 
 @contextmanager
@@ -192,15 +291,19 @@ def _write_sidecar(path: Path, legend: Legend, writer: LabelWriter) -> None:
     table = ElementTree.SubElement(band, "GDALRasterAttributeTable", tableType="thematic")
     # (name, type: 0 integer, 1 real, 2 string; usage as GDAL numbers it)
     columns = [("Value", 0, 5), ("Class", 2, 2), ("Red", 0, 6), ("Green", 0, 7), ("Blue", 0, 8)]
-    columns += [("Pixels", 1, 1), ("Area_m2", 1, 0)]
+    columns += [("Pixels", 1, 1), ("Area_m2", 1, 0), ("Confidence", 1, 0)]
+    has_codes = any(land_class.code is not None for land_class in legend.classes)
+    columns += [("Code", 0, 0)] * has_codes
     for index, (name, kind, usage) in enumerate(columns):
         column = ElementTree.SubElement(table, "FieldDefn", index=str(index))
         for key, value in (("Name", name), ("Type", kind), ("Usage", usage)):
             ElementTree.SubElement(column, key).text = str(value)
     for index, land_class in enumerate(rows):
         row = ElementTree.SubElement(table, "Row", index=str(index))
-        counted = writer.pixels[land_class.id], f"{writer.areas[land_class.id]:.3f}"
-        for cell in (land_class.id, land_class.name, *land_class.colour, *counted):
+        area = writer.class_area(land_class)
+        counted = [area.pixels, f"{area.area_m2:.3f}", f"{area.confidence or 0.0:.2f}"]
+        codes = [-1 if land_class.code is None else land_class.code] * has_codes
+        for cell in (land_class.id, land_class.name, *land_class.colour, *counted, *codes):
             ElementTree.SubElement(row, "F").text = str(cell)
     ElementTree.indent(root)
     ElementTree.ElementTree(root).write(sidecar(path), encoding="utf-8")

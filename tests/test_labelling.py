@@ -9,7 +9,7 @@ from test_lposs import ColourEncoder
 from lposs_geo import labelling
 from lposs_geo.errors import SceneError
 from lposs_geo.journal import open_journal
-from lposs_geo.labelling import Task, finished_labels, label_scene, plan_tiles
+from lposs_geo.labelling import Task, finished_tile, label_scene, plan_tiles
 from lposs_geo.memory import Budget
 from lposs_geo.patch_stage import SCENE_PARAMETERS
 from lposs_geo.scene import SceneReader, describe, open_scene
@@ -26,20 +26,27 @@ class SharpEncoder(ColourEncoder):
 def _task(**options) -> Task:
     encoder = SharpEncoder()
     area, tile_size = options.pop("area", WHOLE), options.pop("tile_size", 80)
-    text = encoder.text_embeddings([["red"], ["green"], ["blue"]])
+    words = options.pop("words", ["red", "green", "blue"])
+    text = encoder.text_embeddings([[word] for word in words])
     budget, refine = Budget(), options.pop("refine", True)
-    return Task(encoder, text, 1.0, area, plan_tiles((150, 201), area, 3, tile_size, refine, budget), refine, budget)
+    plan = plan_tiles((150, 201), area, len(words), tile_size, refine, budget)
+    return Task(encoder, text, options.pop("rivals", []), 1.0, area, plan, refine, budget, **options)
+
+
+def _layers(scene, task, folder, report=lambda *_: None):
+    with open_journal(folder / "store") as store, open_journal(folder / "run") as journal:
+        failed, clock = label_scene(task, scene, store, journal, report)
+        layers = np.full((task.num_layers, 150, 201), 255, np.uint8)
+        for tile in task.plan:
+            found = finished_tile(journal, tile)
+            if found is not None:
+                layers[:, *tile.core.toslices()] = found
+    return layers, failed, clock
 
 
 def _label(scene, task, folder, report=lambda *_: None):
-    with open_journal(folder / "store") as store, open_journal(folder / "run") as journal:
-        failed, clock = label_scene(task, scene, store, journal, report)
-        labels = np.full((150, 201), 255, np.uint8)
-        for tile in task.plan:
-            found = finished_labels(journal, tile)
-            if found is not None:
-                labels[tile.core.toslices()] = found
-    return labels, failed, clock
+    layers, failed, clock = _layers(scene, task, folder, report)
+    return layers[0], failed, clock
 
 
 @pytest.fixture
@@ -83,6 +90,54 @@ def test_scenes_are_labelled_where_they_hold_data(scene, tmp_path):
     truth = np.ones_like(labels)
     truth[:, 97:137], truth[:, 137:], truth[:20, :30] = 2, 3, 255
     assert (labels == truth).mean() > 0.99
+
+
+def test_confidence_is_the_share_of_the_class_in_all_scores(scene, tmp_path):
+    layers, _, _ = _layers(scene, _task(keep_scores=True), tmp_path)
+    labels, confidence, shares = layers[0], layers[1], layers[2:].astype(int)
+    missing = labels == 255
+    assert (layers[:, missing] == 255).all()
+    assert not (layers[:, ~missing] == 255).any()
+    assert np.abs(shares.sum(axis=0)[~missing] - 100).max() <= 2  # each is rounded
+    assert np.array_equal(shares.argmax(axis=0)[~missing] + 1, labels[~missing])
+    assert np.array_equal(shares.max(axis=0)[~missing], confidence[~missing])
+    inside, border = confidence[60:90, 20:70], confidence[60:90, 95:99]
+    assert inside.mean() > border.mean() + 5
+
+
+def test_where_a_negative_beats_its_class_the_class_is_not_given(scene, tmp_path):
+    plain, _, _ = _label(scene, _task(), tmp_path / "plain")
+    # the green stripe is what looks like "blue" and isn't
+    words, rivals = ["red", "blue", "green"], [1]
+    labels, _, _ = _label(scene, _task(words=words, rivals=rivals, keep_scores=True), tmp_path / "negative")
+    stripe = plain == 2
+    assert (labels[stripe] == 1).mean() > 0.99
+    assert (labels[plain == 1] == 1).mean() > 0.99
+    assert (labels[plain == 3] == 2).mean() > 0.99
+
+
+def test_a_pixel_that_no_class_may_have_is_unknown(scene, tmp_path):
+    layers, _, _ = _layers(scene, _task(words=["blue", "red"], rivals=[0], keep_scores=True), tmp_path)
+    red = np.zeros((150, 201), bool)
+    red[20:, :90] = True
+    assert (layers[0][red] == 0).mean() > 0.99
+    assert (layers[1][red & (layers[0] == 0)] == 0).all()
+    assert (layers[0][:, 150:] == 1).all()
+
+
+def test_nothing_outside_the_area_of_interest_is_labelled(scene, tmp_path):
+    def inside(window):
+        rows, cols = np.ogrid[window.toslices()]
+        return (rows - 75) ** 2 + (cols - 60) ** 2 < 40**2
+
+    read = []
+    whole, _, _ = _label(scene, _task(tile_size=40), tmp_path / "whole")
+    labels, _, _ = _label(
+        scene, _task(tile_size=40, inside=inside), tmp_path / "part", lambda stage, *_: read.append(stage)
+    )
+    circle = inside(WHOLE)
+    assert np.array_equal(labels[circle], whole[circle])
+    assert (labels[~circle] == 255).all()
 
 
 def test_what_is_finished_is_not_done_again(scene, tmp_path):

@@ -16,7 +16,7 @@ class ColourEncoder:
     seed_scale = None
     scales = (1.0,)
     coarsest_gsd = None
-    n_neighbors, gamma = 100, 3.0
+    n_neighbors, gamma, confidence_power = 100, 3.0, 1.0
     words = {"red": (1.0, 0.1, 0.1), "green": (0.1, 1.0, 0.1), "blue": (0.1, 0.1, 1.0)}  # noqa: RUF012
 
     def zoom(self, gsd: float | None) -> float:

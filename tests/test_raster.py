@@ -16,8 +16,8 @@ from rio_cogeo.cogeo import cog_validate
 
 from lposs_geo.errors import OutputError, SceneError
 from lposs_geo.ground import Grid
-from lposs_geo.legend import from_words
-from lposs_geo.raster import label_writer, read_label_legend
+from lposs_geo.legend import LandClass, Legend, from_words
+from lposs_geo.raster import label_writer, percent_writer, read_label_legend
 
 GRID = Grid(1100, 700, CRS.from_epsg(32632), Affine(0.6, 0, 439136.4, 0, -0.6, 5273706.6))
 LEGEND = from_words("forest=trees|woodland,Größe & <Maß>,road")
@@ -145,3 +145,50 @@ def test_what_is_never_written_is_nodata_and_takes_no_room(tmp_path):
         assert (dataset.read(1, window=Window(7000, 5000, 700, 600)) == 2).all()
         assert dataset.overviews(1)
     assert writer.pixels[2] == 600 * 700
+
+
+def test_confidence_is_counted_with_the_labels(tmp_path):
+    labels = np.array([[1, 1, 2], [2, 255, 0]], dtype="uint8")
+    confidence = np.array([[90, 80, 100], [50, 255, 30]], dtype="uint8")
+    legend = Legend(
+        (LandClass(1, "forest", ("forest",), (0, 99, 0), code=10), LandClass(2, "sea", ("sea",), (0, 0, 99)))
+    )
+    grid = Grid(2, 3, GRID.crs, GRID.transform)
+    with label_writer(tmp_path / "map.tif", grid, legend, {}) as writer:
+        writer.write(labels, Window(0, 0, 3, 2), confidence)
+    forest, sea = (writer.class_area(land_class) for land_class in legend.classes)
+    assert (forest.pixels, forest.confidence) == (2, 85)
+    assert (sea.pixels, sea.confidence) == (2, 75)
+    assert forest.area_m2 == pytest.approx(0.72)
+    assert forest.share == pytest.approx(0.4)
+    assert writer.counts[:255, :101].sum() == 5
+    text = (tmp_path / "map.tif.aux.xml").read_text()
+    assert "<F>85.00</F>" in text
+    assert "<Name>Code</Name>" in text
+
+
+def test_percentages_are_a_cog_with_named_bands(tmp_path):
+    layers = np.random.default_rng(0).integers(0, 101, (3, 1100, 700)).astype("uint8")
+    layers[:, :300] = 255
+    path = tmp_path / "scores.tif"
+    with percent_writer(path, GRID, ["forest", "water", "road"], {"LPOSS_GEO_MODEL": "mini"}) as write:
+        for row in range(0, 1100, 400):
+            window = Window(0, row, 700, min(400, 1100 - row))
+            write(layers[:, row : row + 400], window)
+    assert cog_validate(path)[0]
+    assert [file.name for file in tmp_path.iterdir()] == ["scores.tif"]
+    with rasterio.open(path) as dataset:
+        assert (dataset.read() == layers).all()
+        assert dataset.descriptions == ("forest", "water", "road")
+        assert dataset.nodatavals == (255, 255, 255)
+        assert dataset.crs == GRID.crs
+        assert dataset.tags()["LPOSS_GEO_MODEL"] == "mini"
+        assert dataset.overviews(1)
+
+
+def test_percentages_that_cannot_be_written(tmp_path):
+    with (
+        pytest.raises(OutputError, match=r"can't write 'a\.tif'"),
+        percent_writer(tmp_path / "none" / "a.tif", GRID, ["confidence"], {}),
+    ):
+        pass

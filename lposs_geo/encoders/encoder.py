@@ -48,6 +48,8 @@ class Encoder(Protocol):
         How many neighbours a patch has in the graph of a scene.
     gamma : float
         Power of the VM's cosines that makes an affinity of them.
+    confidence_power : float
+        Power of the scores whose shares are the classes' probabilities, see `lposs.probabilities`.
     """
 
     @property
@@ -68,6 +70,8 @@ class Encoder(Protocol):
     def n_neighbors(self) -> int: ...
     @property
     def gamma(self) -> float: ...
+    @property
+    def confidence_power(self) -> float: ...
 
     def zoom(self, gsd: float | None) -> float:
         """How much to enlarge a scene of this ground resolution (metres per px; None: unknown) before all looks."""

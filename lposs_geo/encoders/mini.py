@@ -216,6 +216,8 @@ class MiniEncoder:
         Twice what the coarsest training images have.
     n_neighbors, gamma : int, float
         Fewer neighbours and a higher power than the paper's keep roads and small fields (training/README.md).
+    confidence_power : float
+        The plain share of a class is about how often it is right (docs/confidence.md).
     """
 
     folder: Path
@@ -230,6 +232,7 @@ class MiniEncoder:
     coarsest_gsd: float = 5.0
     n_neighbors: int = 50
     gamma: float = 24.0
+    confidence_power: float = 1.0
 
     @property
     def seed_scale(self) -> float:

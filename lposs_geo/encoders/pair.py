@@ -23,6 +23,10 @@ __all__ = ["PairEncoder"]
 CROP_SIZE = 224
 """Px that the paper's crops measure; rounded down to whole patches for other patch sizes."""
 
+CONFIDENCE_POWER = 20.0
+"""CLIP was trained with cosines times 100, and those of a patch lie around 0.2: one in a hundred more of a score makes
+a class as much likelier as 20 in a hundred would."""
+
 
 @dataclass(frozen=True)
 class PairEncoder:
@@ -50,6 +54,8 @@ class PairEncoder:
         lattice has one node a place.
     gamma : float
         The paper's.
+    confidence_power : float
+        From CLIP's own temperature, not calibrated.
     """
 
     clip: nn.Module
@@ -64,6 +70,7 @@ class PairEncoder:
     coarsest_gsd: None = None
     n_neighbors: int = 100
     gamma: float = 3.0
+    confidence_power: float = CONFIDENCE_POWER
 
     @classmethod
     def load(cls, model: Model, device: torch.device) -> PairEncoder:

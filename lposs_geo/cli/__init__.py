@@ -1,0 +1,101 @@
+"""The command line: options become one library call each, errors one line and an exit code.
+
+Results go to stdout, progress and messages to stderr. Exit 0: done; 1: it failed, and one line says why; 2: usage.
+There is one module for each command; the library is imported inside it, so that torch loads only where it is needed.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from lposs_geo.cli.bench import bench_command
+from lposs_geo.cli.cache import cache_group
+from lposs_geo.cli.console import help_without_command
+from lposs_geo.cli.doctor import doctor_command
+from lposs_geo.cli.info import info_command
+from lposs_geo.cli.legends import legends_group
+from lposs_geo.cli.map import map_command
+from lposs_geo.cli.models import models_group
+from lposs_geo.cli.vectorize import vectorize_command
+from lposs_geo.errors import LpossGeoError, ParameterError, one_line
+
+__all__ = ["cli", "main"]
+
+FAILED, USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
+@click.version_option(package_name="lposs-geo")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Open-vocabulary land-cover mapping: name the classes, get a finished map."""
+    help_without_command(context)
+
+
+for _command in (
+    map_command,
+    vectorize_command,
+    info_command,
+    legends_group,
+    models_group,
+    cache_group,
+    doctor_command,
+    bench_command,
+):
+    cli.add_command(_command)
+
+
+class _Terminated(BaseException):
+    """The process was asked to end; unwinding takes the temporary files along."""
+
+
+def _terminate(*_: object) -> None:
+    raise _Terminated
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit; every error is one line on stderr."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    as_json = "--json" in arguments
+    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _terminate)
+    try:
+        cli.main(arguments, prog_name="lposs-geo", standalone_mode=False)
+        sys.exit(0)
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "lposs-geo"
+        _fail(f"{error.format_message()} (see {command} --help)", USAGE, as_json)
+    except click.ClickException as error:
+        _fail(error.format_message(), error.exit_code, as_json)
+    except LpossGeoError as error:
+        _fail(_with_notes(str(error), error), USAGE if isinstance(error, ParameterError) else FAILED, as_json)
+    except (click.Abort, KeyboardInterrupt) as error:
+        _fail(_with_notes("interrupted; no output was written", error), INTERRUPTED, as_json)
+    except _Terminated as error:
+        _fail(_with_notes("terminated; no output was written", error), TERMINATED, as_json)
+    except Exception as error:  # a defect of ours: still one line, and how to tell us
+        if "--verbose" in arguments or "-v" in arguments:
+            traceback.print_exc()
+        first = (str(error).splitlines() or [""])[0]
+        said = f"unexpected {type(error).__name__}: {first} (a defect: please report it, with lposs-geo doctor)"
+        _fail(_with_notes(said, error), FAILED, as_json)
+
+
+def _with_notes(message: str, error: BaseException) -> str:
+    """A message with what was added to its error on the way up: what is kept for --resume."""
+    # click raises an error of its own for Ctrl-C, and names the first as its cause
+    notes = [note for raised in (error, error.__cause__) for note in getattr(raised, "__notes__", [])]
+    return "; ".join([message, *notes])
+
+
+def _fail(message: str, code: int, as_json: bool) -> None:
+    line = one_line(message)
+    click.echo(json.dumps({"event": "error", "message": line}) if as_json else f"Error: {line}", err=True)
+    sys.exit(code)

@@ -1,0 +1,48 @@
+"""`lposs-geo cache`."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import click
+
+from lposs_geo.cli.console import help_without_command
+from lposs_geo.cli.options import JSON
+
+__all__ = ["cache_group"]
+
+
+@click.group("cache", invoke_without_command=True)
+@click.pass_context
+def cache_group(context: click.Context) -> None:
+    """See and empty the cache of scenes' features."""
+    help_without_command(context)
+
+
+@cache_group.command("list")
+@JSON
+def cache_list(as_json: bool) -> None:
+    """List the scenes whose features are kept, the latest used first."""
+    from lposs_geo import cache
+
+    found = cache.stores()
+    for store in found:
+        if as_json:
+            line = {"scene": store.scene, "model": store.model, "bytes": store.size, "used": store.used}
+            click.echo(json.dumps(line | {"folder": str(store.folder)}))
+        else:
+            used = time.strftime("%Y-%m-%d %H:%M", time.localtime(store.used))
+            click.echo(f"{store.size / 1e6:>10,.1f} MB  {used}  {store.model:<8} {store.scene}")
+    if not as_json:
+        total = sum(store.size for store in found)
+        click.echo(f"{total / 1e6:>10,.1f} MB of {cache.limit() / 1e6:,.0f} MB in {cache.folder()}")
+
+
+@cache_group.command("clear")
+def cache_clear() -> None:
+    """Remove all features that no run is using."""
+    from lposs_geo import cache
+
+    removed = cache.clear()
+    click.echo(f"{sum(store.size for store in removed) / 1e6:,.1f} MB of {len(removed)} scenes removed")

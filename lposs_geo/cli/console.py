@@ -1,0 +1,92 @@
+"""What a person or a program sees of a command at work: messages and progress, on stderr."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from lposs_geo.stages import Progress
+
+__all__ = ["help_without_command", "messages", "show_progress"]
+
+# What each stage of mapping counts, for people.
+_STAGES = {
+    "encode": ("encoding", "crops"),
+    "propagate": ("propagating", "blocks"),
+    "refine": ("labelling", "tiles"),
+    "vectorize": ("drawing polygons", "rows"),
+}
+
+
+def help_without_command(context: click.Context) -> None:
+    """Show the help of a group that is called without a command."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+@contextmanager
+def messages(as_json: bool, verbose: bool, quiet: bool) -> Iterator[None]:
+    """Show the library's messages on stderr."""
+
+    class _Echo(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            text = record.getMessage()
+            if as_json:
+                click.echo(json.dumps({"event": record.levelname.lower(), "message": text}), err=True)
+            else:
+                click.echo(text if record.levelno < logging.WARNING else f"Warning: {text}", err=True)
+
+    log = logging.getLogger("lposs_geo")
+    handler = _Echo()
+    log.addHandler(handler)
+    log.propagate = False  # some libraries give the root logger a handler of its own
+    log.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.propagate = True
+
+
+@contextmanager
+def show_progress(as_json: bool, quiet: bool) -> Iterator[Progress]:
+    """A bar with rate and remaining time on a terminal, a line a stage otherwise, JSON lines for programs."""
+    from tqdm import tqdm
+
+    bar: tqdm[Any] | None = None
+    current = ""
+    began = time.monotonic()
+
+    def report(stage: str, done: int, total: int) -> None:
+        nonlocal bar, current
+        if quiet:
+            return
+        if as_json:
+            click.echo(json.dumps({"event": "progress", "stage": stage, "done": done, "total": total}), err=True)
+            return
+        doing, unit = _STAGES.get(stage, (stage, "steps"))
+        if sys.stderr.isatty():
+            if stage != current:
+                if bar is not None:
+                    bar.close()
+                bar = tqdm(total=total, initial=done, desc=f"{doing:<17}", unit=f" {unit}", file=sys.stderr)
+            if bar is not None:
+                bar.update(done - bar.n)
+        elif done == total:
+            amount = f" {total} {unit}" if total > 1 else ""
+            click.echo(f"{doing}{amount}: done after {time.monotonic() - began:.0f} s", err=True)
+        current = stage
+
+    try:
+        yield report
+    finally:
+        if bar is not None:
+            bar.close()

@@ -1,0 +1,226 @@
+"""`lposs-geo map`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lposs_geo.cli.console import messages, show_progress
+from lposs_geo.cli.options import (
+    BANDS,
+    COLLAR,
+    DEVICE,
+    FILE,
+    JSON,
+    MAX_MEMORY,
+    MIN_AREA,
+    MODEL,
+    OVERWRITE,
+    SCALE,
+    SIMPLIFY,
+    WARP,
+)
+from lposs_geo.errors import LegendError, LpossGeoError, SceneError
+
+if TYPE_CHECKING:
+    from lposs_geo.legend import Legend
+    from lposs_geo.mapping import MapResult
+    from lposs_geo.models import Model
+    from lposs_geo.stages import Progress
+
+__all__ = ["map_command"]
+
+BESIDE = "beside the map"
+"""What --confidence, --scores and --stac mean without a file name."""
+
+_ENDINGS = {"confidence": "_confidence.tif", "scores": "_scores.tif", "stac": ".json"}
+
+
+def _beside(name: str, metavar: str, what: str) -> Callable[[Any], Any]:
+    """An option for an output that may be named, and otherwise lies beside the map."""
+    return click.option(
+        f"--{name}", is_flag=False, flag_value=BESIDE, metavar=f"[{metavar}]",
+        help=f"{what}  [without a name: MAP{_ENDINGS[name]}]",
+    )  # fmt: skip
+
+
+@click.command("map")
+@click.argument("scenes", metavar="SCENE...", nargs=-1, required=True)
+@click.option("--classes", metavar="WORDS", help='Classes, like "forest,water=river|lake,road" (| joins synonyms).')
+@click.option(
+    "--legend", "legend_name", metavar="FILE|NAME", help="Legend file, or one of `lposs-geo legends list`, instead."
+)
+@click.option("-o", "--output", type=FILE, metavar="TIF", help="Map to write.  [default: SCENE_landcover.tif, here]")
+@click.option("--vector", type=FILE, metavar="FILE", help="Write polygons: .gpkg, .parquet, .fgb or .geojson.")
+@click.option("--quicklook", type=FILE, metavar="PNG", help="Write a picture of scene, map and legend.")
+@click.option("--report", type=FILE, metavar="HTML", help="Write a page with map, areas, confidence and parameters.")
+@_beside("confidence", "TIF", "Write the confidence of every pixel, percent.")
+@_beside("scores", "TIF", "Write the probability of every class, percent, a band a class.")
+@_beside("stac", "JSON", "Write a STAC item.")
+@click.option(
+    "--batch", is_flag=True, help="Map each SCENE, or each in a folder, by itself: {name} in names of outputs."
+)
+@MODEL
+@click.option("--vlm", metavar="SOURCE", help="Vision-and-language model of your own: open_clip:ARCH/TAG[@FILE].")
+@click.option("--vm", metavar="SOURCE", help="Vision model of your own: timm:NAME[@FILE].")
+@BANDS
+@SCALE
+@COLLAR
+@WARP
+@click.option(
+    "--gsd",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="M",
+    help="Resolution to work at, metres per pixel; the map keeps the scene's grid.  [default: what suits the model]",
+)
+@click.option(
+    "--aoi", metavar="FILE|BOX", help="Area of interest: a file of polygons, or xmin,ymin,xmax,ymax in the scene's CRS."
+)
+@click.option("--aoi-layer", metavar="NAME", help="Layer of that file.")
+@click.option("--refine/--no-refine", default=True, show_default=True, help="Sharpen borders over pixels (LPOSS+).")
+@click.option(
+    "--min-confidence", type=click.FloatRange(0, 1), default=0.0, metavar="0..1",
+    help="Pixels less confident than that become 0, unknown.",
+)  # fmt: skip
+@SIMPLIFY
+@MIN_AREA
+@DEVICE
+@MAX_MEMORY
+@click.option("--tile-size", type=click.IntRange(min=64), metavar="PX", help="Size of tiles.  [default: what fits]")
+@click.option("--cache/--no-cache", "use_cache", default=True, show_default=True, help="Keep features for new words.")
+@click.option("--resume", is_flag=True, help="Go on with a run that was cut off.")
+@OVERWRITE
+@JSON
+@click.option("-v", "--verbose", is_flag=True, help="Say more; show where an unexpected error arose.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+def map_command(
+    scenes: tuple[str, ...],
+    classes: str | None,
+    legend_name: str | None,
+    output: Path | None,
+    batch: bool,
+    model_name: str | None,
+    vlm: str | None,
+    vm: str | None,
+    as_json: bool,
+    verbose: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Map the land cover of SCENE, any georeferenced raster; several, or a folder, are one mosaic."""
+    chosen = _legend(classes, legend_name)
+    options["model"] = _model(model_name, vlm, vm)
+    if batch:
+        first = "{name}"
+    elif len(scenes) == 1:
+        first = Path(scenes[0].rstrip("/")).stem
+    else:
+        first = "mosaic"
+    output = output or Path(f"{first}_landcover.tif")
+    for name, ending in _ENDINGS.items():
+        if options[name] is not None:
+            beside = options[name] == BESIDE
+            options[name] = output.with_name(output.stem + ending) if beside else Path(options[name])
+    with messages(as_json, verbose, quiet), show_progress(as_json, quiet) as progress:
+        if batch:
+            _map_each(scenes, chosen, output, options, progress, as_json, verbose)
+        else:
+            from lposs_geo.mapping import map_scene
+
+            source = scenes[0] if len(scenes) == 1 else scenes
+            _finish(map_scene(source, chosen, output, progress=progress, **options), as_json, verbose)
+
+
+def _legend(classes: str | None, name: str | None) -> Legend:
+    from lposs_geo import legend
+
+    if (classes is None) == (name is None):
+        raise click.UsageError("name the classes with --classes, or a legend with --legend")
+    if name is not None:
+        return legend.find_legend(name)
+    assert classes is not None
+    try:
+        return legend.from_words(classes)
+    except LegendError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _model(name: str | None, vlm: str | None, vm: str | None) -> Model | None:
+    from lposs_geo import models
+
+    if (vlm is None) != (vm is None) or (vlm is not None and name is not None):
+        raise click.UsageError("--vlm and --vm go together, and without --model")
+    return models.pair(vlm, vm) if vlm and vm else models.find(name) if name else None
+
+
+def _map_each(
+    scenes: tuple[str, ...],
+    legend: Legend,
+    output: Path,
+    options: dict[str, Any],
+    progress: Progress,
+    as_json: bool,
+    verbose: bool,
+) -> None:
+    """Map scene after scene; at the end say which failed."""
+    from lposs_geo.batch import map_batch
+    from lposs_geo.sources import scenes_in
+
+    paths = [path for scene in scenes for path in (scenes_in(scene) if Path(scene).is_dir() else [Path(scene)])]
+    failed: list[str] = []
+    for outcome in map_batch(paths, legend, output, progress=progress, **options):
+        name = outcome.scene.name
+        try:
+            if outcome.error is not None:
+                raise outcome.error
+            if outcome.result is None:
+                click.echo(f"{name}: finished before", err=True)
+            else:
+                _finish(outcome.result, as_json, verbose)
+        except LpossGeoError as error:
+            failed.append(name)
+            line = {"event": "failed", "scene": str(outcome.scene), "message": str(error)}
+            click.echo(json.dumps(line) if as_json else f"Error: {error}", err=True)
+    if failed:
+        raise SceneError(f"{len(failed)} of {len(paths)} scenes failed: {', '.join(failed)}")
+    if not as_json:
+        click.echo(f"{len(paths)} scenes mapped", err=True)
+
+
+def _finish(result: MapResult, as_json: bool, verbose: bool) -> None:
+    """Print what was made; SceneError if parts of it are missing."""
+    if as_json:
+        click.echo(json.dumps(_as_dict(result)))
+    else:
+        for path in result.outputs.wanted().values():
+            click.echo(path)
+        unit = "ha" if result.scene.grid.crs else "square units"
+        for area in result.areas:
+            amount = area.area_m2 / 1e4 if result.scene.grid.crs else area.area_m2
+            sure = "" if area.confidence is None else f"  confidence {area.confidence:.0f} %"
+            click.echo(f"  {area.name:<24} {amount:>12,.2f} {unit} {area.share:>7.1%}{sure}")
+        if verbose:
+            timings = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in result.seconds.items())
+            click.echo(f"seconds: {timings}", err=True)
+    if result.failed:
+        raise SceneError(
+            f"{len(result.failed)} tiles of '{result.scene.path}' failed and are nodata in '{result.labels}', the "
+            f"first since {result.failed[0].reason}"
+        )
+
+
+def _as_dict(result: MapResult) -> dict[str, object]:
+    return {name: str(path) for name, path in result.outputs.wanted().items()} | {
+        "event": "result",
+        "model": result.model,
+        "device": result.device,
+        "classes": [asdict(area) for area in result.areas],
+        "notices": list(result.notices),
+        "seconds": {stage: round(seconds, 3) for stage, seconds in result.seconds.items()},
+        "failed": [tile.as_dict() for tile in result.failed],
+    }

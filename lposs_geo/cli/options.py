@@ -1,0 +1,82 @@
+"""Options that several commands share, and how their values are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lposs_geo.errors import ParameterError
+from lposs_geo.memory import DEFAULT, parse_size
+
+__all__ = [
+    "BANDS",
+    "COLLAR",
+    "DEVICE",
+    "FILE",
+    "JSON",
+    "MAX_MEMORY",
+    "MIN_AREA",
+    "MODEL",
+    "OVERWRITE",
+    "SCALE",
+    "SIMPLIFY",
+    "WARP",
+]
+
+
+class _Size(click.ParamType[int]):
+    name = "SIZE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return value if isinstance(value, int) else parse_size(value)
+        except ParameterError as error:
+            self.fail(str(error), param, ctx)
+
+
+class _Range(click.ParamType[tuple[float, float]]):
+    name = "LOW,HIGH"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
+        try:
+            low, high = (float(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"'{value}' must be two numbers, like 0,3000", param, ctx)
+        return low, high
+
+
+FILE = click.Path(path_type=Path)
+OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
+SIMPLIFY = click.option(
+    "--simplify", metavar="1px|M", default="1px", show_default=True,
+    help="Tolerance of the polygons' borders, in pixels (1px) or metres (2.5m); 0 keeps every pixel's edge.",
+)  # fmt: skip
+MIN_AREA = click.option(
+    "--min-area", type=click.FloatRange(min=0), default=0.0, metavar="M2",
+    help="Merge smaller polygons into the neighbour with the longest common border, square metres.",
+)  # fmt: skip
+MAX_MEMORY = click.option(
+    "--max-memory", type=_Size(), default=DEFAULT, show_default="4GB", help="What the work may take beside the model."
+)
+MODEL = click.option("--model", "model_name", metavar="NAME", help="Model to use.  [default: the best installed]")
+DEVICE = click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda", help="Where to compute.")
+BANDS = click.option(
+    "--bands", metavar="R,G,B",
+    help="Bands as red, green and blue: numbers (4,3,2), names (B4,B3,B2), one for grey, or rgb, nrg, s2, naip, "
+    "landsat, planet.  [default: what the scene tells]",
+)  # fmt: skip
+SCALE = click.option(
+    "--scale", type=_Range(), help="Values that become black and white.  [default: percentiles; 8 bits as they are]"
+)
+COLLAR = click.option(
+    "--collar/--no-collar",
+    default=True,
+    show_default=True,
+    help="Take a black frame for nodata where none is declared.",
+)
+WARP = click.option(
+    "--warp", is_flag=True, help="Map a scene that only has ground control points or RPCs on a north-up grid."
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Result on stdout, progress on stderr, as JSON lines.")

@@ -1,0 +1,184 @@
+"""From a file of labels to a file of polygons, row by row: neither is ever whole in memory, and torch isn't needed."""
+
+from __future__ import annotations
+
+import math
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.errors import RasterioError
+from rasterio.windows import Window
+
+from lposs_geo.errors import ParameterError, SceneError, one_line
+from lposs_geo.ground import Grid
+from lposs_geo.legend import NODATA, Legend
+from lposs_geo.outputs import check_outputs, staged
+from lposs_geo.raster import read_label_legend
+from lposs_geo.vector import polygon_batches
+from lposs_geo.vector_files import SUFFIXES, check_vector, write_polygons
+
+__all__ = ["DEFAULT_SIMPLIFY", "check_min_area", "draw_polygons", "parse_tolerance", "tolerance_px", "vectorize"]
+
+DEFAULT_SIMPLIFY = "1px"
+"""What straightens the stairs of the pixel grid and little more."""
+
+
+def vectorize(
+    labels: str | Path,
+    dst: str | Path,
+    *,
+    simplify: float | str = DEFAULT_SIMPLIFY,
+    min_area: float = 0.0,
+    confidence: str | Path | None = None,
+    overwrite: bool = False,
+) -> int:
+    """Turn a label raster into polygons.
+
+    Parameters
+    ----------
+    labels : str or Path
+        A map of `map_scene`, or any raster of one band of 8-bit labels with 255 for nodata.
+    dst : str or Path
+        The file to write: .gpkg, .parquet, .fgb or .geojson.
+    simplify : float or str
+        Tolerance of the polygons' borders, "1px" or "2.5m"; a bare number is px, and 0 keeps every pixel's edge.
+    min_area : float
+        Smaller patches are merged into the neighbour with the longest common border: square metres, or square map units
+        where the raster has no CRS.
+    confidence : str or Path, optional
+        Raster of confidence in percent on the same grid, whose mean each polygon gets.
+    overwrite : bool
+        Replace an existing output.
+
+    Returns
+    -------
+    int
+        How many polygons were written.
+
+    Raises
+    ------
+    LpossGeoError
+        One of its children; then no output was written.
+    """
+    parse_tolerance(simplify)
+    check_min_area(min_area)
+    sources = [Path(path) for path in (labels, confidence) if path is not None]
+    for source in sources:
+        if not source.exists():
+            raise SceneError(f"no such file: '{source}'")
+    legend = read_label_legend(labels)
+    grid = _grid(sources[0])
+    check_vector(Path(dst), grid.crs)
+    check_outputs([(Path(dst), SUFFIXES)], sources=sources, overwrite=overwrite)
+    if confidence is not None and (_grid(sources[1]).height, _grid(sources[1]).width) != (grid.height, grid.width):
+        raise SceneError(f"'{confidence}' isn't on the pixels of '{labels}': give the confidence of the same map")
+    with rasterio.Env(), staged(Path(dst)) as (path,):
+        return draw_polygons(
+            sources[0], path, legend, simplify=simplify, min_area=min_area, confidence=[*sources, None][1]
+        )
+
+
+def draw_polygons(
+    labels: Path,
+    target: Path,
+    legend: Legend,
+    *,
+    simplify: float | str = DEFAULT_SIMPLIFY,
+    min_area: float = 0.0,
+    confidence: Path | None = None,
+    report: Callable[[int, int], None] | None = None,
+) -> int:
+    """What `vectorize` does once all is checked; `target` lies in a folder that may hold temporary files.
+
+    Raises
+    ------
+    SceneError
+        If the labels are damaged.
+    OutputError
+        If the polygons can't be written.
+    """
+    grid = _grid(labels)
+    tolerance = tolerance_px(simplify, grid, labels)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=target.parent, prefix="regions-")))
+        read_labels = stack.enter_context(_rows(labels))
+        read_confidence = stack.enter_context(_rows(confidence)) if confidence is not None else None
+        batches = polygon_batches(
+            read_labels,
+            grid,
+            folder,
+            simplify=tolerance,
+            min_area=min_area,
+            confidence=read_confidence,
+            report=report,
+        )
+        return write_polygons(batches, target, legend, grid.crs)
+
+
+def parse_tolerance(simplify: float | str) -> tuple[float, bool]:
+    """A tolerance as a number, and whether that counts metres.
+
+    Raises
+    ------
+    ParameterError
+        If it is neither a number nor one with "px" or "m" behind it, or below 0.
+    """
+    found = re.fullmatch(r"([0-9.eE+-]+)\s*(px|m)?", str(simplify).strip())
+    try:
+        number = float(found[1]) if found else math.nan
+    except ValueError:
+        number = math.nan
+    if found is None or not 0 <= number < math.inf:
+        raise ParameterError(f"simplify must be a tolerance of 0 or more, like 1px or 2.5m, not '{simplify}'")
+    return number, found[2] == "m"
+
+
+def tolerance_px(simplify: float | str, grid: Grid, path: object) -> float:
+    """A tolerance in px of a grid; ParameterError where it is in metres and the grid has no CRS."""
+    number, is_metres = parse_tolerance(simplify)
+    if not is_metres or number == 0:
+        return number
+    if grid.gsd is None:
+        raise ParameterError(f"'{path}' has no coordinate reference system: give simplify in pixels, like 1px")
+    return number / grid.gsd
+
+
+def check_min_area(min_area: float) -> None:
+    """ParameterError if it is no area."""
+    if not 0 <= min_area < math.inf:
+        raise ParameterError(f"min_area must be a number of square metres, 0 or more, not {min_area}")
+
+
+@contextmanager
+def _rows(path: Path) -> Iterator[Callable[[int, int], NDArray[np.uint8]]]:
+    """Open a one-band raster of bytes to read rows from, with 255 for whatever its own nodata is."""
+    with _open(path) as dataset:
+
+        def read(first: int, last: int) -> NDArray[np.uint8]:
+            try:
+                rows: NDArray[np.uint8] = dataset.read(1, window=Window(0, first, dataset.width, last - first))
+            except RasterioError as error:
+                raise SceneError(f"'{path}' is damaged: {one_line(error.__cause__ or error)}") from error
+            if dataset.nodata not in (None, NODATA):  # another program's
+                rows[rows == dataset.nodata] = NODATA
+            return rows
+
+        yield read
+
+
+def _open(path: Path) -> rasterio.DatasetReader:
+    try:
+        return rasterio.open(path)
+    except RasterioError as error:
+        raise SceneError(f"'{path}' can't be opened as a raster: {one_line(error)}") from error
+
+
+def _grid(path: Path) -> Grid:
+    with _open(path) as dataset:
+        return Grid(dataset.height, dataset.width, dataset.crs, dataset.transform)

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import rasterio
+
+from lposs_geo import batch
+from lposs_geo.batch import map_batch
+from lposs_geo.errors import OutOfMemoryError, OutputError, SceneError
+
+
+@pytest.fixture
+def scenes(write_raster, tmp_path):
+    """Two scenes that can be mapped, and between them one that can't."""
+    array = np.random.default_rng(0).integers(1, 255, (3, 20, 30)).astype("uint8")
+    (tmp_path / "b.tif").write_text("no raster")
+    return [write_raster(array, "a.tif"), tmp_path / "b.tif", write_raster(array[:, ::-1], "c.tif")]
+
+
+def test_one_that_fails_does_not_stop_the_rest(scenes, tmp_path):
+    options = {"vector": tmp_path / "{name}.gpkg", "refine": False}
+    outcomes = list(map_batch(scenes, "forest,water", tmp_path / "{name}_map.tif", **options))
+    assert [outcome.scene for outcome in outcomes] == scenes
+    assert isinstance(outcomes[1].error, SceneError)
+    assert outcomes[1].result is None
+    for name, outcome in (("a", outcomes[0]), ("c", outcomes[2])):
+        assert outcome.error is None
+        assert outcome.result.labels == tmp_path / f"{name}_map.tif"
+        assert outcome.result.vector == tmp_path / f"{name}.gpkg"
+        with rasterio.open(outcome.result.labels) as dataset:
+            assert dataset.shape == (20, 30)
+
+
+def test_those_that_are_finished_are_left_out_on_resume(scenes, tmp_path):
+    dst = tmp_path / "{name}_map.tif"
+    first = map_batch(scenes, "forest,water", dst, refine=False)
+    assert next(first).result is not None
+    first.close()
+    outcomes = list(map_batch(scenes, "forest,water", dst, refine=False, resume=True))
+    assert [(o.result is None, o.error is None) for o in outcomes] == [(True, True), (True, False), (False, True)]
+    again = list(map_batch(scenes[:1], "forest,water", dst, refine=False))
+    assert isinstance(again[0].error, OutputError)
+
+
+@pytest.mark.parametrize(
+    ("dst", "options", "said"),
+    [
+        ("m.tif", {}, "'m.tif' is one file for 3 scenes: put {name} into it"),
+        ("{name}.tif", {"report": "r.html"}, "'r.html' is one file for 3 scenes: put {name} into it"),
+    ],
+)
+def test_one_file_cannot_be_the_output_of_many(scenes, dst, options, said):
+    with pytest.raises(OutputError) as caught:
+        map_batch(scenes, "forest,water", dst, **options)
+    assert str(caught.value) == f"output {said}"
+
+
+def test_scenes_of_one_name_are_refused(scenes, tmp_path):
+    with pytest.raises(OutputError, match="would have the same outputs: map them in two runs"):
+        map_batch([scenes[0], tmp_path / "other" / "A.tif"], "forest,water", "{name}_map.tif")
+
+
+def test_a_full_memory_ends_it(scenes, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OutOfMemoryError("full")
+
+    monkeypatch.setattr(batch, "map_scene", full)
+    with pytest.raises(OutOfMemoryError):
+        list(map_batch(scenes, "forest,water", tmp_path / "{name}_map.tif"))

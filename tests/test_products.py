@@ -1,0 +1,160 @@
+"""All files of a map, made by one real run on a chip of the bundled scene."""
+
+from __future__ import annotations
+
+import json
+
+import geopandas
+import numpy as np
+import pytest
+import rasterio
+import shapely
+from conftest import write_chip, write_geotiff
+from rio_cogeo.cogeo import cog_validate
+
+from lposs_geo.errors import OutputError
+from lposs_geo.legend import from_words
+from lposs_geo.mapping import map_scene
+
+WORDS = "water,forest,crop field"
+
+
+def _read(path) -> np.ndarray:
+    with rasterio.open(path) as dataset:
+        return dataset.read()
+
+
+@pytest.fixture(scope="module")
+def folder(lakeside, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("products")
+    write_chip(folder / "chip.tif", lakeside)
+    _map(folder, folder / "map.tif", vector="map.parquet", scores="scores.tif", confidence="sure.tif",
+         report="map.html", quicklook="map.png", stac="item.json")  # fmt: skip
+    return folder
+
+
+def _map(folder, dst, **options):
+    outputs = ("vector", "quicklook", "confidence", "scores", "report", "stac")
+    named = {name: dst.parent / value if name in outputs else value for name, value in options.items()}
+    return map_scene(folder / "chip.tif", WORDS, dst, **named)
+
+
+def test_all_files_are_there_and_nothing_else(folder):
+    assert {path.name for path in folder.iterdir()} == {
+        *("chip.tif", "map.tif", "map.tif.aux.xml", "map.qml", "map.sld", "sure.tif", "sure.qml"),
+        *("scores.tif", "map.parquet", "map.png", "map.html", "item.json"),
+    }
+
+
+def test_confidence_and_scores_belong_to_the_labels(folder):
+    labels, confidence, scores = (_read(folder / f"{name}.tif") for name in ("map", "sure", "scores"))
+    missing = labels[0] == 255
+    assert missing.any()
+    for layers in (confidence, scores):
+        assert (layers[:, missing] == 255).all()
+        assert layers[:, ~missing].max() <= 100
+    assert scores.shape[0] == 3
+    assert (
+        np.take_along_axis(scores, (labels.clip(1, 3) - 1).astype(int), 0)[:, ~missing] == confidence[:, ~missing]
+    ).all()
+    for name in ("sure.tif", "scores.tif"):
+        assert cog_validate(folder / name)[0]
+        with rasterio.open(folder / name) as dataset, rasterio.open(folder / "map.tif") as of_labels:
+            assert (dataset.crs, dataset.transform) == (of_labels.crs, of_labels.transform)
+
+
+def test_polygons_carry_the_mean_confidence(folder):
+    polygons = geopandas.read_parquet(folder / "map.parquet")
+    confidence, labels = _read(folder / "sure.tif")[0], _read(folder / "map.tif")[0]
+    assert list(polygons.columns) == [
+        *("class_id", "class_name", "class_code", "area_m2", "perimeter_m", "confidence", "geometry"),
+    ]
+    # all polygons of a class together have the mean of its pixels, up to what simplified borders change of the areas
+    for number in np.unique(polygons.class_id):
+        own = polygons[polygons.class_id == number]
+        assert np.average(own.confidence, weights=own.area_m2) == pytest.approx(
+            confidence[labels == number].mean(), abs=1
+        )
+
+
+def test_the_report_tells_the_areas(folder):
+    page = (folder / "map.html").read_text()
+    for said in ("crop field", "ETRS89 / UTM" if "ETRS89" in page else "WGS 84 / UTM zone 32N", "mini", "chip.tif"):
+        assert said in page
+
+
+def test_the_item_points_to_the_files_beside_it(folder):
+    item = json.loads((folder / "item.json").read_text())
+    assert {asset["href"] for asset in item["assets"].values()} == {
+        *("./map.tif", "./map.parquet", "./map.png", "./map.html", "./sure.tif", "./scores.tif"),
+    }
+    for asset in item["assets"].values():
+        assert (folder / asset["href"]).exists()
+    assert item["properties"]["proj:code"] == "EPSG:32632"
+    assert item["properties"]["lposs_geo:model"] == "mini"
+    assert item["properties"]["lposs_geo:options"]["simplify"] == "1px"
+    assert [entry["name"] for entry in item["assets"]["labels"]["classification:classes"]][1:4] == [
+        *("water", "forest", "crop-field"),
+    ]
+
+
+def test_what_is_not_confident_enough_is_unknown(folder, tmp_path):
+    result = _map(folder, tmp_path / "map.tif", min_confidence=0.8, vector="map.gpkg")
+    labels, before, confidence = (
+        _read(path)[0] for path in (tmp_path / "map.tif", folder / "map.tif", folder / "sure.tif")
+    )
+    unsure = (before != 255) & (confidence < 80)
+    assert unsure.any()
+    assert (labels[unsure] == 0).all()
+    assert np.array_equal(labels[~unsure], before[~unsure])
+    assert sum(area.share for area in result.areas) < 1
+    assert "unknown" in set(geopandas.read_file(tmp_path / "map.gpkg", layer="landcover").class_name)
+
+
+def test_an_area_of_interest_is_cut_out_and_masked(folder, tmp_path):
+    with rasterio.open(folder / "chip.tif") as dataset:
+        middle = dataset.xy(120, 150)
+    circle = geopandas.GeoDataFrame(geometry=[shapely.Point(middle).buffer(40)], crs="EPSG:32632")
+    circle.to_crs("EPSG:4326").to_file(tmp_path / "lake.geojson")
+    _map(folder, tmp_path / "map.tif", aoi=tmp_path / "lake.geojson", vector="map.gpkg")
+    with rasterio.open(tmp_path / "map.tif") as part, rasterio.open(folder / "map.tif") as whole:
+        labels, bounds = part.read(1), part.bounds
+        same = whole.read(1, window=whole.window(*bounds).round())
+    inside = labels != 255
+    assert inside.mean() == pytest.approx(np.pi / 4, abs=0.02)
+    assert (labels[inside] == same[inside]).mean() >= 0.9999
+    assert not inside[0, 0]
+    area = geopandas.read_file(tmp_path / "map.gpkg", layer="landcover").area_m2.sum()
+    assert area == pytest.approx(inside.sum() * 0.36, rel=1e-6)
+
+
+def test_a_box_is_an_area_too_and_another_one_is_another_run(folder, tmp_path):
+    with rasterio.open(folder / "chip.tif") as dataset:
+        (left, top), (right, bottom) = dataset.xy(50, 70, offset="ul"), dataset.xy(90, 170, offset="ul")
+    _map(folder, tmp_path / "map.tif", aoi=f"{left},{bottom},{right},{top}")
+    labels = _read(tmp_path / "map.tif")[0]
+    assert labels.shape == (40, 100)
+    assert (labels != 255).all()
+
+
+def test_small_polygons_are_merged_and_the_labels_are_not(folder, tmp_path):
+    few = _map(folder, tmp_path / "few.tif", min_area=500, simplify=0, vector="few.gpkg")
+    polygons = geopandas.read_file(tmp_path / "few.gpkg", layer="landcover")
+    assert polygons.area_m2.min() >= 500
+    assert np.array_equal(_read(few.labels), _read(folder / "map.tif"))
+
+
+def test_negatives_take_pixels_from_their_class(folder, tmp_path):
+    plain = _read(folder / "map.tif")[0]
+    legend = from_words(WORDS)
+    lake = legend.classes[0]
+    refuted = type(lake)(lake.id, lake.name, lake.prompts, lake.colour, negatives=("lake",))
+    map_scene(folder / "chip.tif", type(legend)((refuted, *legend.classes[1:])), tmp_path / "map.tif")
+    assert (_read(tmp_path / "map.tif")[0] == 1).sum() < (plain == 1).sum()
+
+
+def test_formats_that_cannot_hold_the_scene_are_refused_before_any_work(tmp_path):
+    array = np.random.default_rng(0).integers(1, 255, (3, 20, 20)).astype("uint8")
+    path = write_geotiff(tmp_path / "a.tif", array, crs=None)
+    with pytest.raises(OutputError, match=r"without a CRS"):
+        map_scene(path, WORDS, tmp_path / "map.tif", vector=tmp_path / "map.geojson", progress=pytest.fail)
