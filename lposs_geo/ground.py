@@ -18,7 +18,16 @@ from pyproj.exceptions import ProjError
 from rasterio.crs import CRS
 from rasterio.windows import Window
 
-__all__ = ["Grid", "on_ground", "overstates_areas", "polygon_areas", "polygon_perimeters", "to_pyproj", "utm_zone"]
+__all__ = [
+    "Grid",
+    "lonlat_transformer",
+    "on_ground",
+    "overstates_areas",
+    "polygon_areas",
+    "polygon_perimeters",
+    "to_pyproj",
+    "utm_zone",
+]
 
 
 @dataclass(frozen=True)
@@ -89,9 +98,12 @@ def on_ground(pixels: NDArray[np.float64], transform: Affine) -> NDArray[np.floa
 
 def polygon_areas(polygons: NDArray[np.object_], crs: CRS | None) -> NDArray[np.float64]:
     """Areas of polygons: square metres (on the ellipsoid for a geographic CRS), or square map units without a CRS."""
-    if crs is not None:
-        polygons = shapely.transform(polygons, lambda points: _measurable(points, crs))
-    return np.asarray(shapely.area(polygons))
+    if crs is None:
+        return np.asarray(shapely.area(polygons))
+    known = to_pyproj(crs)
+    if not known.is_geographic:
+        return np.asarray(shapely.area(polygons) * _unit(known) ** 2)
+    return np.asarray(shapely.area(shapely.transform(polygons, lambda points: _measurable(points, crs))))
 
 
 def overstates_areas(crs: CRS) -> bool:
@@ -107,6 +119,14 @@ def to_pyproj(crs: CRS) -> pyproj.CRS:
         return pyproj.CRS.from_user_input(crs)
     except ProjError:
         return pyproj.CRS.from_wkt(crs.to_wkt())
+
+
+def lonlat_transformer(crs: CRS) -> pyproj.Transformer | None:
+    """What turns coordinates into longitude and latitude on WGS84; None for another celestial body, or a mere name."""
+    try:
+        return pyproj.Transformer.from_crs(to_pyproj(crs), "OGC:CRS84", always_xy=True)
+    except ProjError:
+        return None
 
 
 def utm_zone(lon: float, lat: float) -> CRS:

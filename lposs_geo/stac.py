@@ -19,13 +19,11 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-import pyproj
 import shapely
 from numpy.typing import NDArray
-from pyproj.exceptions import ProjError
 from shapely.affinity import translate
 
-from lposs_geo.ground import Grid, on_ground, to_pyproj
+from lposs_geo.ground import Grid, lonlat_transformer, on_ground, to_pyproj
 from lposs_geo.legend import NODATA, UNKNOWN_CLASS, LandClass, Legend
 
 __all__ = ["item"]
@@ -240,11 +238,10 @@ def _footprint(grid: Grid) -> _Footprint | None:
     """The grid's outline in longitude and latitude; None where it has none."""
     if grid.crs is None:
         return None
-    try:
-        to_wgs84 = pyproj.Transformer.from_crs(to_pyproj(grid.crs), "OGC:CRS84", always_xy=True)
-    except ProjError:  # another celestial body, or a CRS that is no more than a name
+    to_lonlat = lonlat_transformer(grid.crs)
+    if to_lonlat is None:
         return None
-    lon, lat = to_wgs84.transform(*on_ground(_outline(grid, _EDGE_PIECES), grid.transform).T)
+    lon, lat = to_lonlat.transform(*on_ground(_outline(grid, _EDGE_PIECES), grid.transform).T)
     if not (np.isfinite(lon).all() and np.isfinite(lat).all()):
         return None
     lon = np.unwrap(lon, period=360)

@@ -16,15 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyproj
 import shapely
 from numpy.typing import NDArray
-from pyproj.exceptions import ProjError
 from rasterio.crs import CRS
 
 from lposs_geo import styles
 from lposs_geo.errors import OutputError, one_line
-from lposs_geo.ground import to_pyproj
+from lposs_geo.ground import lonlat_transformer, to_pyproj
 from lposs_geo.legend import UNKNOWN_CLASS, Legend
 from lposs_geo.outputs import room_left
 from lposs_geo.vector import PolygonBatch
@@ -103,7 +101,7 @@ def check_vector(path: Path, crs: CRS | None) -> None:
                 f"output '{path}': GeoJSON holds longitudes and latitudes, which a scene without a CRS hasn't: "
                 f"take {others}"
             )
-        if not _reaches_wgs84(crs):
+        if lonlat_transformer(crs) is None:
             raise OutputError(
                 f"output '{path}': GeoJSON holds longitudes and latitudes on WGS84, into which "
                 f"'{to_pyproj(crs).name}' can't be transformed: take {others}"
@@ -210,15 +208,6 @@ def _failures_named(path: Path, flow: _Flow) -> Iterator[None]:
 
 def _listed(words: list[str]) -> str:
     return f"{', '.join(words[:-1])} or {words[-1]}"
-
-
-def _reaches_wgs84(crs: CRS) -> bool:
-    """Whether the CRS lies on the Earth, and is known well enough."""
-    try:
-        pyproj.Transformer.from_crs(to_pyproj(crs), "OGC:CRS84", always_xy=True)
-    except ProjError:
-        return False
-    return True
 
 
 def _schema(*, confidence: bool, parquet: bool) -> pa.Schema:

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from lposs_geo.errors import ParameterError, SceneError, one_line
+from lposs_geo.errors import OutputError, ParameterError, SceneError, one_line
 from lposs_geo.ground import Grid
 from lposs_geo.legend import NODATA, Legend
-from lposs_geo.outputs import check_outputs, staged
+from lposs_geo.outputs import check_outputs, room_left, staged
 from lposs_geo.raster import read_label_legend
 from lposs_geo.vector import polygon_batches
 from lposs_geo.vector_files import SUFFIXES, check_vector, write_polygons
@@ -118,7 +118,13 @@ def draw_polygons(
             confidence=read_confidence,
             report=report,
         )
-        return write_polygons(batches, target, legend, grid.crs)
+        try:
+            return write_polygons(batches, target, legend, grid.crs)
+        except OutputError:
+            raise
+        except OSError as error:  # of the temporary files
+            reason = f"{error.strerror or error}{room_left(target.parent)}"
+            raise OutputError(f"can't write what '{target.name}' is made from: {reason}") from error
 
 
 def parse_tolerance(simplify: float | str) -> tuple[float, bool]:

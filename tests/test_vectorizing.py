@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import geopandas
+import numpy as np
+import pytest
+import rasterio
+
+from lposs_geo.errors import OutputError, ParameterError, SceneError
+from lposs_geo.vectorizing import parse_tolerance, vectorize
+
+
+@pytest.fixture
+def labels(write_raster):
+    """Two classes on a slope, a speck, and a corner without data."""
+    array = (np.tri(60, 80, dtype="uint8") + 1)[None]
+    array[0, 10, 60] = 3
+    array[0, :5, :5] = 255
+    return write_raster(array, "labels.tif", nodata=255)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [(1.5, (1.5, False)), ("2", (2, False)), ("3px", (3, False)), ("2.5m", (2.5, True)), (" 1e1 m ", (10, True))],
+)
+def test_tolerances(text, expected):
+    assert parse_tolerance(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "px", "-1", "nan", "inf", "2 miles", "1-2", "1px2"])
+def test_what_is_no_tolerance(text):
+    with pytest.raises(ParameterError, match=r"simplify must be a tolerance of 0 or more, like 1px or 2\.5m"):
+        parse_tolerance(text)
+
+
+def test_metres_are_as_many_pixels_as_they_are_on_the_ground(labels, tmp_path):
+    vectorize(labels, tmp_path / "a.fgb", simplify="1.8m")
+    vectorize(labels, tmp_path / "b.fgb", simplify="3px")  # of 0.6 m
+    assert geopandas.read_file(tmp_path / "a.fgb").equals(geopandas.read_file(tmp_path / "b.fgb"))
+
+
+def test_metres_need_a_crs(write_raster, tmp_path):
+    path = write_raster(np.ones((1, 5, 6), "uint8"), "plain.tif", crs=None)
+    with pytest.raises(ParameterError, match="no coordinate reference system: give simplify in pixels"):
+        vectorize(path, tmp_path / "a.gpkg", simplify="2m")
+
+
+def test_small_patches_are_merged(labels, tmp_path):
+    assert vectorize(labels, tmp_path / "a.gpkg") == 3
+    assert vectorize(labels, tmp_path / "b.gpkg", min_area=1) == 2
+    polygons = geopandas.read_file(tmp_path / "b.gpkg", layer="landcover")
+    assert polygons.area_m2.sum() == pytest.approx((60 * 80 - 25) * 0.36, rel=1e-6)
+
+
+def test_the_mean_confidence_of_each_polygon(labels, write_raster, tmp_path):
+    with rasterio.open(labels) as dataset:
+        array = dataset.read()
+    percent = np.choose(array.clip(0, 4), [0, 80, 60, 30, 255]).astype("uint8")
+    percent[:, 50:, :10] = 255
+    vectorize(labels, tmp_path / "a.gpkg", confidence=write_raster(percent, "sure.tif", nodata=255))
+    found = geopandas.read_file(tmp_path / "a.gpkg", layer="landcover").set_index("class_id").confidence
+    assert found.to_dict() == {1: 80, 2: 60, 3: 30}
+    with pytest.raises(SceneError, match="isn't on the pixels of"):
+        vectorize(labels, tmp_path / "b.gpkg", confidence=write_raster(percent[:, 1:], "less.tif"))
+
+
+def test_damaged_labels_are_one_line_and_leave_nothing(write_raster, tmp_path):
+    array = np.random.default_rng(0).integers(1, 4, (1, 400, 400)).astype("uint8")
+    path = write_raster(array, "labels.tif", compress="deflate")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(SceneError, match=r"labels\.tif"):
+        vectorize(path, tmp_path / "a.gpkg")
+    assert [file.name for file in tmp_path.iterdir()] == ["labels.tif"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits on file sizes there")
+def test_a_full_disk_is_one_line_and_leaves_nothing(write_raster, tmp_path):
+    array = np.random.default_rng(0).integers(1, 4, (1, 300, 300)).astype("uint8")
+    path = write_raster(array, "labels.tif", tiled=True, blockxsize=64, blockysize=64)
+    code = (
+        "import resource, signal, sys\n"
+        "from lposs_geo.vectorizing import vectorize\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))\n"
+        "try: vectorize('labels.tif', 'a.gpkg')\n"
+        "except Exception as error: sys.exit(f'{type(error).__name__}: {error}')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stderr.strip() == "OutputError: can't write what 'a.gpkg' is made from: File too large"
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_outputs_are_checked_before_any_work(labels, tmp_path):
+    with pytest.raises(OutputError, match="is the input itself"):
+        vectorize(labels, labels.with_suffix(".gpkg"), confidence=_touched(labels.with_suffix(".gpkg")), overwrite=True)
+    with pytest.raises(OutputError, match="a Shapefile cuts field names"):
+        vectorize(labels, tmp_path / "a.shp")
+
+
+def _touched(path):
+    path.touch()
+    return path
+
+
+def test_torch_is_not_needed(labels, tmp_path):
+    code = "import sys, lposs_geo; lposs_geo.vectorize('labels.tif', 'a.gpkg'); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path).returncode == 0
