@@ -13,23 +13,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lposs_geo.batch import map_batch
     from lposs_geo.legend import Legend, from_words, read_legend
     from lposs_geo.mapping import MapResult, map_scene
     from lposs_geo.vectorizing import vectorize
 
-__all__ = ["Legend", "MapResult", "from_words", "map_scene", "read_legend", "vectorize"]
+__all__ = ["Legend", "MapResult", "from_words", "map_batch", "map_scene", "read_legend", "vectorize"]
 
 _HOMES = {
     "Legend": "lposs_geo.legend",
     "from_words": "lposs_geo.legend",
     "read_legend": "lposs_geo.legend",
+    "map_batch": "lposs_geo.batch",
     "MapResult": "lposs_geo.mapping",
     "map_scene": "lposs_geo.mapping",
     "vectorize": "lposs_geo.vectorizing",
 }
 
 
-_MODULES = ("encoders", "graph", "lposs", "models", "propagation", "raster", "scene", "vector")
+_MODULES = (
+    *("aoi", "batch", "encoders", "graph", "legend", "lposs", "models", "propagation", "raster", "report", "scene"),
+    *("stac", "styles", "vector", "vectorizing"),
+)
 
 
 def __getattr__(name: str) -> Any:

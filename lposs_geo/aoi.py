@@ -30,7 +30,7 @@ from lposs_geo.ground import Grid, on_ground, to_pyproj
 if TYPE_CHECKING:
     import geopandas
 
-__all__ = ["Area", "area_on", "read_aoi"]
+__all__ = ["Area", "area_on", "is_file", "read_aoi"]
 
 OUTLINE_GRID = 1 / 256
 """Px that corners of an outline are rounded to."""
@@ -127,6 +127,14 @@ def area_on(geometry: shapely.Geometry, grid: Grid) -> Area:
     return area
 
 
+def is_file(text: str | Path) -> bool:
+    """Whether it names a file (or a folder that a driver reads as one) of this machine."""
+    try:
+        return Path(text).exists()
+    except OSError:  # no name that a file may have
+        return False
+
+
 def read_aoi(text: str | Path, crs: CRS | None, *, layer: str | None = None) -> shapely.Geometry:
     """Read an area of interest.
 
@@ -151,7 +159,7 @@ def read_aoi(text: str | Path, crs: CRS | None, *, layer: str | None = None) -> 
         If it is neither a box nor such a file, or holds no polygons or other shapes too, or can't be brought to the
         scene's CRS.
     """
-    if isinstance(text, str) and not Path(text).exists() and any(map(_is_number, text.split(","))):
+    if isinstance(text, str) and not is_file(text) and any(map(_is_number, text.split(","))):
         if layer is not None:
             raise ParameterError(
                 f"the area of interest '{text}' is a box and has no layer '{layer}': leave the layer out"
@@ -200,7 +208,7 @@ def _box(text: str) -> shapely.Polygon:
 
 def _read(path: str, layer: str | None) -> geopandas.GeoDataFrame:
     # GDAL's own names have a colon (an URL) or begin with /vsi
-    if ":" not in path and not path.startswith("/vsi") and not Path(path).exists():
+    if ":" not in path and not path.startswith("/vsi") and not is_file(path):
         raise ParameterError(f"the area of interest '{path}' is neither a file nor a box (xmin,ymin,xmax,ymax)")
     import geopandas  # half a second, which maps of whole scenes needn't spend
     import pyogrio

@@ -7,21 +7,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lposs_geo.errors import LpossGeoError, OutOfMemoryError, OutputError
+from lposs_geo.errors import FinishedError, LpossGeoError, OutOfMemoryError, OutputError, SceneError
 from lposs_geo.legend import Legend
 from lposs_geo.mapping import MapResult, map_scene
+from lposs_geo.sources import stem
 
 __all__ = ["PLACEHOLDER", "Outcome", "map_batch"]
 
 PLACEHOLDER = "{name}"
-"""Stands for a scene's file name without its ending in the names of outputs."""
+"""Stands for a scene's name without its ending in the names of outputs."""
+
+OTHERS = ("vector", "quicklook", "confidence", "scores", "report", "stac")
+"""Outputs beside the labels."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one scene: its map, the error, or neither where `resume` found it finished."""
+    """What became of one scene: its map, the error, or neither where `resume` found it finished.
 
-    scene: Path
+    Attributes
+    ----------
+    name : str
+        Of the scene, without folders.
+    result : MapResult or None
+    error : LpossGeoError or None
+    """
+
+    name: str
     result: MapResult | None = None
     error: LpossGeoError | None = None
 
@@ -30,9 +42,6 @@ def map_batch(
     scenes: Sequence[str | Path],
     classes: str | Sequence[str] | Legend,
     dst: str | Path,
-    *,
-    resume: bool = False,
-    overwrite: bool = False,
     **options: Any,
 ) -> Iterator[Outcome]:
     """Map scenes one after the other.
@@ -40,15 +49,13 @@ def map_batch(
     Parameters
     ----------
     scenes : sequence of str or Path
+        A scene that is named twice is mapped once.
     classes : str, sequence of str, or Legend
     dst : str or Path
         GeoTIFF to write, with ``{name}`` where the scene's name without its ending goes.
-    resume : bool
-        Leave out the scenes whose map exists, and go on with the one that was cut off.
-    overwrite : bool
-        Replace existing outputs.
     **options
-        As for `map_scene`; the names of its other outputs have ``{name}`` in them, too.
+        As for `map_scene`; the names of its other outputs have ``{name}`` in them, too. With ``resume`` the scenes
+        whose map is there, made in the same way, are left out.
 
     Yields
     ------
@@ -57,50 +64,39 @@ def map_batch(
 
     Raises
     ------
+    SceneError
+        If there is no scene.
     OutputError
-        If two scenes would have the same outputs; before any work is done.
+        If two scenes would have the same outputs. Both before any work is done.
     """
-    paths = [Path(scene) for scene in scenes]
-    outputs = {name: value for name, value in options.items() if PLACEHOLDER in str(value)}
-    for name in ("vector", "quicklook", "confidence", "scores", "report", "stac"):
-        if options.get(name) is not None and name not in outputs:
-            raise OutputError(
-                f"output '{options[name]}' is one file for {len(paths)} scenes: put {PLACEHOLDER} into it"
-            )
-    if PLACEHOLDER not in str(dst):
-        raise OutputError(f"output '{dst}' is one file for {len(paths)} scenes: put {PLACEHOLDER} into it")
-    by_name: dict[str, Path] = {}
-    for path in paths:
-        other = by_name.setdefault(path.stem.casefold(), path)
-        if other is not path:
-            raise OutputError(f"'{other}' and '{path}' would have the same outputs: map them in two runs")
-    return _map_all(paths, classes, str(dst), outputs, resume, overwrite, options)
+    sources = list(dict.fromkeys(map(str, scenes)))
+    if not sources:
+        raise SceneError("there is no scene to map")
+    outputs = {"dst": dst} | {name: options[name] for name in OTHERS if options.get(name) is not None}
+    for output in outputs.values():
+        if PLACEHOLDER not in str(output):
+            raise OutputError(f"output '{output}' is one file for {len(sources)} scenes: put {PLACEHOLDER} into it")
+    by_name: dict[str, str] = {}
+    for source in sources:
+        other = by_name.setdefault(stem(source).casefold(), source)
+        if other is not source:
+            raise OutputError(f"'{other}' and '{source}' would have the same outputs: map them in two runs")
+    return _map_all(sources, classes, outputs, options)
 
 
 def _map_all(
-    paths: Sequence[Path],
-    classes: str | Sequence[str] | Legend,
-    dst: str,
-    outputs: dict[str, Any],
-    resume: bool,
-    overwrite: bool,
-    options: dict[str, Any],
+    sources: Sequence[str], classes: str | Sequence[str] | Legend, outputs: dict[str, Any], options: dict[str, Any]
 ) -> Iterator[Outcome]:
-    for path in paths:
-        own = {name: _filled(value, path) for name, value in outputs.items()}
-        labels = _filled(dst, path)
-        if resume and labels.exists() and not overwrite:
-            yield Outcome(path)
-            continue
+    for source in sources:
+        own = {name: Path(str(output).replace(PLACEHOLDER, stem(source))) for name, output in outputs.items()}
+        name = f"{stem(source)}{Path(source.partition('?')[0]).suffix}"
         try:
-            result = map_scene(path, classes, labels, resume=resume, overwrite=overwrite, **(options | own))
+            result = map_scene(source, classes, **(options | own))
+        except FinishedError:
+            yield Outcome(name)
         except OutOfMemoryError:
             raise  # the next one would fare no better
         except LpossGeoError as error:
-            yield Outcome(path, error=error)
+            yield Outcome(name, error=error)
         else:
-            yield Outcome(path, result)
-
-
-def _filled(template: object, scene: Path) -> Path:
-    return Path(str(template).replace(PLACEHOLDER, scene.stem))
+            yield Outcome(name, result)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 __all__ = [
     "DeviceError",
+    "FinishedError",
     "LegendError",
     "LpossGeoError",
     "ModelError",
@@ -42,6 +43,10 @@ class ModelError(LpossGeoError, ValueError):
 
 class OutputError(LpossGeoError, OSError):
     """An output can't be written, or would overwrite something."""
+
+
+class FinishedError(OutputError):
+    """The output is there already, made of the same scene with the same words and numbers."""
 
 
 class ParameterError(LpossGeoError, ValueError):

@@ -25,6 +25,7 @@ __all__ = [
     "overstates_areas",
     "polygon_areas",
     "polygon_perimeters",
+    "rounded",
     "to_pyproj",
     "utm_zone",
 ]
@@ -108,7 +109,13 @@ def polygon_areas(polygons: NDArray[np.object_], crs: CRS | None) -> NDArray[np.
 
 def overstates_areas(crs: CRS) -> bool:
     """Whether planar areas are far too large away from the equator: Mercator's projection, the web's among them."""
-    operation = to_pyproj(crs).coordinate_operation
+    known = to_pyproj(crs)
+    while known.is_compound or known.is_bound:  # with heights, or with a way to another datum
+        inner = known.sub_crs_list[0] if known.is_compound else known.source_crs
+        if inner is None:
+            break
+        known = inner
+    operation = known.coordinate_operation
     name = operation.method_name if operation is not None else ""
     return "Mercator" in name and "Transverse" not in name and "Oblique" not in name
 
@@ -181,3 +188,8 @@ def polygon_perimeters(polygons: NDArray[np.object_], crs: CRS | None) -> NDArra
         np.float64
     )
     return perimeters
+
+
+def rounded(number: float) -> str:
+    """A number with three digits that count, for people: without an exponent."""
+    return f"{float(f'{number:.3g}'):,.10g}"

@@ -19,7 +19,7 @@ from rasterio.windows import Window
 
 from lposs_geo import lposs
 from lposs_geo.encoders.encoder import Encoder
-from lposs_geo.errors import SceneError, one_line
+from lposs_geo.errors import ParameterError, SceneError, one_line
 from lposs_geo.features import Encoded, LatticeFeatures, encode_scene, has_features, stored_features
 from lposs_geo.ground import Grid
 from lposs_geo.journal import ChunkedArray, Journal
@@ -42,6 +42,9 @@ __all__ = ["TILES", "FailedTile", "Task", "finished_tile", "label_scene", "plan_
 
 TILES = "tiles"
 """Kind of the records that hold labels."""
+
+LEAST_PLANNED = 128
+"""Px: tiles aren't planned smaller than this."""
 
 LEAST_TILE = 64
 """Px: a tile that doesn't fit into memory is quartered down to this."""
@@ -76,8 +79,8 @@ class Task:
     encoder : Encoder
     text : torch.Tensor
         (C, D) embeddings: those of the classes, then those of what looks like one of them and isn't.
-    rivals : sequence of int
-        For each of the latter, the index of the class that isn't given where it beats that class.
+    rivals : sequence of sequences of int
+        For each of the latter, the indices of the classes that aren't given where it beats them.
     zoom : float
         How much the scene is enlarged for the encoder.
     area : Window
@@ -97,7 +100,7 @@ class Task:
 
     encoder: Encoder
     text: torch.Tensor
-    rivals: Sequence[int]
+    rivals: Sequence[Sequence[int]]
     zoom: float
     area: Window
     plan: Sequence[Tile]
@@ -154,7 +157,12 @@ def plan_tiles(
     if tile_size is None:
         # float32 per px: half the neighbours' weights, and about six arrays of scores in the solver
         per_pixel = 4 * ((2 * SCENE_PARAMETERS.radius + 1) ** 2 // 2 + 6 * num_classes + 12)
-        largest = max(128, math.isqrt(budget.tile // per_pixel) - 2 * halo)
+        largest = max(LEAST_PLANNED, math.isqrt(budget.tile // per_pixel) - 2 * halo)
+        needed = per_pixel * (LEAST_PLANNED + 2 * halo) ** 2
+        if needed > budget.total:
+            raise ParameterError(
+                f"{num_classes} classes and negatives need more memory: a max_memory of {needed / 1e9:.1f}GB at least"
+            )
         longest = max(area.height, area.width)
         count = math.ceil(longest / largest)
         # few tiles are evened out; of many, the last one may as well be small
@@ -298,7 +306,7 @@ def _propagated(
         if not is_empty and scores.key(row, col) not in journal:
             with clock.running("propagate"):
                 graphs = store if task.keep_graphs else None
-                block = patch_scores(features, task.text, task.encoder, part.padded, graphs)
+                block = patch_scores(features, task.text, task.encoder, part.padded, graphs, len(task.rivals))
                 journal.append(scores.key(row, col), block[part.core_in_padded])
         report("propagate", number + 1, len(parts))
         if number + 1 == len(parts) or parts[number + 1].core.row_off > part.core.row_off:
@@ -359,17 +367,18 @@ def _decide(scores: torch.Tensor, task: Task) -> tuple[torch.Tensor, torch.Tenso
     The latter is (1, rows, cols), or with `Task.keep_scores` (1 + classes, rows, cols).
     """
     own = scores[: task.num_classes]
+    shares = lposs.probabilities(own, task.encoder.confidence_power)
     if task.rivals:
         own = own.clone()
-        for owner, rival in zip(task.rivals, scores[task.num_classes :], strict=True):
-            own[owner].masked_fill_(rival > own[owner], -math.inf)
+        for owners, rival in zip(task.rivals, scores[task.num_classes :], strict=True):
+            for owner in owners:
+                own[owner].masked_fill_(rival > scores[owner], -math.inf)
     # argmax gives the same, but takes fifteen times as long where the classes aren't the last axis
     best = own.max(dim=0)
     is_known = best.values > -math.inf
     labels = torch.where(is_known, best.indices + 1, UNKNOWN).to(torch.uint8)
-    shares = lposs.probabilities(scores, task.encoder.confidence_power)
     confidence = shares.gather(0, best.indices[None]) * is_known
-    return labels, torch.cat([confidence, shares[: task.num_classes]]) if task.keep_scores else confidence
+    return labels, torch.cat([confidence, shares]) if task.keep_scores else confidence
 
 
 def _label_or_reason(

@@ -138,7 +138,7 @@ def crop_positions(starts: Sequence[tuple[int, int]], patches_per_crop: int, pat
     return (torch.tensor(starts)[:, None] + grid).flatten(0, 1).float()
 
 
-def seeds(vlm: torch.Tensor, text: torch.Tensor, scale: float | None = None) -> torch.Tensor:
+def seeds(vlm: torch.Tensor, text: torch.Tensor, scale: float | None = None, num_rivals: int = 0) -> torch.Tensor:
     """What each patch says of the classes by itself (paper section 3.1).
 
     Parameters
@@ -149,6 +149,9 @@ def seeds(vlm: torch.Tensor, text: torch.Tensor, scale: float | None = None) -> 
         (C, D) class embeddings, L2-normalised.
     scale : float, optional
         `Encoder.seed_scale`; None, the paper's way, leaves the cosines as they are.
+    num_rivals : int
+        So many of the last rows of `text` are no classes, but are to be compared with one: they take no share from the
+        classes, and get the share that a class as likely as they would have, at most 1.
 
     Returns
     -------
@@ -156,7 +159,14 @@ def seeds(vlm: torch.Tensor, text: torch.Tensor, scale: float | None = None) -> 
         (N, C).
     """
     cosines = vlm @ text.T
-    return cosines if scale is None else (scale * cosines).softmax(dim=1)
+    if scale is None:
+        return cosines
+    logits = scale * cosines
+    classes, rivals = logits[:, : len(text) - num_rivals], logits[:, len(text) - num_rivals :]
+    if not num_rivals:
+        return classes.softmax(dim=1)
+    beside = (rivals - classes.logsumexp(dim=1, keepdim=True)).exp().clamp(max=1.0)
+    return torch.cat([classes.softmax(dim=1), beside], dim=1)
 
 
 def propagate_patches(

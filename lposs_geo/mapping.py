@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from lposs_geo import cache, encoders, models, provenance
-from lposs_geo.aoi import area_on, read_aoi
-from lposs_geo.errors import OutOfMemoryError, OutputError, ParameterError
+from lposs_geo.aoi import area_on, is_file, read_aoi
+from lposs_geo.errors import FinishedError, OutOfMemoryError, OutputError, ParameterError
 from lposs_geo.features import is_encoded
-from lposs_geo.ground import overstates_areas
+from lposs_geo.ground import overstates_areas, rounded
 from lposs_geo.journal import Journal, open_journal
 from lposs_geo.labelling import TILES, FailedTile, Task, finished_tile, label_scene, plan_tiles
 from lposs_geo.legend import Legend, from_words
@@ -179,7 +179,7 @@ def map_scene(
         Keep the scene's features for the next words, and use those that were kept.
     resume : bool
         Go on with a run on the same output that was cut off, if there is one. It must have been begun with the same
-        scene, words, model and numbers.
+        scene, words, model and numbers. A map that is there already and complete is a FinishedError.
     overwrite : bool
         Replace existing outputs; without `resume`, drop a run that was cut off.
     progress : callable, optional
@@ -209,7 +209,8 @@ def map_scene(
     with rasterio.Env(GDAL_CACHEMAX=budget.file_cache), _out_of_memory_explained(), torch.inference_mode():
         with clock.running("load"):
             scene = describe(src, bands=bands, scale=scale, collar=collar, warp=warp)
-            outputs.check(scene, overwrite=overwrite)
+            sources = [aoi] if aoi is not None and is_file(aoi) else []
+            outputs.check(scene, sources=sources, overwrite=overwrite or resume)
             tolerance_px(simplify, scene.grid, scene.path)
             inside = None if aoi is None else area_on(read_aoi(aoi, scene.grid.crs, layer=aoi_layer), scene.grid)
             area = inside.window if inside else _area(scene, window)
@@ -229,11 +230,11 @@ def map_scene(
             if zooms != [1.0]:
                 log.info("the scene is seen at %s times its size", " and ".join(f"{zoom:.4g}" for zoom in zooms))
             shape = scene.grid.height, scene.grid.width
-            rivals = [(owner, word) for owner, words in enumerate(legend.negatives) for word in words]
+            rivals = _rivals(legend)
             task = Task(
                 encoder=encoder,
-                text=encoder.text_embeddings([*legend.prompts, *([word] for _, word in rivals)]),
-                rivals=[owner for owner, _ in rivals],
+                text=encoder.text_embeddings([*legend.prompts, *([word] for word in rivals)]),
+                rivals=list(rivals.values()),
                 zoom=zoom,
                 area=area,
                 plan=plan_tiles(shape, area, len(legend) + len(rivals), tile_size, refine, budget),
@@ -246,6 +247,24 @@ def map_scene(
         numbers = provenance.parameters(scene, task)
         facts = provenance.feature_facts(scene, chosen, task)
         begun_with = provenance.run_facts(facts, legend, task, numbers, inside)
+        options: dict[str, object] = {
+            "bands": bands if bands is None or isinstance(bands, str) else list(bands),
+            "scale": scale,
+            "collar": collar,
+            "warp": warp,
+            "gsd": gsd,
+            "aoi": None if aoi is None else Path(aoi).name,
+            "aoi_layer": aoi_layer,
+            "window": None if window is None else area.flatten(),
+            "refine": refine,
+            "min_confidence": min_confidence,
+            "simplify": simplify,
+            "min_area": min_area,
+        }
+        asked = provenance.request(begun_with, legend, options)
+        if resume and outputs.are_finished(asked):
+            raise FinishedError(f"'{outputs.labels}' is finished already, with the same scene, words and numbers")
+        outputs.check(scene, sources=sources, overwrite=overwrite)
         with open_run(outputs.labels, begun_with, kind=TILES, resume=resume, overwrite=overwrite) as journal:
             with _feature_store(facts, journal, use_cache) as store:
                 if is_encoded(shape, encoder, store, zoom=zoom, window=task.seen(scene.grid)):
@@ -254,23 +273,15 @@ def map_scene(
                 failed, labelling = label_scene(task, source, store, journal, told)
             for stage, seconds in labelling.seconds.items():
                 clock.add(stage, seconds)
-            options = {
-                "gsd": gsd,
-                "min_confidence": min_confidence,
-                "aoi": None if aoi is None else str(aoi),
-                "aoi_layer": aoi_layer,
-                "window": None if window is None else area.flatten(),
-                "simplify": simplify,
-                "min_area": min_area,
-            }
             areas = write_products(
                 outputs,
                 Content(
                     scene=scene,
+                    source=source,
                     area=area,
                     legend=legend,
                     tiles=_finished(journal, task),
-                    tags=provenance.tags(facts, numbers, options, unfamiliar, failed),
+                    tags=provenance.tags(facts, asked, numbers, options, unfamiliar, failed),
                     facts={"Model": chosen.name, "Software": f"lposs-geo {facts['version']}"},
                     notices=[*notices, *map(str, failed)],
                     min_confidence=min_confidence,
@@ -290,6 +301,15 @@ def map_scene(
         seconds=clock.seconds,
         failed=tuple(failed),
     )
+
+
+def _rivals(legend: Legend) -> dict[str, list[int]]:
+    """The legend's negatives, each with the indices of its classes."""
+    owners: dict[str, list[int]] = {}
+    for owner, words in enumerate(legend.negatives):
+        for word in words:
+            owners.setdefault(word.casefold(), []).append(owner)
+    return owners
 
 
 def _finished(journal: Journal, task: Task) -> Iterator[tuple[Window, NDArray[np.uint8]]]:
@@ -321,7 +341,8 @@ def _zoom_to(scene: Scene, gsd: float) -> float:
     if not 1 / MOST_ZOOM <= zoom <= MOST_ZOOM:
         finest, coarsest = own / MOST_ZOOM, own * MOST_ZOOM
         raise ParameterError(
-            f"'{scene.path}' has {own:.3g} m per pixel: choose a gsd from {finest:.3g} to {coarsest:.3g} m, not {gsd:g}"
+            f"'{scene.path}' has {rounded(own)} m per pixel: choose a gsd from {rounded(finest)} to "
+            f"{rounded(coarsest)} m, not {gsd:g}"
         )
     return zoom
 
@@ -349,8 +370,8 @@ def _notices_of_model(
     own, coarsest = scene.grid.gsd, encoder.coarsest_gsd
     if own is not None and coarsest is not None and own > coarsest:
         notices.append(
-            f"{scene.name} has {own:.3g} m per pixel, and {model.name} knows nothing coarser than {coarsest:.3g} m: "
-            f"don't rely on the map"
+            f"{scene.name} has {rounded(own)} m per pixel, and {model.name} knows nothing coarser than "
+            f"{rounded(coarsest)} m: don't rely on the map"
         )
     return notices
 

@@ -7,17 +7,22 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from lposs_geo.errors import OutputError
 
-__all__ = ["check_outputs", "companions", "room_left", "sidecar", "staged"]
+__all__ = ["SIDECAR", "Output", "check_outputs", "room_left", "sidecar", "staged"]
 
-RASTER_SUFFIXES = (".tif", ".tiff")
+SIDECAR = ".aux.xml"
+"""Added to a raster's name by GDAL for what has no place in the file itself."""
 
 LONGEST_NAME = 240
 """Bytes of a file name that leave room for a sidecar's ending; file systems allow 255."""
+
+_BEFORE = ".before"
+"""Added to the name of what was there before, while it isn't clear yet that all goes well."""
 
 
 def room_left(folder: Path) -> str:
@@ -28,22 +33,39 @@ def room_left(folder: Path) -> str:
 
 def sidecar(output: Path) -> Path:
     """Where GDAL keeps what has no place in the file itself."""
-    return output.with_name(output.name + ".aux.xml")
+    return output.with_name(output.name + SIDECAR)
 
 
-def companions(output: Path) -> list[Path]:
-    """What belongs beside an output: GDAL's sidecar, and the styles of a raster, as QGIS and others look for them."""
-    styles = [".qml", ".sld"] if output.suffix.lower() in RASTER_SUFFIXES else []
-    return [sidecar(output), *(output.with_suffix(ending) for ending in styles)]
+@dataclass(frozen=True)
+class Output:
+    """A file to write.
+
+    Attributes
+    ----------
+    path : Path
+    endings : str
+        The endings that its name may have, separated by spaces.
+    beside : tuple of str
+        What is written beside it: endings that take the place of its own (``.qml``), or `SIDECAR`.
+    """
+
+    path: Path
+    endings: str
+    beside: tuple[str, ...] = ()
+
+    @property
+    def places(self) -> list[Path]:
+        """All files that belong to it, itself last."""
+        styles = [self.path.with_suffix(ending) for ending in self.beside if ending != SIDECAR]
+        return [sidecar(self.path)] * (SIDECAR in self.beside) + styles + [self.path]
 
 
-def check_outputs(outputs: Sequence[tuple[Path, str]], *, sources: Sequence[str | Path], overwrite: bool) -> None:
+def check_outputs(outputs: Sequence[Output], *, sources: Sequence[str | Path], overwrite: bool) -> None:
     """Refuse outputs that can't or mustn't be written, before any work is done.
 
     Parameters
     ----------
-    outputs : sequence of (Path, str)
-        Each output and the endings it may have, separated by spaces.
+    outputs : sequence of Output
     sources : sequence of str or Path
         The files that are read, which are never overwritten.
     overwrite : bool
@@ -54,24 +76,26 @@ def check_outputs(outputs: Sequence[tuple[Path, str]], *, sources: Sequence[str 
     OutputError
         With one line for the first output that is wrong.
     """
-    places = [place.resolve() for output, _ in outputs for place in (output, *companions(output))]
-    for output, endings in outputs:
-        if output.suffix.lower() not in endings.split():
-            raise OutputError(f"output '{output}' must end in {' or '.join(endings.split())}")
-        if len(os.fsencode(output.name)) > LONGEST_NAME:
-            raise OutputError(f"the name of output '{output.name[:40]}...' is too long: give a shorter one")
-        if any(places.count(place.resolve()) > 1 for place in (output, *companions(output))):
-            raise OutputError(f"output '{output}' is named twice: two outputs need two names")
-        for place in (output, *companions(output)):
+    for output in outputs:
+        path, endings = output.path, output.endings.split()
+        if path.suffix.lower() not in endings:
+            raise OutputError(f"output '{path}' must end in {' or '.join(endings)}")
+        if len(os.fsencode(path.name)) > LONGEST_NAME:
+            raise OutputError(f"the name of output '{path.name[:40]}...' is too long: give a shorter one")
+    places = [place.resolve() for output in outputs for place in output.places]
+    for output in outputs:
+        if any(places.count(place.resolve()) > 1 for place in output.places):
+            raise OutputError(f"output '{output.path}' is named twice: two outputs need two names")
+        for place in reversed(output.places):
             if any(_is_same(place, Path(source)) for source in sources):
                 raise OutputError(f"output '{place}' is the input itself or a part of it: give another name")
             if place.is_dir():
                 raise OutputError(f"output '{place}' is a folder: give a file name")
             if os.path.lexists(place) and not overwrite:
                 raise OutputError(f"output '{place}' exists: add --overwrite to replace it, or give another name")
-        folder = output.parent
+        folder = output.path.parent
         if not folder.is_dir():
-            raise OutputError(f"folder '{folder}' of output '{output.name}' doesn't exist: create it first")
+            raise OutputError(f"folder '{folder}' of output '{output.path.name}' doesn't exist: create it first")
         if not os.access(folder, os.W_OK | os.X_OK):
             raise OutputError(f"can't write into '{folder}': choose a folder that is yours")
 
@@ -84,15 +108,15 @@ def _is_same(place: Path, source: Path) -> bool:
 
 
 @contextmanager
-def staged(*outputs: Path) -> Iterator[list[Path]]:
+def staged(*outputs: Output) -> Iterator[list[Path]]:
     """Give paths to write to; on success all that was written moves to its place, on failure it all vanishes.
 
-    What belongs beside an output (see `companions`) moves with it; an earlier one that wasn't written anew goes: it
-    told of another file. Where an output is a symbolic link, the link is replaced and what it points to stays as it is.
+    What belongs beside an output moves with it; an earlier one that wasn't written anew goes: it told of another file.
+    Where an output is a symbolic link, the link is replaced and what it points to stays as it is.
 
     Parameters
     ----------
-    *outputs : Path
+    *outputs : Output
         The final places.
 
     Yields
@@ -106,15 +130,17 @@ def staged(*outputs: Path) -> Iterator[list[Path]]:
         If a folder can't be written to; then every output is as it was before.
     """
     with ExitStack() as stack:
-        folders = [stack.enter_context(_hidden_folder(output.parent)) for output in outputs]
-        yield [folder / output.name for folder, output in zip(folders, outputs, strict=True)]
+        folders = [stack.enter_context(_hidden_folder(output.path.parent)) for output in outputs]
+        yield [folder / output.path.name for folder, output in zip(folders, outputs, strict=True)]
         moves = [
-            (folder / place.name, place, folder / f"{place.name}.before")
+            _Move(folder / place.name, place, folder / f"{place.name}{_BEFORE}")
             for folder, output in zip(folders, outputs, strict=True)
-            for place in (*companions(output), output)
+            for place in output.places
             if (folder / place.name).exists() or os.path.lexists(place)
         ]
         _move_all(moves)
+        for move in moves:  # from here on it is a success
+            move.before.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -125,26 +151,45 @@ def _hidden_folder(parent: Path) -> Iterator[Path]:
         raise OutputError(f"can't write into '{parent}': {error.strerror or error}") from error
     try:
         yield folder
-    finally:
+    except BaseException as error:
+        kept = [file for file in folder.iterdir() if file.name.endswith(_BEFORE)]
+        if kept:  # it couldn't be put back: better here than nowhere
+            error.add_note(f"what was there before is in '{folder}'")
+            raise
         shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
 
 
-def _move_all(moves: Sequence[tuple[Path, Path, Path]]) -> None:
-    """Rename (written, place, before) triples, keeping what was at a place; undo all of them if one fails."""
-    done: list[tuple[Path, Path]] = []
+@dataclass(frozen=True)
+class _Move:
+    """A file that was written, if it was; its place; and where what was there before goes meanwhile."""
+
+    written: Path
+    place: Path
+    before: Path
+
+
+def _move_all(moves: Sequence[_Move]) -> None:
+    """Rename all, keeping what was there; whatever interrupts that, Ctrl-C too, undoes all of it."""
+    begun: list[tuple[_Move, bool]] = []
     try:
-        for written, place, before in moves:
-            if place.is_dir():  # made since the outputs were checked
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(place))
-            if os.path.lexists(place):
-                place.replace(before)
-            done.append((place, before))
-            if written.exists():
-                written.replace(place)
-    except OSError as error:
-        for place, before in reversed(done):
-            if os.path.lexists(before):
-                before.replace(place)
-            elif place.is_file():
-                place.unlink()
-        raise OutputError(f"can't write '{error.filename2 or error.filename}': {error.strerror or error}") from error
+        for move in moves:
+            if move.place.is_dir():  # made since the outputs were checked
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(move.place))
+            begun.append((move, move.written.exists()))
+            if os.path.lexists(move.place):
+                move.place.replace(move.before)
+            if move.written.exists():
+                move.written.replace(move.place)
+    except BaseException as error:
+        for move, is_new in reversed(begun):
+            with suppress(OSError):
+                if os.path.lexists(move.before):
+                    move.before.replace(move.place)
+                elif is_new and not move.written.exists():
+                    move.place.unlink()
+        if isinstance(error, OSError):
+            name, reason = error.filename2 or error.filename, error.strerror or error
+            raise OutputError(f"can't write '{name}': {reason}") from error
+        raise

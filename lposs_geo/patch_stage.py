@@ -101,7 +101,11 @@ def blocks(
 
 
 def patch_seeds(
-    features: Sequence[LatticeFeatures], text: torch.Tensor, encoder: Encoder, window: Window | None = None
+    features: Sequence[LatticeFeatures],
+    text: torch.Tensor,
+    encoder: Encoder,
+    window: Window | None = None,
+    num_rivals: int = 0,
 ) -> NDArray[np.float32]:
     """What the scene's patches say of the classes by themselves, averaged over the looks.
 
@@ -114,6 +118,8 @@ def patch_seeds(
     encoder : Encoder
     window : Window, optional
         In patches of the finest lattice; by default all of it.
+    num_rivals : int
+        So many of the last rows of `text` are no classes, see `lposs.seeds`.
 
     Returns
     -------
@@ -124,11 +130,11 @@ def patch_seeds(
     lattice = finest.lattice
     window = window or Window(0, 0, lattice.cols, lattice.rows)
     rows, cols = window.toslices()
-    total = _seeds_of_look(finest, text, encoder, rows, cols)
+    total = _seeds_of_look(finest, text, encoder, num_rivals, rows, cols)
     for look in features[:-1]:
         share = look.patch_size / finest.patch_size
         taps, near = _taps(look, share, rows, cols)
-        coarse = _seeds_of_look(look, text, encoder, *near)
+        coarse = _seeds_of_look(look, text, encoder, num_rivals, *near)
         total += _interpolate_valid(coarse, look.valid[near], *taps).permute(1, 2, 0).cpu().numpy()
     total /= len(features)
     total[~finest.valid[rows, cols]] = 0.0
@@ -136,7 +142,7 @@ def patch_seeds(
 
 
 def _seeds_of_look(
-    look: LatticeFeatures, text: torch.Tensor, encoder: Encoder, rows: slice, cols: slice
+    look: LatticeFeatures, text: torch.Tensor, encoder: Encoder, num_rivals: int, rows: slice, cols: slice
 ) -> NDArray[np.float32]:
     out = np.zeros((rows.stop - rows.start, cols.stop - cols.start, len(text)), np.float32)
     valid = look.valid[rows, cols]
@@ -146,7 +152,7 @@ def _seeds_of_look(
         if valid[there].any():
             vlm = torch.from_numpy(look.vlm[strip, cols][valid[there]]).to(encoder.device).float()
             # averages of unit vectors are shorter than one
-            seeds = lposs.seeds(F.normalize(vlm, dim=1), text, encoder.seed_scale)
+            seeds = lposs.seeds(F.normalize(vlm, dim=1), text, encoder.seed_scale, num_rivals)
             out[there][valid[there]] = seeds.cpu().numpy()
     return out
 
@@ -157,6 +163,7 @@ def patch_scores(
     encoder: Encoder,
     window: Window | None = None,
     graphs: Journal | None = None,
+    num_rivals: int = 0,
 ) -> NDArray[np.float32]:
     """Propagate the classes' seeds over the valid patches of the finest lattice, or of a window of it.
 
@@ -166,7 +173,7 @@ def patch_scores(
     lattice, chosen = finest.lattice, parameters_for(encoder)
     window = window or Window(0, 0, lattice.cols, lattice.rows)
     valid = finest.valid[window.toslices()]
-    scores = patch_seeds(features, text, encoder, window)
+    scores = patch_seeds(features, text, encoder, window, num_rivals)
     if not valid.any():
         return scores
     affinity = _graph(finest, encoder, window, graphs)

@@ -5,6 +5,8 @@ report and STAC item. All appear together, when all are complete.
 from __future__ import annotations
 
 import json
+import logging
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -16,13 +18,15 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
+from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from lposs_geo import quicklook, report, stac, styles
-from lposs_geo.errors import OutputError
-from lposs_geo.ground import Grid, to_pyproj
+from lposs_geo.errors import OutputError, SceneError
+from lposs_geo.ground import Grid, lonlat_transformer, on_ground, rounded, to_pyproj
 from lposs_geo.legend import NODATA, UNKNOWN, Legend
-from lposs_geo.outputs import check_outputs, room_left, staged
+from lposs_geo.outputs import SIDECAR, Output, check_outputs, room_left, staged
+from lposs_geo.provenance import FAILED_TAG, REQUEST_TAG, as_properties, for_people
 from lposs_geo.raster import MOST_PERCENT, ClassArea, LabelWriter, label_writer, percent_writer
 from lposs_geo.scene import Scene, open_scene
 from lposs_geo.stages import Clock, Progress
@@ -37,6 +41,12 @@ CONFIDENCE_WORDS = (
     "ever chooses between the classes that it was given."
 )
 """What confidence means, for the reader of a map; docs/confidence.md shows the measurements."""
+
+
+NORTH = math.radians(10)
+"""Up to so far from the top of the picture an arrow that points up is still right."""
+
+log = logging.getLogger("lposs_geo")
 
 
 @dataclass(frozen=True)
@@ -74,27 +84,44 @@ class Outputs:
         named = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: path for name, path in named.items() if path is not None}
 
-    def check(self, scene: Scene, *, overwrite: bool) -> None:
-        """Refuse files that can't or mustn't be written; OutputError for the first."""
+    def files(self) -> list[Output]:
+        """The same, with what belongs beside them."""
+        return [Output(path, *_KINDS[name]) for name, path in self.wanted().items()]
+
+    def are_finished(self, asked: str) -> bool:
+        """Whether all are there, made of the same `provenance.request` without a failed tile."""
+        if not all(path.is_file() for path in self.wanted().values()):
+            return False
+        try:
+            with rasterio.open(self.labels) as dataset:
+                tags = dataset.tags()
+        except RasterioError:
+            return False
+        return tags.get(REQUEST_TAG) == asked and FAILED_TAG not in tags
+
+    def check(self, scene: Scene, *, sources: Sequence[str | Path] = (), overwrite: bool) -> None:
+        """Refuse files that can't or mustn't be written, the scene's own and `sources` among them.
+
+        Raises
+        ------
+        OutputError
+            With one line for the first.
+        """
         if self.vector is not None:
             check_vector(self.vector, scene.grid.crs)
-        wanted = [(path, _ENDINGS[name]) for name, path in self.wanted().items()]
-        check_outputs(wanted, sources=scene.files, overwrite=overwrite)
+        check_outputs(self.files(), sources=[*scene.files, *sources], overwrite=overwrite)
 
 
-_ENDINGS = {
-    "labels": ".tif .tiff",
-    "vector": SUFFIXES,
-    "quicklook": ".png",
-    "confidence": ".tif .tiff",
-    "scores": ".tif .tiff",
-    "report": ".html .htm",
-    "stac": ".json",
+# the endings that each may have, and what is written beside it
+_KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "labels": (".tif .tiff", (SIDECAR, ".qml", ".sld")),
+    "vector": (SUFFIXES, ()),
+    "quicklook": (".png", ()),
+    "confidence": (".tif .tiff", (SIDECAR, ".qml")),
+    "scores": (".tif .tiff", (SIDECAR,)),
+    "report": (".html .htm", ()),
+    "stac": (".json", ()),
 }
-
-
-_OURS = "lposs_geo_"
-"""What the names of our tags begin with."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +139,8 @@ class Content:
     Attributes
     ----------
     scene : Scene
+    source : Scene
+        The same, as it is quick to read: perhaps a copy.
     area : Window
         The part of it that was mapped, px.
     legend : Legend
@@ -128,6 +157,7 @@ class Content:
     """
 
     scene: Scene
+    source: Scene
     area: Window
     legend: Legend
     tiles: Iterator[tuple[Window, NDArray[np.uint8]]]
@@ -166,7 +196,7 @@ def write_products(
         If one can't be written; then all is as it was before.
     """
     wanted = outputs.wanted()
-    with staged(*wanted.values()) as paths:
+    with staged(*outputs.files()) as paths:
         written = dict(zip(wanted, paths, strict=True))
         labels = written["labels"]
         # polygons and report tell the confidence even where it is no file of its own
@@ -212,13 +242,15 @@ def _write_rasters(labels: Path, confidence: Path, scores: Path | None, content:
                 window.height,
             )
             found, percent = layers[0], layers[1]
-            if content.min_confidence > 0:
-                unsure = (percent < 100 * content.min_confidence) & (found != NODATA)
+            if content.min_confidence > 0:  # compared in percent, as it is stored
+                unsure = (percent < round(100 * content.min_confidence, 6)) & (found != NODATA)
                 found = np.where(unsure, UNKNOWN, found).astype(np.uint8)
             counted.write(found, within, percent)
             write_confidence(percent[None], within)
             if write_scores is not None:
                 write_scores(layers[2:], within)
+    if not counted.pixels[:NODATA].any():
+        raise SceneError(f"'{content.scene.path}' has no valid pixel in the area that is to be mapped")
     return counted
 
 
@@ -230,11 +262,10 @@ def _draw(
     areas: Sequence[ClassArea],
 ) -> None:
     """Picture and report."""
-    with open_scene(content.scene) as reader:
-        image, _ = reader.overview(quicklook.LONGEST_SIDE, content.area)
+    image = _overview(content.source, content.area)
     shape = image.shape[1:]
     labels, confidence = _reduced(written["labels"], shape), _reduced(confidence_file, shape)
-    grid, t = content.grid, content.grid.transform
+    grid = content.grid
     pixel_size = None if grid.pixel_size is None else grid.pixel_size[1] * grid.width / shape[1]
     if "quicklook" in written:
         shares = {area.name: area.share for area in areas}
@@ -243,11 +274,11 @@ def _draw(
         )
         quicklook.save_picture(picture, written["quicklook"])
     if "report" in written:
-        known = counted.counts[:NODATA, : MOST_PERCENT + 1].sum(axis=0)
+        known = counted.counts[UNKNOWN + 1 : NODATA, : MOST_PERCENT + 1].sum(axis=0)
         labelled = float(counted.areas[:NODATA].sum())
         contents = report.Report(
             title=content.scene.name,
-            facts=_facts(content, labelled),
+            facts=_facts(content),
             image=image,
             labels=labels,
             legend=content.legend,
@@ -258,23 +289,36 @@ def _draw(
             confidence_words=CONFIDENCE_WORDS,
             unknown_share=float(counted.areas[UNKNOWN]) / labelled if labelled else 0.0,
             pixel_size_m=pixel_size,
-            is_north_up=t.b == t.d == 0 and t.e < 0 < t.a,
+            is_north_up=_is_north_up(grid),
             has_crs=grid.crs is not None,
             notices=content.notices,
-            parameters=content.tags,
+            parameters=for_people(content.tags),
         )
         report.save(report.page(contents), written["report"])
 
 
-def _facts(content: Content, labelled: float) -> dict[str, str]:
+def _is_north_up(grid: Grid) -> bool:
+    """Whether north is at the top of the picture, give or take ten degrees."""
+    to_lonlat = None if grid.crs is None else lonlat_transformer(grid.crs)
+    if to_lonlat is None:
+        return False
+    col, row = grid.width / 2, grid.height / 2
+    (lon, below), (lon_above, above) = (
+        to_lonlat.transform(*on_ground(np.array([[col, at]]), grid.transform)[0]) for at in (row, row - 1)
+    )
+    return bool(above > below) and bool(
+        abs(lon_above - lon) * math.cos(math.radians(below)) < math.tan(NORTH) * (above - below)
+    )
+
+
+def _facts(content: Content) -> dict[str, str]:
     """What the report says first."""
     grid = content.grid
     facts = {"Size": f"{grid.width:,} x {grid.height:,} pixels"}
-    if grid.pixel_size is not None:
+    if grid.pixel_size is not None and grid.gsd is not None:
         high, wide = grid.pixel_size
-        facts["Extent"] = f"{wide * grid.width / 1000:,.3g} x {high * grid.height / 1000:,.3g} km"
-        facts["Area mapped"] = f"{labelled / 1e4:,.2f} ha"
-        facts["Resolution"] = f"{grid.gsd:.3g} m per pixel"
+        facts["Extent"] = f"{rounded(wide * grid.width / 1000)} x {rounded(high * grid.height / 1000)} km"
+        facts["Resolution"] = f"{rounded(grid.gsd)} m per pixel"
     facts["Coordinate reference system"] = to_pyproj(grid.crs).name if grid.crs else "none"
     return facts | dict(content.facts)
 
@@ -283,9 +327,7 @@ def _write_stac(outputs: Outputs, target: Path, content: Content) -> None:
     """The item as a file whose links hold from where it will lie."""
     assert outputs.stac is not None
     folder = outputs.stac.parent.resolve()
-    seen_from_there = {
-        name: Path(os.path.relpath(path.resolve(), folder)) for name, path in outputs.wanted().items() if name != "stac"
-    }
+    seen_from_there = {name: _relative(path, folder) for name, path in outputs.wanted().items() if name != "stac"}
     labels = seen_from_there.pop("labels")
     item = stac.item(
         labels,
@@ -293,14 +335,30 @@ def _write_stac(outputs: Outputs, target: Path, content: Content) -> None:
         content.legend,
         created=datetime.now(UTC),
         title=f"Land cover of {content.scene.name}",
-        properties={
-            name.lower().replace(_OURS, "lposs_geo:"): json.loads(value) if value[:1] in "[{" else value
-            for name, value in content.tags.items()
-            if name.lower().startswith(_OURS)
-        },
+        properties=as_properties(content.tags),
         assets=seen_from_there,
     )
     _write(target, json.dumps(item, indent=1, ensure_ascii=False))
+
+
+def _relative(path: Path, folder: Path) -> Path:
+    """A file as it is seen from a folder; whole where it lies on another drive."""
+    place = path.parent.resolve() / path.name  # a link itself is replaced, not what it points to
+    try:
+        return Path(os.path.relpath(place, folder))
+    except ValueError:
+        return place
+
+
+def _overview(scene: Scene, area: Window) -> NDArray[np.float32]:
+    """The scene as the pictures show it; grey where it is damaged."""
+    with open_scene(scene) as reader:
+        try:
+            return reader.overview(quicklook.LONGEST_SIDE, area)[0]
+        except SceneError as error:
+            log.warning("pictures of the map don't show the scene: %s", error)
+    shrink = min(1.0, quicklook.LONGEST_SIDE / max(area.height, area.width))
+    return np.full((3, max(1, round(area.height * shrink)), max(1, round(area.width * shrink))), 0.5, np.float32)
 
 
 def _reduced(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:

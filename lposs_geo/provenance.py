@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -15,7 +16,26 @@ from lposs_geo.legend import Legend
 from lposs_geo.patch_stage import parameters_for
 from lposs_geo.scene import Scene, identity
 
-__all__ = ["Facts", "feature_facts", "parameters", "run_facts", "tags"]
+__all__ = [
+    "FAILED_TAG",
+    "REQUEST_TAG",
+    "VERSION_TAG",
+    "Facts",
+    "as_properties",
+    "feature_facts",
+    "for_people",
+    "parameters",
+    "request",
+    "run_facts",
+    "tags",
+]
+
+_OURS = "LPOSS_GEO_"
+VERSION_TAG = f"{_OURS}VERSION"
+REQUEST_TAG = f"{_OURS}REQUEST"
+FAILED_TAG = f"{_OURS}FAILED_TILES"
+_PARAMETERS_TAG, _OPTIONS_TAG, _UNFAMILIAR_TAG = (f"{_OURS}{n}" for n in ("PARAMETERS", "OPTIONS", "UNFAMILIAR_WORDS"))
+_JSON_TAGS = {_PARAMETERS_TAG, _OPTIONS_TAG, _UNFAMILIAR_TAG, FAILED_TAG}
 
 Facts = dict[str, Any]
 """What decides what a map will be, ready for JSON, by names that a user understands."""
@@ -37,12 +57,12 @@ def feature_facts(scene: Scene, model: models.Model, task: Task) -> Facts:
 def run_facts(facts: Facts, legend: Legend, task: Task, numbers: Mapping[str, object], inside: Area | None) -> Facts:
     """All that the finished tiles of a run depend on."""
     return facts | {
-        "classes": legend.as_dict()["classes"],
+        "classes": [legend.prompts, legend.negatives],
         "numbers": numbers,
         "window": task.area.flatten(),
         "area of interest": None if inside is None else inside.digest,
         "tiles": task.plan[0].core.flatten(),
-        "set of layers": task.num_layers,
+        "choice of scores": task.keep_scores,
     }
 
 
@@ -66,6 +86,7 @@ def parameters(scene: Scene, task: Task) -> dict[str, object]:
 
 def tags(
     facts: Facts,
+    asked: str,
     numbers: Mapping[str, object],
     options: Mapping[str, object],
     unfamiliar: Sequence[str],
@@ -77,6 +98,8 @@ def tags(
     ----------
     facts : Facts
         Of `feature_facts`.
+    asked : str
+        Of `request`.
     numbers : mapping
         Of `parameters`.
     options : mapping
@@ -89,11 +112,45 @@ def tags(
     missing = [tile.as_dict() for tile in failed]
     return {
         "TIFFTAG_SOFTWARE": f"lposs-geo {release}",
-        "LPOSS_GEO_VERSION": release,
+        VERSION_TAG: release,
+        REQUEST_TAG: asked,
         "LPOSS_GEO_MODEL": facts["model"]["name"],
         "LPOSS_GEO_MODEL_FINGERPRINT": facts["model"]["fingerprint"],
         "LPOSS_GEO_SOURCE": facts["scene"]["name"],
-        "LPOSS_GEO_PARAMETERS": json.dumps(numbers),
-        "LPOSS_GEO_OPTIONS": json.dumps(options),
-        "LPOSS_GEO_UNFAMILIAR_WORDS": json.dumps(list(unfamiliar)),
-    } | ({"LPOSS_GEO_FAILED_TILES": json.dumps(missing)} if failed else {})
+        _PARAMETERS_TAG: json.dumps(numbers),
+        _OPTIONS_TAG: json.dumps(options),
+        _UNFAMILIAR_TAG: json.dumps(list(unfamiliar)),
+    } | ({FAILED_TAG: json.dumps(missing)} if failed else {})
+
+
+def request(facts: Facts, legend: Legend, options: Mapping[str, object]) -> str:
+    """What tells whether a map that is there is the one asked for: a digest of all that decides its files.
+
+    Parameters
+    ----------
+    facts : Facts
+        Of `run_facts`.
+    legend : Legend
+    options : mapping
+        What was asked for beside the classes.
+    """
+    asked = json.dumps([facts, legend.as_dict(), options], sort_keys=True)
+    return hashlib.sha256(asked.encode()).hexdigest()
+
+
+def for_people(tags: Mapping[str, str]) -> dict[str, str]:
+    """Our tags by the names that a reader of a report understands."""
+    return {
+        name.removeprefix(_OURS).replace("_", " ").capitalize(): value
+        for name, value in tags.items()
+        if name.startswith(_OURS) and name != REQUEST_TAG
+    }
+
+
+def as_properties(tags: Mapping[str, str]) -> dict[str, Any]:
+    """Our tags as properties of a STAC item."""
+    return {
+        f"lposs_geo:{name.removeprefix(_OURS).lower()}": json.loads(value) if name in _JSON_TAGS else value
+        for name, value in tags.items()
+        if name.startswith(_OURS)
+    }

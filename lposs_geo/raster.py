@@ -7,6 +7,7 @@ overviews by mode; category names and an attribute table go into the ``.aux.xml`
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ import rasterio
 import rasterio.shutil
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from lposs_geo.errors import OutputError, SceneError, one_line
@@ -153,7 +154,7 @@ def label_writer(path: Path, grid: Grid, legend: Legend, tags: Mapping[str, str]
         yield writer
     with _failures_named(path):
         _write_sidecar(path, legend, writer)
-        _check_complete(path, writer)
+        _check_complete(path, writer.pixels)
 
 
 @contextmanager
@@ -180,7 +181,9 @@ def percent_writer(
     OutputError
         If the file can't be written.
     """
-    with _cog(path, grid, len(names), "AVERAGE", photometric="minisblack") as dataset:
+    counts = np.zeros(256, dtype=np.int64)
+    # band by band: blocks of many bands would be too large to stay in the cache until they are full
+    with _cog(path, grid, len(names), "AVERAGE", photometric="minisblack", interleave="band") as dataset:
         with _failures_named(path):
             dataset.descriptions = tuple(names)
             dataset.units = ("percent",) * len(names)
@@ -190,8 +193,11 @@ def percent_writer(
         def write(layers: NDArray[np.uint8], window: Window) -> None:
             with _failures_named(path):
                 dataset.write(layers, window=window)
+            counts[:] += np.bincount(layers.ravel(), minlength=256)
 
         yield write
+    with _failures_named(path):
+        _check_complete(path, counts)
 
 
 @contextmanager
@@ -217,12 +223,20 @@ def _cog(path: Path, grid: Grid, count: int, overviews: str, **options: str) -> 
         **options,
     }
     with ExitStack() as stack:
-        with _failures_named(path):
+        with _failures_named(path), _without_georeference_warnings():
             dataset = stack.enter_context(rasterio.open(plain, "w", **profile))
         yield dataset
-    with _failures_named(path):
+    with _failures_named(path), _without_georeference_warnings():
         rasterio.shutil.copy(plain, path, driver="COG", OVERVIEW_RESAMPLING=overviews, **_COG_OPTIONS)
         plain.unlink()
+
+
+@contextmanager
+def _without_georeference_warnings() -> Iterator[None]:
+    """That a scene has no georeference was said when it was opened."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
 
 
 @contextmanager
@@ -237,14 +251,14 @@ def _failures_named(path: Path) -> Iterator[None]:
         raise OutputError(f"can't write '{path.name}': {reason}{room_left(path.parent)}") from error
 
 
-def _check_complete(path: Path, writer: LabelWriter) -> None:
+def _check_complete(path: Path, pixels: NDArray[np.int64]) -> None:
     """Read the file back and count: GDAL may notice a full disk only when it closes a file, and then says nothing."""
     found = np.zeros(256, dtype=np.int64)
-    with rasterio.open(path) as dataset:
+    with _without_georeference_warnings(), rasterio.open(path) as dataset:
         for (row, col), window in dataset.block_windows(1):
             if dataset.get_tag_item(f"BLOCK_OFFSET_{col}_{row}", "TIFF", bidx=1) is not None:  # else all nodata
-                found += np.bincount(dataset.read(1, window=window).ravel(), minlength=256)
-    if not np.array_equal(found[:NODATA], writer.pixels[:NODATA]):
+                found += np.bincount(dataset.read(window=window).ravel(), minlength=256)
+    if not np.array_equal(found[:NODATA], pixels[:NODATA]):
         raise OSError("what was written doesn't read back")
 
 

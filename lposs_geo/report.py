@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Report", "page", "save"]
 
-NO_CONFIDENCE = 255
-"""Value of a confidence raster's pixel that has none."""
-
 _JPEG_QUALITY = 85
 _SMALL_SIDE = 450
 """Px of the confidence map's longer side: it shows where to look, not the single pixel."""
@@ -378,16 +375,16 @@ def _confidence_uri(confidence: NDArray[np.uint8]) -> str:
     """The confidence in the ramp's colours, reduced to means over blocks, transparent where there is none."""
     step = -(-max(confidence.shape) // _SMALL_SIDE)
     rows, cols = (-(-side // step) for side in confidence.shape)
-    padded = np.full((rows * step, cols * step), NO_CONFIDENCE, dtype=np.uint8)
+    padded = np.full((rows * step, cols * step), NODATA, dtype=np.uint8)
     padded[: confidence.shape[0], : confidence.shape[1]] = confidence
     blocks = padded.reshape(rows, step, cols, step)
-    known = (blocks != NO_CONFIDENCE).sum(axis=(1, 3))
-    sums = np.where(blocks == NO_CONFIDENCE, 0, blocks).sum(axis=(1, 3), dtype=np.int64)
+    known = (blocks != NODATA).sum(axis=(1, 3))
+    sums = np.where(blocks == NODATA, 0, blocks).sum(axis=(1, 3), dtype=np.int64)
     # in steps of two percent, which no eye tells apart and which make a smaller file
     percent = np.rint(sums / np.maximum(known, 1) / 2).astype(np.uint8) * 2
-    picture = Image.frombytes("P", (cols, rows), np.where(known > 0, percent, NO_CONFIDENCE).astype(np.uint8).tobytes())
+    picture = Image.frombytes("P", (cols, rows), np.where(known > 0, percent, NODATA).astype(np.uint8).tobytes())
     picture.putpalette(np.vstack([_ramp(), np.full((155, 3), 255, dtype=np.uint8)]).tobytes())
-    return _data_uri(picture, "png", transparency=NO_CONFIDENCE, optimize=True)
+    return _data_uri(picture, "png", transparency=NODATA, optimize=True)
 
 
 def _ramp() -> NDArray[np.uint8]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,20 +13,20 @@ from pathlib import Path
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from lposs_geo.errors import OutputError, ParameterError, SceneError, one_line
 from lposs_geo.ground import Grid
 from lposs_geo.legend import NODATA, Legend
-from lposs_geo.outputs import check_outputs, room_left, staged
+from lposs_geo.outputs import Output, check_outputs, room_left, staged
 from lposs_geo.raster import read_label_legend
-from lposs_geo.vector import polygon_batches
+from lposs_geo.vector import SIMPLIFY_PX, polygon_batches
 from lposs_geo.vector_files import SUFFIXES, check_vector, write_polygons
 
 __all__ = ["DEFAULT_SIMPLIFY", "check_min_area", "draw_polygons", "parse_tolerance", "tolerance_px", "vectorize"]
 
-DEFAULT_SIMPLIFY = "1px"
+DEFAULT_SIMPLIFY = f"{SIMPLIFY_PX:g}px"
 """What straightens the stairs of the pixel grid and little more."""
 
 
@@ -75,10 +76,11 @@ def vectorize(
     legend = read_label_legend(labels)
     grid = _grid(sources[0])
     check_vector(Path(dst), grid.crs)
-    check_outputs([(Path(dst), SUFFIXES)], sources=sources, overwrite=overwrite)
-    if confidence is not None and (_grid(sources[1]).height, _grid(sources[1]).width) != (grid.height, grid.width):
-        raise SceneError(f"'{confidence}' isn't on the pixels of '{labels}': give the confidence of the same map")
-    with rasterio.Env(), staged(Path(dst)) as (path,):
+    output = Output(Path(dst), SUFFIXES)
+    check_outputs([output], sources=sources, overwrite=overwrite)
+    if confidence is not None:
+        _check_confidence(sources[1], sources[0], grid)
+    with rasterio.Env(), staged(output) as (path,):
         return draw_polygons(
             sources[0], path, legend, simplify=simplify, min_area=min_area, confidence=[*sources, None][1]
         )
@@ -105,26 +107,26 @@ def draw_polygons(
     """
     grid = _grid(labels)
     tolerance = tolerance_px(simplify, grid, labels)
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=target.parent, prefix="regions-")))
-        read_labels = stack.enter_context(_rows(labels))
-        read_confidence = stack.enter_context(_rows(confidence)) if confidence is not None else None
-        batches = polygon_batches(
-            read_labels,
-            grid,
-            folder,
-            simplify=tolerance,
-            min_area=min_area,
-            confidence=read_confidence,
-            report=report,
-        )
-        try:
+    try:
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=target.parent, prefix="regions-")))
+            read_labels = stack.enter_context(_rows(labels))
+            read_confidence = stack.enter_context(_rows(confidence)) if confidence is not None else None
+            batches = polygon_batches(
+                read_labels,
+                grid,
+                folder,
+                simplify=tolerance,
+                min_area=min_area,
+                confidence=read_confidence,
+                report=report,
+            )
             return write_polygons(batches, target, legend, grid.crs)
-        except OutputError:
-            raise
-        except OSError as error:  # of the temporary files
-            reason = f"{error.strerror or error}{room_left(target.parent)}"
-            raise OutputError(f"can't write what '{target.name}' is made from: {reason}") from error
+    except OutputError:
+        raise
+    except OSError as error:  # of the temporary files
+        reason = f"{error.strerror or error}{room_left(target.parent)}"
+        raise OutputError(f"can't write what '{target.name}' is made from: {reason}") from error
 
 
 def parse_tolerance(simplify: float | str) -> tuple[float, bool]:
@@ -178,9 +180,21 @@ def _rows(path: Path) -> Iterator[Callable[[int, int], NDArray[np.uint8]]]:
         yield read
 
 
+def _check_confidence(path: Path, labels: Path, grid: Grid) -> None:
+    if _grid(path) != grid:
+        raise SceneError(f"'{path}' isn't on the pixels of '{labels}': give the confidence of the same map")
+    with _open(path) as dataset:
+        if dataset.count != 1 or dataset.dtypes[0] != "uint8":
+            raise SceneError(
+                f"'{path}' is no confidence: it needs one band of 8-bit percent, as map --confidence writes"
+            )
+
+
 def _open(path: Path) -> rasterio.DatasetReader:
     try:
-        return rasterio.open(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            return rasterio.open(path)
     except RasterioError as error:
         raise SceneError(f"'{path}' can't be opened as a raster: {one_line(error)}") from error
 

@@ -20,7 +20,7 @@ def scenes(write_raster, tmp_path):
 def test_one_that_fails_does_not_stop_the_rest(scenes, tmp_path):
     options = {"vector": tmp_path / "{name}.gpkg", "refine": False}
     outcomes = list(map_batch(scenes, "forest,water", tmp_path / "{name}_map.tif", **options))
-    assert [outcome.scene for outcome in outcomes] == scenes
+    assert [outcome.name for outcome in outcomes] == ["a.tif", "b.tif", "c.tif"]
     assert isinstance(outcomes[1].error, SceneError)
     assert outcomes[1].result is None
     for name, outcome in (("a", outcomes[0]), ("c", outcomes[2])):
@@ -31,15 +31,27 @@ def test_one_that_fails_does_not_stop_the_rest(scenes, tmp_path):
             assert dataset.shape == (20, 30)
 
 
-def test_those_that_are_finished_are_left_out_on_resume(scenes, tmp_path):
-    dst = tmp_path / "{name}_map.tif"
+def _become(outcomes) -> list[str]:
+    return ["error" if o.error else "map" if o.result else "finished" for o in outcomes]
+
+
+def test_those_that_are_finished_in_the_same_way_are_left_out_on_resume(scenes, tmp_path):
+    dst, options = tmp_path / "{name}_map.tif", {"refine": False, "resume": True}
     first = map_batch(scenes, "forest,water", dst, refine=False)
     assert next(first).result is not None
     first.close()
-    outcomes = list(map_batch(scenes, "forest,water", dst, refine=False, resume=True))
-    assert [(o.result is None, o.error is None) for o in outcomes] == [(True, True), (True, False), (False, True)]
-    again = list(map_batch(scenes[:1], "forest,water", dst, refine=False))
-    assert isinstance(again[0].error, OutputError)
+    assert _become(map_batch(scenes, "forest,water", dst, **options)) == ["finished", "error", "map"]
+    assert _become(map_batch(scenes[:1], "forest,water", dst, refine=False)) == ["error"]  # it exists
+    others = {"min_confidence": 0.9}, {"vector": tmp_path / "{name}.gpkg"}, {"refine": True}
+    for other in others:
+        (outcome,) = map_batch(scenes[:1], "forest,water", dst, **(options | other))
+        assert isinstance(outcome.error, OutputError)
+        assert "exists: add --overwrite" in str(outcome.error)
+    assert _become(map_batch(scenes[:1], "road,water", dst, overwrite=True, **options)) == ["map"]
+    assert _become(map_batch([scenes[0], scenes[2]], "road,water", dst, overwrite=True, **options)) == [
+        "finished",
+        "map",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -58,6 +70,11 @@ def test_one_file_cannot_be_the_output_of_many(scenes, dst, options, said):
 def test_scenes_of_one_name_are_refused(scenes, tmp_path):
     with pytest.raises(OutputError, match="would have the same outputs: map them in two runs"):
         map_batch([scenes[0], tmp_path / "other" / "A.tif"], "forest,water", "{name}_map.tif")
+
+
+def test_no_scene_at_all_is_an_error():
+    with pytest.raises(SceneError, match="no scene to map"):
+        map_batch([], "forest,water", "{name}_map.tif")
 
 
 def test_a_full_memory_ends_it(scenes, tmp_path, monkeypatch):

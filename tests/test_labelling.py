@@ -108,7 +108,7 @@ def test_confidence_is_the_share_of_the_class_in_all_scores(scene, tmp_path):
 def test_where_a_negative_beats_its_class_the_class_is_not_given(scene, tmp_path):
     plain, _, _ = _label(scene, _task(), tmp_path / "plain")
     # the green stripe is what looks like "blue" and isn't
-    words, rivals = ["red", "blue", "green"], [1]
+    words, rivals = ["red", "blue", "green"], [[1]]
     labels, _, _ = _label(scene, _task(words=words, rivals=rivals, keep_scores=True), tmp_path / "negative")
     stripe = plain == 2
     assert (labels[stripe] == 1).mean() > 0.99
@@ -116,8 +116,20 @@ def test_where_a_negative_beats_its_class_the_class_is_not_given(scene, tmp_path
     assert (labels[plain == 3] == 2).mean() > 0.99
 
 
+def test_a_negative_changes_nothing_but_where_it_beats_its_class(scene, tmp_path):
+    plain, _, _ = _layers(scene, _task(keep_scores=True), tmp_path / "plain")
+    for number, word in enumerate(["red", "green", "blue", "red"]):
+        owner = number % 3
+        task = _task(words=["red", "green", "blue", word], rivals=[[owner]], keep_scores=True)
+        layers, _, _ = _layers(scene, task, tmp_path / str(number))
+        others = plain[0] != owner + 1
+        assert np.array_equal(layers[0, others], plain[0, others])
+        assert not ((layers[0] == owner + 1) & others).any()
+        assert np.abs(layers[2:].astype(int) - plain[2:]).max() <= 1  # all probabilities, up to their rounding
+
+
 def test_a_pixel_that_no_class_may_have_is_unknown(scene, tmp_path):
-    layers, _, _ = _layers(scene, _task(words=["blue", "red"], rivals=[0], keep_scores=True), tmp_path)
+    layers, _, _ = _layers(scene, _task(words=["blue", "red"], rivals=[[0]], keep_scores=True), tmp_path)
     red = np.zeros((150, 201), bool)
     red[20:, :90] = True
     assert (layers[0][red] == 0).mean() > 0.99

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lposs_geo.encoders.encoder import PatchFeatures
-from lposs_geo.lposs import Parameters, crop_positions, propagate_patches, refine, seeds, segment, stitch
+from lposs_geo.lposs import Parameters, crop_positions, probabilities, propagate_patches, refine, seeds, segment, stitch
 
 
 class ColourEncoder:
@@ -54,6 +54,27 @@ def test_a_models_own_temperature_makes_seeds_of_probabilities():
     found = seeds(vlm, text, 25.0)
     assert torch.allclose(found.sum(1), torch.ones(20))
     assert (found.argmax(1) == seeds(vlm, text).argmax(1)).all()
+
+
+def test_what_is_no_class_takes_no_share_from_the_classes():
+    generator = torch.Generator().manual_seed(0)
+    vlm, text = (torch.nn.functional.normalize(torch.randn(n, 8, generator=generator), dim=1) for n in (20, 5))
+    found = seeds(vlm, text, 25.0, num_rivals=2)
+    assert torch.allclose(found[:, :3], seeds(vlm, text[:3], 25.0))
+    twin = torch.cat([text[:3], text[1:2]])
+    assert torch.allclose(seeds(vlm, twin, 25.0, num_rivals=1)[:, 3], seeds(vlm, text[:3], 25.0)[:, 1])
+    assert found[:, 3:].max() <= 1
+    assert torch.equal(seeds(vlm, text, num_rivals=2), seeds(vlm, text))
+
+
+@pytest.mark.parametrize("power", [1.0, 20.0])
+def test_probabilities_are_shares_whatever_the_scale(power):
+    scores = torch.rand(4, 6, 7, generator=torch.Generator().manual_seed(0)) + 0.1
+    found = probabilities(scores, power)
+    assert torch.allclose(found.sum(0), torch.ones(6, 7))
+    assert torch.equal(found.argmax(0), scores.argmax(0))
+    assert torch.allclose(probabilities(scores * 400, power), found, atol=1e-5)
+    assert torch.allclose(probabilities(-scores, power), torch.full((4, 6, 7), 0.25))
 
 
 def test_stitching_constant_crops_and_the_overlap_of_two():

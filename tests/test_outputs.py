@@ -6,14 +6,18 @@ from pathlib import Path
 import pytest
 
 from lposs_geo.errors import OutputError
-from lposs_geo.outputs import check_outputs, sidecar, staged
+from lposs_geo.outputs import SIDECAR, Output, check_outputs, sidecar, staged
+
+
+def _tif(path: Path) -> Output:
+    return Output(path, ".tif .tiff", (SIDECAR, ".qml"))
 
 
 def test_outputs_appear_only_when_all_are_complete(tmp_path):
     (tmp_path / "sub").mkdir()
     first, second = tmp_path / "map.tif", tmp_path / "sub" / "map.gpkg"
     first.write_text("old")
-    with staged(first, second) as (tif, gpkg):
+    with staged(_tif(first), Output(second, ".gpkg")) as (tif, gpkg):
         tif.write_text("new")
         sidecar(tif).write_text("names")
         gpkg.write_text("polygons")
@@ -27,7 +31,7 @@ def test_outputs_appear_only_when_all_are_complete(tmp_path):
 def test_a_failure_leaves_what_was_there(tmp_path, error):
     output = tmp_path / "map.tif"
     output.write_text("old")
-    with pytest.raises(error), staged(output) as (path,):
+    with pytest.raises(error), staged(_tif(output)) as (path,):
         path.write_text("half")
         raise error
     assert output.read_text() == "old"
@@ -37,7 +41,7 @@ def test_a_failure_leaves_what_was_there(tmp_path, error):
 def test_if_one_output_cannot_be_placed_none_is(tmp_path):
     first, second = tmp_path / "map.tif", tmp_path / "map.gpkg"
     first.write_text("old")
-    with pytest.raises(OutputError, match=r"map\.gpkg"), staged(first, second) as (tif, gpkg):
+    with pytest.raises(OutputError, match=r"map\.gpkg"), staged(_tif(first), Output(second, ".gpkg")) as (tif, gpkg):
         tif.write_text("new")
         sidecar(tif).write_text("names")
         gpkg.write_text("polygons")
@@ -46,10 +50,42 @@ def test_if_one_output_cannot_be_placed_none_is(tmp_path):
     assert _everything(tmp_path) == ["map.gpkg", "map.gpkg/in the way", "map.tif"]
 
 
+@pytest.mark.parametrize("interrupted", [1, 2, 3, 4])
+def test_ctrl_c_between_two_renames_undoes_them(tmp_path, monkeypatch, interrupted):
+    first, second = tmp_path / "map.tif", tmp_path / "map.gpkg"
+    before = {first: "old", first.with_suffix(".qml"): "old style"}
+    for path, text in before.items():
+        path.write_text(text)
+    replace, calls = Path.replace, []
+
+    def interrupt(self, target):
+        calls.append(self)
+        if len(calls) == interrupted:
+            raise KeyboardInterrupt
+        return replace(self, target)
+
+    with pytest.raises(KeyboardInterrupt), staged(_tif(first), Output(second, ".gpkg")) as (tif, gpkg):
+        tif.write_text("new")
+        tif.with_suffix(".qml").write_text("new style")
+        gpkg.write_text("polygons")
+        monkeypatch.setattr(Path, "replace", interrupt)
+    assert {path: path.read_text() for path in tmp_path.iterdir()} == before
+
+
+def test_what_told_of_an_earlier_file_goes(tmp_path):
+    (tmp_path / "map.tif").write_text("old")
+    (tmp_path / "map.tif.aux.xml").write_text("its statistics")
+    (tmp_path / "map.sld").write_text("the user's own")
+    with staged(_tif(tmp_path / "map.tif")) as (path,):
+        path.write_text("new")
+        path.with_suffix(".qml").write_text("style")
+    assert _everything(tmp_path) == ["map.qml", "map.sld", "map.tif"]
+
+
 def test_a_link_is_replaced_and_what_it_points_to_stays(tmp_path):
     (tmp_path / "precious.tif").write_text("precious")
     (tmp_path / "map.tif").symlink_to(tmp_path / "precious.tif")
-    with staged(tmp_path / "map.tif") as (path,):
+    with staged(_tif(tmp_path / "map.tif")) as (path,):
         path.write_text("new")
     assert (tmp_path / "map.tif").read_text() == "new"
     assert (tmp_path / "precious.tif").read_text() == "precious"
@@ -61,8 +97,8 @@ def _everything(folder: Path) -> list[str]:
 
 
 def _check(*outputs: Path, source: Path, overwrite: bool = False) -> None:
-    endings = list(zip(outputs, (".tif .tiff", ".gpkg"), strict=False))
-    check_outputs(endings, sources=[str(source)], overwrite=overwrite)
+    wanted = [Output(path, ".gpkg") if path.suffix == ".gpkg" else _tif(path) for path in outputs]
+    check_outputs(wanted, sources=[str(source)], overwrite=overwrite)
 
 
 def test_outputs_that_may_not_be_written(tmp_path):

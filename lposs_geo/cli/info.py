@@ -41,12 +41,13 @@ def info_command(
     grid = found.grid
     size = grid.pixel_size
     if quicklook is not None:
-        from lposs_geo.outputs import check_outputs, staged
+        from lposs_geo.outputs import Output, check_outputs, staged
         from lposs_geo.quicklook import draw_scene, save_picture
         from lposs_geo.scene import open_scene
 
-        check_outputs([(quicklook, ".png")], sources=found.files, overwrite=overwrite)
-        with open_scene(found) as reader, staged(quicklook) as (path,):
+        output = Output(quicklook, ".png")
+        check_outputs([output], sources=found.files, overwrite=overwrite)
+        with open_scene(found) as reader, staged(output) as (path,):
             image, valid = reader.overview(THUMBNAIL)
             shown = size[1] * grid.width / valid.shape[1] if size else None
             save_picture(draw_scene(image, valid, title=found.name, pixel_size_m=shown), path)

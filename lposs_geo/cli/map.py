@@ -25,7 +25,7 @@ from lposs_geo.cli.options import (
     SIMPLIFY,
     WARP,
 )
-from lposs_geo.errors import LegendError, LpossGeoError, SceneError
+from lposs_geo.errors import FinishedError, LegendError, LpossGeoError, SceneError, one_line
 
 if TYPE_CHECKING:
     from lposs_geo.legend import Legend
@@ -38,18 +38,28 @@ __all__ = ["map_command"]
 BESIDE = "beside the map"
 """What --confidence, --scores and --stac mean without a file name."""
 
+PLACEHOLDER = "{name}"
+"""Stands for a scene's name in the outputs of a batch."""
+
 _ENDINGS = {"confidence": "_confidence.tif", "scores": "_scores.tif", "stac": ".json"}
 
 
 def _beside(name: str, metavar: str, what: str) -> Callable[[Any], Any]:
     """An option for an output that may be named, and otherwise lies beside the map."""
-    return click.option(
-        f"--{name}", is_flag=False, flag_value=BESIDE, metavar=f"[{metavar}]",
-        help=f"{what}  [without a name: MAP{_ENDINGS[name]}]",
-    )  # fmt: skip
+    return click.option(f"--{name}", metavar=f"[={metavar}]", help=f"{what}  [without a name: MAP{_ENDINGS[name]}]")
 
 
-@click.command("map")
+class _MapCommand(click.Command):
+    """Names of outputs that may be left out follow an equals sign: what stands behind a blank is the scene."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        bare = {f"--{name}" for name in _ENDINGS}
+        options = args.index("--") if "--" in args else len(args)
+        filled = [f"{arg}={BESIDE}" if arg in bare else arg for arg in args[:options]]
+        return super().parse_args(ctx, filled + args[options:])
+
+
+@click.command("map", cls=_MapCommand)
 @click.argument("scenes", metavar="SCENE...", nargs=-1, required=True)
 @click.option("--classes", metavar="WORDS", help='Classes, like "forest,water=river|lake,road" (| joins synonyms).')
 @click.option(
@@ -115,25 +125,30 @@ def map_command(
     """Map the land cover of SCENE, any georeferenced raster; several, or a folder, are one mosaic."""
     chosen = _legend(classes, legend_name)
     options["model"] = _model(model_name, vlm, vm)
-    if batch:
-        first = "{name}"
-    elif len(scenes) == 1:
-        first = Path(scenes[0].rstrip("/")).stem
-    else:
-        first = "mosaic"
-    output = output or Path(f"{first}_landcover.tif")
+    source = scenes[0] if len(scenes) == 1 else scenes
+    output = output or Path(f"{PLACEHOLDER if batch else _stem(source)}_landcover.tif")
     for name, ending in _ENDINGS.items():
         if options[name] is not None:
             beside = options[name] == BESIDE
             options[name] = output.with_name(output.stem + ending) if beside else Path(options[name])
     with messages(as_json, verbose, quiet), show_progress(as_json, quiet) as progress:
         if batch:
-            _map_each(scenes, chosen, output, options, progress, as_json, verbose)
-        else:
-            from lposs_geo.mapping import map_scene
+            _map_each(scenes, chosen, output, options, progress, as_json, verbose, quiet)
+            return
+        from lposs_geo.mapping import map_scene
 
-            source = scenes[0] if len(scenes) == 1 else scenes
-            _finish(map_scene(source, chosen, output, progress=progress, **options), as_json, verbose)
+        try:
+            result = map_scene(source, chosen, output, progress=progress, **options)
+        except FinishedError as error:
+            _say_finished(str(source), str(error), as_json, quiet)
+        else:
+            _finish(result, as_json, verbose)
+
+
+def _stem(source: str | tuple[str, ...]) -> str:
+    from lposs_geo.sources import stem
+
+    return stem(source)
 
 
 def _legend(classes: str | None, name: str | None) -> Legend:
@@ -166,30 +181,44 @@ def _map_each(
     progress: Progress,
     as_json: bool,
     verbose: bool,
+    quiet: bool,
 ) -> None:
     """Map scene after scene; at the end say which failed."""
     from lposs_geo.batch import map_batch
     from lposs_geo.sources import scenes_in
 
-    paths = [path for scene in scenes for path in (scenes_in(scene) if Path(scene).is_dir() else [Path(scene)])]
-    failed: list[str] = []
-    for outcome in map_batch(paths, legend, output, progress=progress, **options):
-        name = outcome.scene.name
-        try:
-            if outcome.error is not None:
-                raise outcome.error
-            if outcome.result is None:
-                click.echo(f"{name}: finished before", err=True)
-            else:
-                _finish(outcome.result, as_json, verbose)
-        except LpossGeoError as error:
-            failed.append(name)
-            line = {"event": "failed", "scene": str(outcome.scene), "message": str(error)}
-            click.echo(json.dumps(line) if as_json else f"Error: {error}", err=True)
+    sources = [str(path) for scene in scenes for path in (scenes_in(scene) if Path(scene).is_dir() else [scene])]
+    done, failed = 0, list[str]()
+    try:
+        for outcome in map_batch(sources, legend, output, progress=progress, **options):
+            try:
+                if outcome.error is not None:
+                    raise outcome.error
+                if outcome.result is None:
+                    _say_finished(outcome.name, f"{outcome.name} is finished already", as_json, quiet)
+                else:
+                    _finish(outcome.result, as_json, verbose)
+                done += 1
+            except LpossGeoError as error:
+                failed.append(outcome.name)
+                said = one_line("; ".join([str(error), *getattr(error, "__notes__", [])]))
+                line = {"event": "failed", "scene": outcome.name, "message": said}
+                click.echo(json.dumps(line) if as_json else f"Error: {said}", err=True)
+    except BaseException as error:
+        if done:
+            error.add_note(f"{done} scenes were mapped before: add --resume to go on with the others")
+        raise
     if failed:
-        raise SceneError(f"{len(failed)} of {len(paths)} scenes failed: {', '.join(failed)}")
-    if not as_json:
-        click.echo(f"{len(paths)} scenes mapped", err=True)
+        raise SceneError(f"{len(failed)} of {done + len(failed)} scenes failed: {', '.join(failed)}")
+    if not as_json and not quiet:
+        click.echo(f"{done} scenes mapped", err=True)
+
+
+def _say_finished(scene: str, message: str, as_json: bool, quiet: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"event": "finished", "scene": scene, "message": message}), err=True)
+    elif not quiet:
+        click.echo(message, err=True)
 
 
 def _finish(result: MapResult, as_json: bool, verbose: bool) -> None:
@@ -204,6 +233,9 @@ def _finish(result: MapResult, as_json: bool, verbose: bool) -> None:
             amount = area.area_m2 / 1e4 if result.scene.grid.crs else area.area_m2
             sure = "" if area.confidence is None else f"  confidence {area.confidence:.0f} %"
             click.echo(f"  {area.name:<24} {amount:>12,.2f} {unit} {area.share:>7.1%}{sure}")
+        unknown = 1 - sum(area.share for area in result.areas)
+        if unknown > 1e-9:
+            click.echo(f"  {'unknown':<24} {'':>12} {'':{len(unit)}} {unknown:>7.1%}")
         if verbose:
             timings = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in result.seconds.items())
             click.echo(f"seconds: {timings}", err=True)
@@ -217,6 +249,7 @@ def _finish(result: MapResult, as_json: bool, verbose: bool) -> None:
 def _as_dict(result: MapResult) -> dict[str, object]:
     return {name: str(path) for name, path in result.outputs.wanted().items()} | {
         "event": "result",
+        "scene": result.scene.name,
         "model": result.model,
         "device": result.device,
         "classes": [asdict(area) for area in result.areas],
