@@ -338,7 +338,7 @@ def _zoom_to(scene: Scene, gsd: float) -> float:
             f"'{scene.path}' has no coordinate reference system, so how large its pixels are isn't known: leave gsd out"
         )
     zoom = own / gsd
-    if not 1 / MOST_ZOOM <= zoom <= MOST_ZOOM:
+    if max(zoom, 1 / zoom) > MOST_ZOOM * (1 + 1e-6):
         finest, coarsest = own / MOST_ZOOM, own * MOST_ZOOM
         raise ParameterError(
             f"'{scene.path}' has {rounded(own)} m per pixel: choose a gsd from {rounded(finest)} to "
@@ -368,7 +368,7 @@ def _notices_of_model(
         named = ", ".join(f"'{word}'" for word in unfamiliar)
         notices.append(f"{model.name} was trained on nothing like {named}: don't rely on where the map shows it")
     own, coarsest = scene.grid.gsd, encoder.coarsest_gsd
-    if own is not None and coarsest is not None and own > coarsest:
+    if own is not None and coarsest is not None and own > 1.01 * coarsest:
         notices.append(
             f"{scene.name} has {rounded(own)} m per pixel, and {model.name} knows nothing coarser than "
             f"{rounded(coarsest)} m: don't rely on the map"

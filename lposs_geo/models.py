@@ -171,9 +171,11 @@ def checkpoint(source: Source) -> Path:
         return file
     if source.file is not None:
         raise ModelError(f"no checkpoint at '{source.file}'")
+    text = _text(source)
+    name = next((model.name for model in MODELS.values() if text in (model.vlm, model.vm)), text)
     raise ModelError(
-        f"the weights of {_text(source)} are not installed: run 'lposs-geo models pull' with its name, or put @FILE "
-        f"behind the source to use a checkpoint of your own"
+        f"the weights of {text} are not installed: run 'lposs-geo models pull {name}', or put @FILE with your own "
+        f"checkpoint behind it"
     )
 
 

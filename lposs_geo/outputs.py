@@ -13,10 +13,16 @@ from pathlib import Path
 
 from lposs_geo.errors import OutputError
 
-__all__ = ["SIDECAR", "Output", "check_outputs", "room_left", "sidecar", "staged"]
+__all__ = ["GEOPACKAGE_BESIDE", "RASTER_BESIDE", "SIDECAR", "Output", "check_outputs", "room_left", "sidecar", "staged"]
 
-SIDECAR = ".aux.xml"
-"""Added to a raster's name by GDAL for what has no place in the file itself."""
+SIDECAR = "*.aux.xml"
+"""What GDAL writes beside a raster for what has no place in the file itself."""
+
+RASTER_BESIDE = (SIDECAR, "*.ovr", "*.msk")
+"""What tells of a raster, and of no other one that takes its place: statistics and names, overviews, a mask."""
+
+GEOPACKAGE_BESIDE = ("*-wal", "*-shm", "*-journal")
+"""What SQLite hasn't yet put into a file, and would put into the one that takes its place."""
 
 LONGEST_NAME = 240
 """Bytes of a file name that leave room for a sidecar's ending; file systems allow 255."""
@@ -33,7 +39,11 @@ def room_left(folder: Path) -> str:
 
 def sidecar(output: Path) -> Path:
     """Where GDAL keeps what has no place in the file itself."""
-    return output.with_name(output.name + SIDECAR)
+    return _beside(output, SIDECAR)
+
+
+def _beside(path: Path, ending: str) -> Path:
+    return path.with_name(path.name + ending[1:]) if ending.startswith("*") else path.with_suffix(ending)
 
 
 @dataclass(frozen=True)
@@ -46,7 +56,7 @@ class Output:
     endings : str
         The endings that its name may have, separated by spaces.
     beside : tuple of str
-        What is written beside it: endings that take the place of its own (``.qml``), or `SIDECAR`.
+        What belongs beside it: endings that take the place of its own (``.qml``), or follow it (``*.aux.xml``).
     """
 
     path: Path
@@ -56,8 +66,7 @@ class Output:
     @property
     def places(self) -> list[Path]:
         """All files that belong to it, itself last."""
-        styles = [self.path.with_suffix(ending) for ending in self.beside if ending != SIDECAR]
-        return [sidecar(self.path)] * (SIDECAR in self.beside) + styles + [self.path]
+        return [*(_beside(self.path, ending) for ending in self.beside), self.path]
 
 
 def check_outputs(outputs: Sequence[Output], *, sources: Sequence[str | Path], overwrite: bool) -> None:
@@ -80,6 +89,8 @@ def check_outputs(outputs: Sequence[Output], *, sources: Sequence[str | Path], o
         path, endings = output.path, output.endings.split()
         if path.suffix.lower() not in endings:
             raise OutputError(f"output '{path}' must end in {' or '.join(endings)}")
+        if not path.name.isprintable():
+            raise OutputError(f"the name of output {path.name!r} holds a line break or the like: give another one")
         if len(os.fsencode(path.name)) > LONGEST_NAME:
             raise OutputError(f"the name of output '{path.name[:40]}...' is too long: give a shorter one")
     places = [place.resolve() for output in outputs for place in output.places]
@@ -131,7 +142,11 @@ def staged(*outputs: Output) -> Iterator[list[Path]]:
     """
     with ExitStack() as stack:
         folders = [stack.enter_context(_hidden_folder(output.path.parent)) for output in outputs]
-        yield [folder / output.path.name for folder, output in zip(folders, outputs, strict=True)]
+        written = [folder / output.path.name for folder, output in zip(folders, outputs, strict=True)]
+        yield written
+        for path in written:
+            if not path.exists():
+                raise OutputError(f"'{path.name}' wasn't written")
         moves = [
             _Move(folder / place.name, place, folder / f"{place.name}{_BEFORE}")
             for folder, output in zip(folders, outputs, strict=True)

@@ -25,9 +25,16 @@ from lposs_geo import quicklook, report, stac, styles
 from lposs_geo.errors import OutputError, SceneError
 from lposs_geo.ground import Grid, lonlat_transformer, on_ground, rounded, to_pyproj
 from lposs_geo.legend import NODATA, UNKNOWN, Legend
-from lposs_geo.outputs import SIDECAR, Output, check_outputs, room_left, staged
+from lposs_geo.outputs import GEOPACKAGE_BESIDE, RASTER_BESIDE, Output, check_outputs, room_left, staged
 from lposs_geo.provenance import FAILED_TAG, REQUEST_TAG, as_properties, for_people
-from lposs_geo.raster import MOST_PERCENT, ClassArea, LabelWriter, label_writer, percent_writer
+from lposs_geo.raster import (
+    MOST_PERCENT,
+    ClassArea,
+    LabelWriter,
+    label_writer,
+    percent_writer,
+    without_georeference_warnings,
+)
 from lposs_geo.scene import Scene, open_scene
 from lposs_geo.stages import Clock, Progress
 from lposs_geo.vector_files import SUFFIXES, check_vector
@@ -93,7 +100,7 @@ class Outputs:
         if not all(path.is_file() for path in self.wanted().values()):
             return False
         try:
-            with rasterio.open(self.labels) as dataset:
+            with without_georeference_warnings(), rasterio.open(self.labels) as dataset:
                 tags = dataset.tags()
         except RasterioError:
             return False
@@ -114,11 +121,11 @@ class Outputs:
 
 # the endings that each may have, and what is written beside it
 _KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "labels": (".tif .tiff", (SIDECAR, ".qml", ".sld")),
-    "vector": (SUFFIXES, ()),
+    "labels": (".tif .tiff", (*RASTER_BESIDE, ".qml", ".sld")),
+    "vector": (SUFFIXES, GEOPACKAGE_BESIDE),
     "quicklook": (".png", ()),
-    "confidence": (".tif .tiff", (SIDECAR, ".qml")),
-    "scores": (".tif .tiff", (SIDECAR,)),
+    "confidence": (".tif .tiff", (*RASTER_BESIDE, ".qml")),
+    "scores": (".tif .tiff", RASTER_BESIDE),
     "report": (".html .htm", ()),
     "stac": (".json", ()),
 }
@@ -291,7 +298,8 @@ def _draw(
             pixel_size_m=pixel_size,
             is_north_up=_is_north_up(grid),
             has_crs=grid.crs is not None,
-            notices=content.notices,
+            # the report goes to others, whom the place on this disk doesn't concern
+            notices=[notice.replace(content.scene.path, content.scene.name) for notice in content.notices],
             parameters=for_people(content.tags),
         )
         report.save(report.page(contents), written["report"])
@@ -362,7 +370,7 @@ def _overview(scene: Scene, area: Window) -> NDArray[np.float32]:
 
 
 def _reduced(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    with rasterio.open(path) as dataset:
+    with without_georeference_warnings(), rasterio.open(path) as dataset:
         return np.asarray(dataset.read(1, out_shape=shape, resampling=Resampling.nearest))
 
 

@@ -15,6 +15,7 @@ from lposs_geo.labelling import FailedTile, Task
 from lposs_geo.legend import Legend
 from lposs_geo.patch_stage import parameters_for
 from lposs_geo.scene import Scene, identity
+from lposs_geo.sources import stem
 
 __all__ = [
     "FAILED_TAG",
@@ -44,9 +45,10 @@ Facts = dict[str, Any]
 def feature_facts(scene: Scene, model: models.Model, task: Task) -> Facts:
     """All that the features depend on."""
     encoder = task.encoder
+    name = scene.name if scene.name.strip(".") else stem(scene.path)  # the folder that one is in
     return {
         "version": version("lposs-geo"),
-        "scene": identity(scene),
+        "scene": {"name": name} | identity(scene),
         "model": {"name": model.name, "fingerprint": models.fingerprint(model)},
         "device": encoder.device.type,
         "resolution": [task.zoom, *encoder.scales, encoder.crop_size, encoder.stride, encoder.patch_size],

@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 import numpy as np
 import rasterio
 import rasterio.shutil
+from affine import Affine
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
@@ -35,6 +36,7 @@ __all__ = [
     "label_writer",
     "percent_writer",
     "read_label_legend",
+    "without_georeference_warnings",
 ]
 
 LEGEND_TAG = "LPOSS_GEO_LEGEND"
@@ -211,7 +213,7 @@ def _cog(path: Path, grid: Grid, count: int, overviews: str, **options: str) -> 
         "height": grid.height,
         "width": grid.width,
         "crs": grid.crs,
-        "transform": grid.transform,
+        **_georeference(grid),
         "nodata": NODATA,
         "tiled": True,
         "blockxsize": BLOCK_SIZE,
@@ -223,16 +225,26 @@ def _cog(path: Path, grid: Grid, count: int, overviews: str, **options: str) -> 
         **options,
     }
     with ExitStack() as stack:
-        with _failures_named(path), _without_georeference_warnings():
+        with _failures_named(path), without_georeference_warnings():
             dataset = stack.enter_context(rasterio.open(plain, "w", **profile))
         yield dataset
-    with _failures_named(path), _without_georeference_warnings():
+    with _failures_named(path), without_georeference_warnings():
         rasterio.shutil.copy(plain, path, driver="COG", OVERVIEW_RESAMPLING=overviews, **_COG_OPTIONS)
         plain.unlink()
 
 
+def _georeference(grid: Grid) -> dict[str, Affine]:
+    """Where a file says that it lies; nothing for a plain picture, so that a GIS lays the map over it."""
+    t = grid.transform
+    if grid.crs is not None or (t.a, t.b, t.d, t.e) != (1, 0, 0, 1):
+        return {"transform": t}
+    if t.is_identity:
+        return {}
+    return {"transform": Affine(1, 0, t.c, 0, -1, -t.f)}  # of a part of one: a GIS has its rows downwards
+
+
 @contextmanager
-def _without_georeference_warnings() -> Iterator[None]:
+def without_georeference_warnings() -> Iterator[None]:
     """That a scene has no georeference was said when it was opened."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
@@ -254,7 +266,7 @@ def _failures_named(path: Path) -> Iterator[None]:
 def _check_complete(path: Path, pixels: NDArray[np.int64]) -> None:
     """Read the file back and count: GDAL may notice a full disk only when it closes a file, and then says nothing."""
     found = np.zeros(256, dtype=np.int64)
-    with _without_georeference_warnings(), rasterio.open(path) as dataset:
+    with without_georeference_warnings(), rasterio.open(path) as dataset:
         for (row, col), window in dataset.block_windows(1):
             if dataset.get_tag_item(f"BLOCK_OFFSET_{col}_{row}", "TIFF", bidx=1) is not None:  # else all nodata
                 found += np.bincount(dataset.read(window=window).ravel(), minlength=256)
@@ -271,7 +283,7 @@ def read_label_legend(path: Path | str) -> Legend:
         If the file can't be read or is no raster of labels.
     """
     try:
-        with rasterio.open(path) as dataset:
+        with without_georeference_warnings(), rasterio.open(path) as dataset:
             if dataset.count != 1 or dataset.dtypes[0] != "uint8":
                 raise SceneError(f"'{path}' is no label raster: it needs one band of 8-bit labels")
             text = dataset.tags().get(LEGEND_TAG)

@@ -5,22 +5,22 @@ from __future__ import annotations
 import math
 import re
 import tempfile
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
 import rasterio
+from affine import Affine
 from numpy.typing import NDArray
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from lposs_geo.errors import OutputError, ParameterError, SceneError, one_line
 from lposs_geo.ground import Grid
 from lposs_geo.legend import NODATA, Legend
-from lposs_geo.outputs import Output, check_outputs, room_left, staged
-from lposs_geo.raster import read_label_legend
+from lposs_geo.outputs import GEOPACKAGE_BESIDE, Output, check_outputs, room_left, staged
+from lposs_geo.raster import read_label_legend, without_georeference_warnings
 from lposs_geo.vector import SIMPLIFY_PX, polygon_batches
 from lposs_geo.vector_files import SUFFIXES, check_vector, write_polygons
 
@@ -76,7 +76,7 @@ def vectorize(
     legend = read_label_legend(labels)
     grid = _grid(sources[0])
     check_vector(Path(dst), grid.crs)
-    output = Output(Path(dst), SUFFIXES)
+    output = Output(Path(dst), SUFFIXES, GEOPACKAGE_BESIDE)
     check_outputs([output], sources=sources, overwrite=overwrite)
     if confidence is not None:
         _check_confidence(sources[1], sources[0], grid)
@@ -192,8 +192,7 @@ def _check_confidence(path: Path, labels: Path, grid: Grid) -> None:
 
 def _open(path: Path) -> rasterio.DatasetReader:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with without_georeference_warnings():
             return rasterio.open(path)
     except RasterioError as error:
         raise SceneError(f"'{path}' can't be opened as a raster: {one_line(error)}") from error
@@ -201,4 +200,7 @@ def _open(path: Path) -> rasterio.DatasetReader:
 
 def _grid(path: Path) -> Grid:
     with _open(path) as dataset:
-        return Grid(dataset.height, dataset.width, dataset.crs, dataset.transform)
+        transform = dataset.transform
+        if dataset.crs is None and transform.is_identity:
+            transform = Affine.scale(1, -1)  # a GIS shows what has no georeference with its rows downwards
+        return Grid(dataset.height, dataset.width, dataset.crs, transform)

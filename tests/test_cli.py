@@ -6,10 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import geopandas
 import numpy as np
 import pytest
 import rasterio
+import shapely
 from conftest import write_damaged
+from PIL import Image
+from rasterio.windows import Window
 
 from lposs_geo import cli
 
@@ -70,6 +74,95 @@ def test_quiet_says_nothing_but_the_result(run, chip):
     assert out.startswith("m.tif")
 
 
+def test_outputs_without_a_name_lie_beside_the_map_and_take_no_scene(run, chip, tmp_path):
+    code, out, err = run("map", "--classes", "water,forest", "--confidence", "--stac", "--scores", chip, "-o", "m.tif")
+    assert code == 0, err
+    assert out.splitlines()[:4] == ["m.tif", "m_confidence.tif", "m_scores.tif", "m.json"]
+    code, out, err = run("map", chip, "--classes", "water,forest", "--confidence=sure.tif", "-o", "n.tif")
+    assert code == 0, err
+    assert out.splitlines()[:2] == ["n.tif", "sure.tif"]
+
+
+def test_a_batch_goes_on_after_a_failure_and_says_so(run, chip, tmp_path):
+    (tmp_path / "broken.tif").write_text("no raster")
+    arguments = ["map", "--batch", chip, "broken.tif", "--classes", "water,forest", "-o", "{name}_map.tif", "-q"]
+    code, out, err = run(*arguments)
+    assert code == 1
+    assert out.startswith("chip_map.tif\n")
+    first, last = err.splitlines()
+    assert first.startswith("Error: 'broken.tif' can't be opened as a raster")
+    assert last == "Error: 1 of 2 scenes failed: broken.tif"
+    code, out, err = run(*arguments, "--resume", "--json")
+    assert (code, out) == (1, "")
+    events = [json.loads(line) for line in err.splitlines()]
+    assert [event["event"] for event in events] == ["finished", "failed", "error"]
+    assert [event.get("scene") for event in events] == ["chip.tif", "broken.tif", None]
+
+
+def test_a_map_that_is_finished_is_said_to_be(run, chip):
+    arguments = ["map", chip, "--classes", "water,forest", "-o", "m.tif", "--resume"]
+    assert run(*arguments)[0] == 0
+    code, out, err = run(*arguments)
+    assert (code, out) == (0, "")
+    assert err.splitlines()[-1] == "'m.tif' is finished already, with the same scene, words and numbers"
+    code, _, err = run(*arguments, "--vector", "m.gpkg")
+    assert (code, "'m.tif' exists: add --overwrite" in err) == (1, True)
+
+
+def test_several_scenes_are_one_mosaic(run, chip, tmp_path):
+    with rasterio.open(chip) as dataset:
+        for name, window in (("a.tif", Window(0, 0, 150, 250)), ("b.tif", Window(150, 0, 140, 250))):
+            part = {"width": window.width, "transform": dataset.window_transform(window)}
+            with rasterio.open(tmp_path / name, "w", **(dataset.profile | part)) as target:
+                target.write(dataset.read(window=window))
+    assert run("map", chip, "--classes", "water,forest", "-o", "whole.tif", "-q")[0] == 0
+    code, out, err = run("map", "a.tif", "b.tif", "--classes", "water,forest", "-q")
+    assert (code, err) == (0, "")
+    assert out.startswith("mosaic_landcover.tif")
+    with rasterio.open(tmp_path / "whole.tif") as whole, rasterio.open(tmp_path / "mosaic_landcover.tif") as mosaic:
+        assert (whole.read(1) == mosaic.read(1)).mean() >= 0.9999
+        assert whole.transform == mosaic.transform
+
+
+def test_a_scene_without_georeference_is_said_once_and_by_us(run, write_raster, tmp_path):
+    array = np.random.default_rng(0).integers(1, 255, (3, 20, 20)).astype("uint8")
+    write_raster(array, "photo.tif", crs=None, transform=rasterio.Affine.identity())
+    options = ["--classes", "forest,water", "--no-refine", "--report", "m.html", "--vector", "m.fgb"]
+    command = [sys.executable, "-m", "lposs_geo", "map", "photo.tif", "-o", "m.tif", *options]
+    done = subprocess.run([*command, "--json"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    events = [json.loads(line) for line in done.stderr.splitlines()]
+    said = [event["message"] for event in events if event["event"] == "warning"]
+    assert len([message for message in said if "no coordinate reference system" in message]) == 1
+
+
+def test_the_area_of_interest_is_never_overwritten(run, chip, tmp_path):
+    area = geopandas.GeoDataFrame(geometry=[shapely.box(439140, 5273560, 439200, 5273600)], crs="EPSG:32632")
+    area.to_file(tmp_path / "area.gpkg")
+    before = (tmp_path / "area.gpkg").read_bytes()
+    options = ["--classes", "water,forest", "--aoi", "area.gpkg", "--vector", "area.gpkg", "--overwrite"]
+    code, _, err = run("map", chip, "-o", "m.tif", *options)
+    assert code == 1
+    assert "'area.gpkg' is the input itself or a part of it" in err
+    assert (tmp_path / "area.gpkg").read_bytes() == before
+
+
+def test_legends_can_be_seen_and_changed(run, chip, tmp_path):
+    code, out, _ = run("legends", "list")
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()] == [
+        *("worldcover", "corine1", "loveda", "openearthmap", "dynamicworld")
+    ]
+    code, out, _ = run("legends", "show", "corine1")
+    assert (code, 'name = "Artificial surfaces"' in out) == (0, True)
+    (tmp_path / "mine.toml").write_text(out)
+    code, out, err = run("map", chip, "--legend", "mine.toml", "-o", "m.tif", "--no-refine")
+    assert code == 0, err
+    assert "Water bodies" in out
+    assert run("legends", "show", "corine9")[0] == 1
+    assert "show" in run("legends")[1]
+
+
 def test_a_legend_file(run, chip, tmp_path):
     (tmp_path / "l.toml").write_text('[[classes]]\nname = "Wald"\nprompts = ["forest"]\n[[classes]]\nname = "water"\n')
     code, out, _ = run("map", chip, "--legend", "l.toml", "-o", "m.tif", "--no-refine")
@@ -104,7 +197,7 @@ BAD = {
     "a wrong suffix": (["CHIP", "-o", "m.png"], 1, "'m.png' must end in .tif or .tiff"),
     "a shapefile": (["CHIP", "--vector", "m.shp"], 1, "'m.shp': a Shapefile cuts field names .*: take .gpkg"),
     "unknown model": (["CHIP", "--model", "best"], 1, "unknown model 'best'"),
-    "a model not pulled": (["CHIP", "--model", "paper"], 1, "not installed: run 'lposs-geo models pull'"),
+    "a model not pulled": (["CHIP", "--model", "paper"], 1, "not installed: run 'lposs-geo models pull paper'"),
     "half a pair": (["CHIP", "--vlm", "open_clip:ViT-B-16"], 2, "--vlm and --vm go together"),
     "a device that isn't there": (["CHIP", "--device", "cuda:77"], 1, "device 'cuda:77' isn't there"),
     "a device that is none": (["CHIP", "--device", "warp"], 1, "unknown device 'warp'"),
@@ -311,6 +404,11 @@ def test_info(run, lakeside):
     assert code == 0
     for said in ("900 rows x 900 cols, uint16", "EPSG:32632", "0.6 x 0.6 m", "bands 3,2,1"):
         assert said in out
+    code, out, _ = run("info", lakeside, "--quicklook", "look.png")
+    assert (code, out.splitlines()[-1]) == (0, "quicklook  look.png")
+    with Image.open("look.png") as picture:
+        assert picture.width > 700
+    assert "exists: add --overwrite" in run("info", lakeside, "--quicklook", "look.png")[2]
     facts = json.loads(run("info", lakeside, "--json", "--bands", "4,3,2")[1])
     assert facts["bands"] == [4, 3, 2]
     assert facts["pixel_size_m"] == [0.6, 0.6]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lposs_geo.errors import OutputError
-from lposs_geo.outputs import SIDECAR, Output, check_outputs, sidecar, staged
+from lposs_geo.outputs import GEOPACKAGE_BESIDE, SIDECAR, Output, check_outputs, sidecar, staged
 
 
 def _tif(path: Path) -> Output:
@@ -72,6 +72,21 @@ def test_ctrl_c_between_two_renames_undoes_them(tmp_path, monkeypatch, interrupt
     assert {path: path.read_text() for path in tmp_path.iterdir()} == before
 
 
+def test_what_sqlite_had_not_yet_written_does_not_get_into_another_file(tmp_path):
+    (tmp_path / "map.gpkg").write_text("old")
+    (tmp_path / "map.gpkg-wal").write_text("a change of it")
+    with staged(Output(tmp_path / "map.gpkg", ".gpkg", GEOPACKAGE_BESIDE)) as (path,):
+        path.write_text("new")
+    assert _everything(tmp_path) == ["map.gpkg"]
+
+
+def test_an_output_that_was_not_written_is_an_error(tmp_path):
+    (tmp_path / "map.tif").write_text("old")
+    with pytest.raises(OutputError, match=r"'map\.tif' wasn't written"), staged(_tif(tmp_path / "map.tif")):
+        pass
+    assert (tmp_path / "map.tif").read_text() == "old"
+
+
 def test_what_told_of_an_earlier_file_goes(tmp_path):
     (tmp_path / "map.tif").write_text("old")
     (tmp_path / "map.tif.aux.xml").write_text("its statistics")
@@ -123,6 +138,7 @@ def test_outputs_that_may_not_be_written(tmp_path):
         ((tmp_path / "folder.tif",), "is a folder", True),
         ((tmp_path / "none" / "map.tif",), "doesn't exist", False),
         ((tmp_path / f"{'n' * 240}.tif",), "too long", False),
+        ((tmp_path / "two\nlines.tif",), "holds a line break", False),
         ((good, tmp_path / "b" / ".." / "map.tif"), "named twice", False),
     ]:
         with pytest.raises(OutputError, match=said) as caught:

@@ -162,3 +162,16 @@ def test_formats_that_cannot_hold_the_scene_are_refused_before_any_work(tmp_path
     path = write_geotiff(tmp_path / "a.tif", array, crs=None)
     with pytest.raises(OutputError, match=r"without a CRS"):
         map_scene(path, WORDS, tmp_path / "map.tif", vector=tmp_path / "map.geojson", progress=pytest.fail)
+
+
+def test_the_map_of_a_plain_picture_lies_where_a_gis_shows_the_picture(folder, tmp_path):
+    """Rows downwards from 0: no georeference on the whole, and y = -row for a part of it and for polygons."""
+    array = _read(folder / "chip.tif")[[2, 1, 0], :60, 60:160]
+    path = write_geotiff(tmp_path / "photo.tif", array, crs=None, transform=rasterio.Affine.identity())
+    for name, aoi, bounds in (("whole", None, [0, -60, 100, 0]), ("part", "10,5,90,45", [10, -45, 90, -5])):
+        map_scene(path, WORDS, tmp_path / f"{name}.tif", vector=tmp_path / f"{name}.gpkg", aoi=aoi, refine=False)
+        assert geopandas.read_file(tmp_path / f"{name}.gpkg", layer="landcover").total_bounds.tolist() == bounds
+    with rasterio.open(tmp_path / "whole.tif") as dataset:
+        assert dataset.transform.is_identity
+    with rasterio.open(tmp_path / "part.tif") as dataset:
+        assert list(dataset.bounds) == [10, -45, 90, -5]

@@ -25,7 +25,7 @@ from lposs_geo.cli.options import (
     SIMPLIFY,
     WARP,
 )
-from lposs_geo.errors import FinishedError, LegendError, LpossGeoError, SceneError, one_line
+from lposs_geo.errors import FinishedError, LegendError, LpossGeoError, OutputError, SceneError, one_line
 
 if TYPE_CHECKING:
     from lposs_geo.legend import Legend
@@ -40,6 +40,9 @@ BESIDE = "beside the map"
 
 PLACEHOLDER = "{name}"
 """Stands for a scene's name in the outputs of a batch."""
+
+OUTPUTS = ("vector", "quicklook", "report", "confidence", "scores", "stac")
+"""Options that name a file to write, beside -o."""
 
 _ENDINGS = {"confidence": "_confidence.tif", "scores": "_scores.tif", "stac": ".json"}
 
@@ -107,7 +110,7 @@ class _MapCommand(click.Command):
 @OVERWRITE
 @JSON
 @click.option("-v", "--verbose", is_flag=True, help="Say more; show where an unexpected error arose.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but the result and errors.")
 def map_command(
     scenes: tuple[str, ...],
     classes: str | None,
@@ -131,6 +134,8 @@ def map_command(
         if options[name] is not None:
             beside = options[name] == BESIDE
             options[name] = output.with_name(output.stem + ending) if beside else Path(options[name])
+    if legend_name is not None:
+        _keep(Path(legend_name), [output, *(options[name] for name in OUTPUTS if options[name] is not None)])
     with messages(as_json, verbose, quiet), show_progress(as_json, quiet) as progress:
         if batch:
             _map_each(scenes, chosen, output, options, progress, as_json, verbose, quiet)
@@ -143,6 +148,13 @@ def map_command(
             _say_finished(str(source), str(error), as_json, quiet)
         else:
             _finish(result, as_json, verbose)
+
+
+def _keep(legend: Path, outputs: list[Path]) -> None:
+    """Refuse to write over the legend's own file."""
+    for path in outputs:
+        if path.exists() and legend.exists() and path.samefile(legend):
+            raise OutputError(f"output '{path}' is the legend itself: give another name")
 
 
 def _stem(source: str | tuple[str, ...]) -> str:
@@ -229,13 +241,14 @@ def _finish(result: MapResult, as_json: bool, verbose: bool) -> None:
         for path in result.outputs.wanted().values():
             click.echo(path)
         unit = "ha" if result.scene.grid.crs else "square units"
+        width = max(24, *(len(area.name) for area in result.areas))
         for area in result.areas:
             amount = area.area_m2 / 1e4 if result.scene.grid.crs else area.area_m2
             sure = "" if area.confidence is None else f"  confidence {area.confidence:.0f} %"
-            click.echo(f"  {area.name:<24} {amount:>12,.2f} {unit} {area.share:>7.1%}{sure}")
+            click.echo(f"  {area.name:<{width}} {amount:>12,.2f} {unit} {area.share:>7.1%}{sure}")
         unknown = 1 - sum(area.share for area in result.areas)
         if unknown > 1e-9:
-            click.echo(f"  {'unknown':<24} {'':>12} {'':{len(unit)}} {unknown:>7.1%}")
+            click.echo(f"  {'unknown':<{width}} {'':>12} {'':{len(unit)}} {unknown:>7.1%}")
         if verbose:
             timings = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in result.seconds.items())
             click.echo(f"seconds: {timings}", err=True)
@@ -253,6 +266,7 @@ def _as_dict(result: MapResult) -> dict[str, object]:
         "model": result.model,
         "device": result.device,
         "classes": [asdict(area) for area in result.areas],
+        "unknown_share": max(0.0, 1 - sum(area.share for area in result.areas)),
         "notices": list(result.notices),
         "seconds": {stage: round(seconds, 3) for stage, seconds in result.seconds.items()},
         "failed": [tile.as_dict() for tile in result.failed],
