@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -38,6 +38,10 @@ _SENTINEL2 = {4: (3, 2, 1), 6: (3, 2, 1), 10: (3, 2, 1), 12: (4, 3, 2), 13: (4, 
 
 4: those of 10 m, or 6 with two of short wave; 10: all but the 60 m ones; 12: level 2A, all but B10; 13: level 1C.
 """
+
+_LANDSAT_NUMBERS = {str(number) for number in range(1, 12)}
+
+_SENTINEL2_NUMBERS = _LANDSAT_NUMBERS | {"8A", "12"}
 
 _LANDSAT = {6: (3, 2, 1), 7: (4, 3, 2), 11: (4, 3, 2)}
 """6: the Thematic Mapper's, and those all Landsats share; 7 and 11: OLI's, which begin with the coasts' band."""
@@ -100,12 +104,20 @@ class Choice:
         What the user should know about it.
     is_guess : bool
         Whether nothing but custom says which is red and which is blue.
+    natural : tuple of int or None
+        Red, green and blue themselves, where other bands are shown as these.
     """
 
     bands: tuple[int, int, int]
     reason: str
     notices: tuple[str, ...] = ()
     is_guess: bool = False
+    natural: tuple[int, int, int] | None = None
+
+    @property
+    def guessed(self) -> tuple[int, int, int]:
+        """Where it is a guess, what is taken for red, green and blue."""
+        return self.natural or self.bands
 
 
 def choose(facts: BandFacts, asked: str | Sequence[int | str] | None = None) -> Choice:
@@ -158,12 +170,14 @@ def by_contrast(choice: Choice, path: str, red: float, blue: float) -> Choice:
     """
     if not choice.is_guess or blue <= CONTRAST * red:
         return choice
-    bands = choice.bands[::-1]
-    order = ", ".join(map(str, bands))
+    natural = choice.guessed[::-1]
+    other = {natural[0]: natural[2], natural[2]: natural[0]}
+    order = ", ".join(map(str, natural))
     notice = (
-        f"'{path}' doesn't tell which of its bands are red, green and blue: {order} is a guess, since band {bands[0]} "
-        f"has more contrast than band {bands[2]}; name others with --bands"
+        f"'{path}' doesn't tell which of its bands are red, green and blue: {order} is a guess, since band "
+        f"{natural[0]} has more contrast than band {natural[2]}; name others with --bands"
     )
+    bands = _three([other.get(band, band) for band in choice.bands])
     return Choice(bands, "by contrast; name others with --bands", (notice,))
 
 
@@ -205,18 +219,39 @@ def _natural(facts: BandFacts) -> Choice:
 
 
 def _by_hints(facts: BandFacts) -> Choice | None:
-    """Red, green and blue by what tags, names and wavelengths say."""
-    for keys, reason in _colour_keys(facts):
-        if all(keys.count(colour) == 1 for colour in _RGB):
-            return Choice(_three([keys.index(colour) + 1 for colour in _RGB]), reason)
-    for keys, reason in _colour_keys(facts):
-        times = keys.count("red")
-        if times and all(keys.count(colour) == times for colour in _RGB):
-            notice = f"'{facts.path}' has red, green and blue {times} times, as of several dates: the first are mapped"
-            return Choice(_three([keys.index(colour) + 1 for colour in _RGB]), f"the first {reason}", (notice,))
-    numbered = _by_number(facts)
-    if numbered is not None:
-        return numbered
+    """Red, green and blue by what tags, names and wavelengths say: the surest of it."""
+    keys = _colour_keys(facts)
+    tagged = _once(*keys[0])
+    named = [_once(*key) for key in keys[1:]]
+    named += [_several_times(facts, *key) for key in keys]
+    named += [_by_wavelengths(facts), _by_number(facts)]
+    by_name = next((choice for choice in named if choice is not None), None)
+    if tagged is None or by_name is None or tagged.bands != (1, 2, 3) or by_name.bands == (1, 2, 3):
+        return tagged or by_name
+    # three bands of 8 bits are tagged red, green, blue by GDAL when it writes a GeoTIFF, whatever they are
+    order = ", ".join(map(str, by_name.bands))
+    notice = f"'{facts.path}' tags its first bands red, green, blue, but names {order} so: the names are taken"
+    return replace(by_name, notices=(*by_name.notices, notice))
+
+
+def _once(keys: Sequence[str], reason: str) -> Choice | None:
+    """Red, green and blue where each is there once."""
+    if any(keys.count(colour) != 1 for colour in _RGB):
+        return None
+    return Choice(_three([keys.index(colour) + 1 for colour in _RGB]), reason)
+
+
+def _several_times(facts: BandFacts, keys: Sequence[str], reason: str) -> Choice | None:
+    """The first red, green and blue where each is there equally often."""
+    times = keys.count("red")
+    if times < 2 or any(keys.count(colour) != times for colour in _RGB):
+        return None
+    notice = f"'{facts.path}' has red, green and blue {times} times, as of several dates: the first are mapped"
+    return Choice(_three([keys.index(colour) + 1 for colour in _RGB]), f"the first {reason}", (notice,))
+
+
+def _by_wavelengths(facts: BandFacts) -> Choice | None:
+    """Red, green and blue where the wavelengths of all three are told."""
     found = [_by_wavelength(facts, colour) for colour in _RGB]
     return Choice(_three([band for band in found if band]), "by wavelength") if all(found) else None
 
@@ -260,7 +295,7 @@ def _by_number(facts: BandFacts) -> Choice | None:
 
 def _numbers_of_colours(numbers: Sequence[str]) -> dict[str, str]:
     """Which number each colour has with the sensor that has these; empty where they tell nothing."""
-    known = set(numbers)
+    known = set(numbers) - {""}
     if all(number in ("", str(band)) for band, number in enumerate(numbers, 1)):  # 'Band 1', 'Band 2' are no hint
         return {}
     # what has a fifth and a seventh band but no sixth, which was thermal, is the Thematic Mapper
@@ -268,6 +303,8 @@ def _numbers_of_colours(numbers: Sequence[str]) -> dict[str, str]:
         return {"red": "3", "green": "2", "blue": "1", "nir": "4"}
     # the eighth band is infrared with Sentinel-2 and panchromatic with Landsat, whose fifth is infrared
     sentinel = bool({"8A", "12"} & known) or ("8" in known and "5" not in known)
+    if not known <= (_SENTINEL2_NUMBERS if sentinel else _LANDSAT_NUMBERS):
+        return {}
     return {"red": "4", "green": "3", "blue": "2", "nir": "8" if sentinel else "5"}
 
 
@@ -292,9 +329,12 @@ def _coloured(facts: BandFacts, colour: str) -> int | None:
     for keys, _ in _colour_keys(facts):
         if colour in keys:
             return keys.index(colour) + 1
+    by_length = _by_wavelength(facts, colour)
+    if by_length is not None:
+        return by_length
     numbers = _numbers(facts)
     number = _numbers_of_colours(numbers).get(colour)
-    return numbers.index(number) + 1 if number in numbers else _by_wavelength(facts, colour)
+    return numbers.index(number) + 1 if number in numbers else None
 
 
 def _grey(facts: BandFacts, band: int, reason: str) -> Choice:
@@ -346,11 +386,12 @@ def _false_colour(facts: BandFacts) -> Choice:
     if red == green:
         raise SceneError(f"'{facts.path}' has no infrared band beside red and green: its bands are {_listed(facts)}")
     told = _coloured(facts, "nir")
+    shown = partial(Choice, is_guess=natural.is_guess, natural=natural.bands)
     others = [band for band in facts.usable if band not in natural.bands]
     if told is not None:
-        return Choice((told, red, green), "near infrared, red, green", natural.notices)
+        return shown((told, red, green), "near infrared, red, green", natural.notices)
     if len(others) == 1:
-        return Choice((others[0], red, green), "the fourth band taken for near infrared; red, green", natural.notices)
+        return shown((others[0], red, green), "the fourth band taken for near infrared; red, green", natural.notices)
     if not others:
         raise SceneError(
             f"'{facts.path}' has no band that is told to be infrared: its bands are {_listed(facts)}; "
@@ -360,7 +401,7 @@ def _false_colour(facts: BandFacts) -> Choice:
     after = 8 if len(facts.usable) in (12, 13) else 7 if len(facts.usable) == 10 else max(red, blue) + 1
     nir = facts.usable[after - 1] if after <= len(facts.usable) else others[0]
     notice = f"'{facts.path}' doesn't tell which of its bands is near infrared: {nir} is a guess"
-    return Choice((nir, red, green), "near infrared, red, green", (*natural.notices, notice))
+    return shown((nir, red, green), "near infrared, red, green", (*natural.notices, notice))
 
 
 def _by_sensor(orders: Mapping[int, tuple[int, int, int]], sensor: str, facts: BandFacts) -> Choice:

@@ -1,4 +1,4 @@
-"""How stored values become brightness, decided once for a scene; and which black is none.
+"""How stored values become brightness, decided once for a scene; and which values are a frame round the picture.
 
 Pure functions on arrays; nothing here opens a file.
 """
@@ -15,13 +15,22 @@ from numpy.typing import NDArray
 
 from lposs_geo.errors import ParameterError
 
-__all__ = ["PERCENTILES", "Radiometry", "as_stored", "black_frame", "contrasts", "stretched"]
+__all__ = [
+    "PERCENTILES",
+    "Radiometry",
+    "as_stored",
+    "contrasts",
+    "eight_bit",
+    "frame_values",
+    "frames",
+    "stretched",
+]
 
 PERCENTILES = (2.0, 98.0)
 """Of the valid pixels of a band: what becomes black and white where the data isn't 8-bit."""
 
 LEAST_FRAME = 0.01
-"""Share of a scene that a black frame covers at least; smaller ones do no harm, and might be a shadow."""
+"""Share of a scene that a frame covers at least; smaller ones do no harm, and might be a shadow."""
 
 _Three = tuple[float, float, float]
 
@@ -63,10 +72,16 @@ class Radiometry:
         return np.nan_to_num(brightness, copy=False)
 
 
-def contrasts(sample: NDArray[Any]) -> _Three:
-    """How far apart the percentiles of each band's stored values, (3, n), are."""
+def contrasts(sample: NDArray[Any], scales: _Three) -> _Three:
+    """How far apart the percentiles of each band are, in physical values; of stored ones, (3, n)."""
     low, high = np.percentile(sample.astype(np.float64), PERCENTILES, axis=1)
-    return _three(high - low)
+    return _three((high - low) * np.abs(scales))
+
+
+def eight_bit(white: float, scales: _Three, offsets: _Three) -> Radiometry:
+    """Take values of 8 bits, or fewer, as their makers want them seen: from 0 to the most that the bits can hold."""
+    falling = np.array(scales) < 0  # the brightest is stored as the least
+    return Radiometry(_three(np.where(falling, white, 0.0)), _three(np.where(falling, 0.0, white)), scales, offsets)
 
 
 def stretched(sample: NDArray[Any], scales: _Three, offsets: _Three) -> Radiometry:
@@ -99,40 +114,53 @@ def as_stored(scale: tuple[float, float], scales: _Three, offsets: _Three) -> Ra
     return Radiometry(low_side, high_side, scales, offsets)
 
 
-def black_frame(black: NDArray[np.bool_], valid: NDArray[np.bool_]) -> float:
-    """Share of a scene that is a black frame round the picture; 0 where there is none.
+def frame_values(dtype: np.dtype[Any]) -> list[float]:
+    """What a frame may be filled with: 0, -9999, the least number of the type, of 16 bits the greatest too."""
+    found = [0.0]
+    if np.issubdtype(dtype, np.floating):  # the least float is never valid, see `scene`
+        return [*found, -9999.0]
+    if np.issubdtype(dtype, np.integer):
+        limits = np.iinfo(dtype)
+        found += [-9999.0] if limits.min <= -9999 else []
+        found += [float(limits.min)] if limits.min < 0 else []
+        found += [float(limits.max)] if limits.bits == 16 else []
+    return found
 
-    What is black is a frame if it holds one of the scene's corners or lies along what is known to be invalid: a lake
-    and a shadow do so seldom, and the collar of a turned or clipped picture always does.
+
+def frames(held: NDArray[np.bool_], valid: NDArray[np.bool_]) -> float:
+    """Share of a scene that is a frame of one value round the picture; 0 where there is none.
+
+    Pixels of one value are a frame if they hold one of the scene's corners or lie along what is known to be invalid: a
+    lake and a shadow do so seldom, and the collar of a turned or clipped picture always does.
 
     Parameters
     ----------
-    black : (rows, cols) bool
-        Where all bands are 0.
+    held : (rows, cols) bool
+        Where all bands hold the value.
     valid : (rows, cols) bool
         What the file itself says.
     """
-    black = black & valid
-    frame = np.zeros_like(black)
+    held = held & valid
+    frame = np.zeros_like(held)
     frame[[0, 0, -1, -1], [0, -1, 0, -1]] = True
     beside = np.pad(~valid, 1)
     frame |= beside[:-2, 1:-1] | beside[2:, 1:-1] | beside[1:-1, :-2] | beside[1:-1, 2:]
-    frame &= black
+    frame &= held
     reached, before = int(frame.sum()), -1
     while reached > before:
-        frame = _along_rows(black.T, _along_rows(black, frame).T).T
+        frame = _along_rows(held.T, _along_rows(held, frame).T).T
         reached, before = int(frame.sum()), reached
-    return reached / black.size if reached >= LEAST_FRAME * black.size else 0.0
+    return reached / held.size if reached >= LEAST_FRAME * held.size else 0.0
 
 
-def _along_rows(black: NDArray[np.bool_], frame: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Of each run of black pixels in a row all of it, where the frame has reached any."""
-    changes = np.ones(black.shape, dtype=bool)
-    changes[:, 1:] = black[:, 1:] != black[:, :-1]
+def _along_rows(held: NDArray[np.bool_], frame: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Of each run of such pixels in a row all of it, where the frame has reached any."""
+    changes = np.ones(held.shape, dtype=bool)
+    changes[:, 1:] = held[:, 1:] != held[:, :-1]
     starts = np.flatnonzero(changes)
     reached = np.logical_or.reduceat(frame.ravel(), starts)
-    lengths = np.diff(starts, append=black.size)
-    return np.asarray(np.repeat(reached, lengths).reshape(black.shape) & black)
+    lengths = np.diff(starts, append=held.size)
+    return np.asarray(np.repeat(reached, lengths).reshape(held.shape) & held)
 
 
 def _three(values: Sequence[float] | NDArray[np.float64]) -> _Three:

@@ -5,31 +5,52 @@ Several rasters become one mosaic: a VRT written here, so that they are read as 
 
 from __future__ import annotations
 
+import html
+import importlib
+import itertools
 import math
 import os
 import re
 import tarfile
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, unquote
 from xml.sax.saxutils import escape
 
 import numpy as np
 import rasterio
+import rasterio.shutil
 from affine import Affine
-from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import MemoryFile
 from rasterio.vrt import WarpedVRT
 
 from lposs_geo.errors import SceneError, one_line
 
-__all__ = ["Box", "Source", "Warp", "files_of", "is_remote", "on_disk", "open_source", "resolve", "scenes_in"]
+# what WarpedVRT raises, for which rasterio has no public name
+CPLE_BaseError = getattr(importlib.import_module("rasterio._err"), "CPLE_BaseError", RasterioError)
+
+__all__ = [
+    "Box",
+    "Source",
+    "Warp",
+    "files_of",
+    "is_remote",
+    "on_disk",
+    "open_source",
+    "remote_options",
+    "resolve",
+    "scenes_in",
+    "stem",
+]
 
 RASTER_SUFFIXES = {
     ".tif", ".tiff", ".vrt", ".jp2", ".j2k", ".img", ".ntf", ".nitf", ".bil", ".bip", ".bsq", ".asc", ".grd", ".ers",
@@ -49,8 +70,10 @@ SCHEMES = {
 
 REMOTE = tuple(sorted({vsi.split("/")[1] for vsi in SCHEMES.values()} | {"vsihdfs", "vsiwebhdfs"}))
 
+REMOTE_NAME = re.compile(rf"(?<![\w.~-])/({'|'.join(REMOTE)})(_streaming)?[/?]")
+"""In what GDAL opens; a folder of such a name doesn't begin with a slash of its own."""
+
 REMOTE_OPTIONS = {
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # no requests for sidecars that a web server seldom has
     "GDAL_INGESTED_BYTES_AT_OPEN": "32768",  # a COG's whole header in one request
     "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
     "GDAL_HTTP_MULTIPLEX": "YES",
@@ -63,14 +86,34 @@ REMOTE_OPTIONS = {
 }
 """What makes reading over the net need few requests and never hang; the environment's own settings win."""
 
+PROBES = "TRUE"
+"""Of GDAL_DISABLE_READDIR_ON_OPEN: headers and masks beside a file are asked for one by one, no folder is listed."""
+
+ALONE = (".tif", ".tiff", ".jp2", ".j2k", ".ntf", ".nitf", ".vrt")
+"""Endings of rasters that need no header beside them."""
+
 MAP_TAG = "LPOSS_GEO_VERSION"
 """In the tags of every map that this program wrote."""
+
+MOST_SEARCHED = 10_000
+"""Of a folder's inner files, to say that there are rasters among them."""
+
+WIDEST = 20_000
+"""Px of a mosaic in degrees, above which a gap of half the globe is refused."""
+
+COMPLEX = "holds complex numbers, not brightness: map a detected image instead"
 
 SNAP = 0.02
 """Px by which the pixels of a mosaic's sources may lie beside each other without a notice."""
 
 MOST_NAMED = 12
 """Of a container's contents, in a message."""
+
+NAMELESS = "scene"
+"""What is made of a source is named so where the source has no name of its own."""
+
+LONGEST_NAME = 200
+"""Bytes; file systems know 255, with an ending."""
 
 Box = tuple[int, int, int, int]
 """First column and row, width and height, px."""
@@ -109,8 +152,11 @@ class Source:
     def reason(self, error: Exception) -> str:
         """What GDAL says of an error, with the user's name for the source instead of GDAL's."""
         said = one_line(error.__cause__ or error).rstrip(".").replace(one_line(self.opened), self.path)
-        called = self.opened.rpartition("/")[2]
-        return said.replace(called, self.path.rpartition("/")[2]) if "?" in called else said
+        said = re.sub(r"<VRTDataset.*(</VRTDataset>|$)", lambda _: self.path, said)
+        for name in (self.opened, *self.files):
+            query = "" if name.startswith("<") else "".join(name.partition("?")[1:])
+            said = said.replace(query, "") if len(query) > 1 else said
+        return _without_secrets(said)
 
 
 @dataclass(frozen=True)
@@ -131,6 +177,8 @@ class Warp:
         Whether a pixel is invalid only where all bands hold it.
     height : float or None
         Metres above the ellipsoid at which a sensor's model is used.
+    mistagged : tuple of int
+        Bands that are tagged alpha and mask nothing.
     """
 
     source_crs: str
@@ -139,6 +187,7 @@ class Warp:
     nodata: float | None
     in_all_bands: bool
     height: float | None
+    mistagged: tuple[int, ...] = ()
 
 
 def resolve(source: str | Path | Sequence[str | Path]) -> Source:
@@ -169,34 +218,96 @@ def resolve(source: str | Path | Sequence[str | Path]) -> Source:
     path, opened = _single(source)
     place = on_disk(opened)
     if place is not None and place.is_dir():
-        found = scenes_in(place)
+        found, shown_by_others = _scenes_in(place)
+        notice = (
+            f"left out of '{path}', as a VRT beside is made of them: {_listed([file.name for file in shown_by_others])}"
+        )
+        notices = (notice,) if shown_by_others else ()
         if len(found) > 1:
-            return _mosaic(path, [(str(file), str(file)) for file in found])
+            mosaic = _mosaic(path, [(str(file), str(file)) for file in found])
+            return replace(mosaic, notices=notices + mosaic.notices)
         if found:
-            return Source(str(found[0]), str(found[0]))
+            return Source(str(found[0]), str(found[0]), notices=notices)
         if not _is_raster(opened):  # some formats are folders
-            raise SceneError(f"folder '{path}' holds no raster (a picture counts only with its world file)")
+            why = "a picture counts only with its world file" + _but_inside(place)
+            raise SceneError(f"folder '{path}' holds no raster ({why})")
     return Source(path, opened)
 
 
 def scenes_in(folder: str | Path) -> list[Path]:
-    """The rasters directly in a folder, by name; sidecars, maps of this program and plain pictures are none.
+    """The rasters directly in a folder, by name.
+
+    Sidecars, maps of this program, plain pictures, and what a VRT in the folder is made of are none.
 
     Raises
     ------
     SceneError
         If it is no folder, or can't be listed.
     """
+    return _scenes_in(folder)[0]
+
+
+def _scenes_in(folder: str | Path) -> tuple[list[Path], list[Path]]:
+    """The rasters in a folder, and those left out because a VRT there is made of them."""
     try:
         files = sorted(file for file in Path(folder).iterdir() if file.is_file() and not file.name.startswith("."))
     except OSError as error:
         raise SceneError(f"folder '{folder}' can't be listed: {error.strerror or error}") from error
-    return [file for file in files if _is_scene(file)]
+    found = [file for file in files if _is_scene(file)]
+    used: set[Path] = set()
+    for file in found:
+        if file.suffix.casefold() == ".vrt":
+            used |= {Path(name).resolve() for name in _sources_of(str(file)) if on_disk(name)} - {file.resolve()}
+    inside = [file for file in found if file.resolve() in used]
+    if len(inside) == len(found):  # VRTs of each other
+        return found, []
+    return [file for file in found if file not in inside], inside
+
+
+def _but_inside(folder: Path) -> str:
+    """What to say of a folder without rasters whose subfolders have some."""
+    inner = itertools.islice(folder.glob("*/**/*"), MOST_SEARCHED)
+    return "; subfolders aren't searched" if any(file.suffix.casefold() in RASTER_SUFFIXES for file in inner) else ""
 
 
 def is_remote(opened: str) -> bool:
-    """Whether reading goes over the net."""
-    return any(f"/{system}" in opened for system in REMOTE)
+    """Whether reading goes over the net, be it for a part of a mosaic or of a VRT on this machine."""
+    return any(_names_remote(name) for name in _leaves(opened))
+
+
+def _names_remote(name: str) -> bool:
+    return bool(REMOTE_NAME.search(name) or re.search(r"^[^/<]*:\W*https?://", name))
+
+
+def _leaves(opened: str, depth: int = 0) -> Iterator[str]:
+    """The names that a source leads to: its own, or those that a VRT is made of, and what these are made of."""
+    if depth > 8 or not (opened.startswith("<") or opened.casefold().endswith(".vrt")):
+        yield opened
+        return
+    inner = _sources_of(opened)
+    if not inner:
+        yield opened
+    for name in inner:
+        yield from _leaves(name, depth + 1)
+
+
+def _sources_of(vrt: str) -> list[str]:
+    """The names that a VRT, as text or a file on this machine, is made of."""
+    folder = Path()
+    if not vrt.startswith("<"):
+        place = on_disk(vrt)
+        if place is None or not place.is_file():
+            return []
+        try:
+            vrt, folder = place.read_text(encoding="utf-8", errors="replace"), place.parent
+        except OSError:
+            return []
+    names = []
+    for relative, name in re.findall(r"<Source(?:Filename|Dataset)([^>]*)>([^<]+)</Source", vrt):
+        plain = html.unescape(name).strip()
+        is_relative = re.search(r"""relativeToVRT\s*=\s*["']1""", relative) and not plain.startswith("<")
+        names.append(str(folder / plain) if is_relative else plain)
+    return names
 
 
 def on_disk(name: str) -> Path | None:
@@ -205,6 +316,54 @@ def on_disk(name: str) -> Path | None:
         return Path(name) if Path(name).exists() else None
     except OSError:  # an URL or a VRT's text may be longer than a file's name can be
         return None
+
+
+def stem(source: str | Path | Sequence[str | Path]) -> str:
+    """A plain name for what is made of a source: no path, no query, no password, and only characters of file names."""
+    if not isinstance(source, str | Path):
+        names = list(source)
+        return stem(names[0]) if len(names) == 1 else "mosaic" if names else NAMELESS
+    name = str(source)
+    if name.lstrip().startswith("<"):  # a VRT's text
+        return NAMELESS
+    place = on_disk(name) if name else None
+    if place is not None and place.is_dir():
+        return _file_name(place.resolve().name)
+    if re.match(r"/vsicurl(_streaming)?\?", name):
+        name = parse_qs(name.partition("?")[2]).get("url", [""])[0]
+    if re.match(r"/vsicurl|[A-Za-z][\w+.-]+:/", name):
+        name = unquote(name)
+    name = re.sub(r"//[^/]*@", "//", name.partition("?")[0])
+    driver, colon, rest = name.partition(":")
+    inner: list[str] = []
+    if colon and re.fullmatch(r"[A-Z][A-Z0-9_]+", driver) and not rest.startswith("/" * 2):
+        if "=" in rest:  # a database or a service, maybe with its password
+            return _file_name(driver)
+        name, inner = _subdataset(rest)
+    folder = name.endswith(("/", "\\"))
+    last = re.split(r"[/\\]", name.rstrip("/\\"))[-1]
+    if not folder:
+        last = re.sub(r"(?<=.)\.(gz|tgz|tar)$", "", re.sub(r"(?<=.)\.gz$", "", last, flags=re.I), flags=re.I)
+        last = Path(last).stem if last else ""
+    return _file_name("_".join([last, *inner]))
+
+
+def _subdataset(name: str) -> tuple[str, list[str]]:
+    """The file in one of GDAL's own names for a part of a file, and what names the part."""
+    quoted = re.search(r'"(.*?)"', name)
+    if quoted:
+        after = name[quoted.end() :].split(":")
+        return quoted.group(1), [re.sub(r"\W+", "_", piece).strip("_") for piece in after if piece]
+    pieces = name.replace("://", "//").split(":")
+    suffixes = RASTER_SUFFIXES | {".xml", ".zip"}
+    likely = [i for i, piece in enumerate(pieces) if Path(piece).suffix.casefold() in suffixes]
+    at = (likely or [i for i, piece in enumerate(pieces) if "." in piece or "/" in piece] or [len(pieces) - 1])[0]
+    return pieces[at], [re.sub(r"\W+", "_", piece).strip("_") for piece in pieces[at + 1 :] if piece]
+
+
+def _file_name(name: str) -> str:
+    name = re.sub(r'[\x00-\x1f\x7f<>:"/\\|?*]', "_", name).strip().rstrip(".")
+    return name.encode(errors="surrogateescape")[:LONGEST_NAME].decode(errors="ignore") or NAMELESS
 
 
 @contextmanager
@@ -221,28 +380,56 @@ def open_source(source: Source, warp: Warp | None = None) -> Iterator[rasterio.D
     if not (":" in opened or opened.startswith(("/vsi", "<")) or on_disk(opened)):
         raise SceneError(f"no such file: '{path}'")
     with ExitStack() as stack:
-        if is_remote(opened):
-            options = {name: value for name, value in REMOTE_OPTIONS.items() if name not in os.environ}
+        options = remote_options(opened)
+        if options:
             stack.enter_context(rasterio.Env(**options))
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", NotGeoreferencedWarning)
-                dataset = stack.enter_context(rasterio.open(opened))
+            dataset = stack.enter_context(_opened(opened, stack, options))
         except RasterioError as error:
             reason = source.reason(error)
             if "Range downloading not supported" in reason:
                 reason = "its server sends no parts of files: download it first"
             raise SceneError(f"'{path}' can't be opened as a raster: {reason}") from error
         if dataset.count == 0:
-            inside = _listed(list(dataset.subdatasets))
+            inside = _listed([_shown(name) for name in dataset.subdatasets])
             raise SceneError(f"'{path}' holds no raster of its own; name one of its subdatasets instead: {inside}")
         yield dataset if warp is None else stack.enter_context(_warped(dataset, warp, source))
+
+
+def _opened(opened: str, stack: ExitStack, options: dict[str, str]) -> rasterio.DatasetReader:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        try:
+            return rasterio.open(opened)
+        except RasterioError as error:
+            hides = options.get("GDAL_DISABLE_READDIR_ON_OPEN", PROBES) != PROBES
+            if not (hides and "not recognized" in str(error.__cause__ or error)):
+                raise
+            # its header may lie beside it
+            stack.enter_context(rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=PROBES))
+            return rasterio.open(opened)
+
+
+def remote_options(opened: str) -> dict[str, str]:
+    """GDAL's options for what is read over the net; none for what isn't."""
+    names = list(_leaves(opened))
+    if not any(_names_remote(name) for name in names):
+        return {}
+    # no requests for sidecars that a web server seldom has
+    options = REMOTE_OPTIONS | {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
+    if names != [opened] and not all(
+        _names_remote(name) and name.partition("?")[0].casefold().endswith(ALONE) for name in names
+    ):
+        options["GDAL_DISABLE_READDIR_ON_OPEN"] = PROBES  # else headers and masks of other sources would be hidden
+    return {name: value for name, value in options.items() if name not in os.environ}
 
 
 def files_of(source: Source, dataset: rasterio.DatasetReader) -> set[str]:
     """All files that a source is read from, sidecars and archives among them; a VRT's own sources and theirs."""
     found = set(source.files) or {source.opened}
     for name in set(dataset.files) - found:
+        if name.startswith("<"):  # a part of a mosaic within the mosaic's own text
+            continue
         found.add(name)
         if name.lower().endswith(".vrt"):
             inner = Source(name, name)
@@ -259,31 +446,66 @@ def _archive_of(name: str) -> str | None:
     return next((str(place) for place in inner.parents if on_disk(str(place)) and place.is_file()), None)
 
 
+def _without_secrets(text: str) -> str:
+    """A message or a name without what an URL's query or login may tell."""
+    text = re.sub(r"\?[^\s'\"<>]*?(?=[:.,;)]*(?:[\s'\"<>]|$))", "", text)
+    return re.sub(r"//[^/\s]*@", "//", text)
+
+
+def _shown(name: str) -> str:
+    """What messages and the map's tags call a source: its name without a key in the query or a password."""
+    if on_disk(name):
+        return name
+    if re.match(r"/vsicurl(_streaming)?\?", name):
+        system, _, query = name.partition("?")
+        return f"{system}/{_shown(parse_qs(query).get('url', [''])[0])}"
+    return re.sub(r"//[^/]*@", "//", name.partition("?")[0])
+
+
 def _single(source: str | Path) -> tuple[str, str]:
     """What the user called a single source, and what GDAL opens for it."""
     path = str(source)
+    if not path:
+        raise SceneError("no scene is named")
     scheme, colon, rest = path.partition(":/")
     if colon and scheme.casefold() in SCHEMES:
-        # messages and the map's tags tell neither a key in the query nor a password
-        shown = re.sub(r"^[^/@]*@", "", rest.lstrip("/").partition("?")[0])
-        return f"{scheme}://{shown}", SCHEMES[scheme.casefold()] + rest.lstrip("/")
-    if path.casefold().startswith("file://"):
-        return path, path[len("file://") :]
+        return _shown(f"{scheme}://{rest.lstrip('/')}"), SCHEMES[scheme.casefold()] + rest.lstrip("/")
+    if path.casefold().startswith("file:/"):
+        literal = path[len("file://") :] if path[5:7] == "//" else path[len("file:") :]
+        plain = unquote(literal)
+        return path, _single(plain if on_disk(plain) else literal)[1]
     place = on_disk(path)
     if place is not None and place.is_file():
-        if zipfile.is_zipfile(path) and path.casefold().endswith(".zip"):
+        packed = _packed(path)
+        if packed is not None:
+            return path, _inside(path, *packed)
+    return _shown(path), path
+
+
+def _packed(path: str) -> tuple[str, list[str]] | None:
+    """GDAL's name for the kind of an archive, and what it holds; None for other files."""
+    try:
+        if path.casefold().endswith(".zip") and zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
-                return path, _inside(path, "vsizip", archive.namelist())
+                return "vsizip", archive.namelist()
         if re.search(r"\.(tar|tgz|tar\.gz)$", path.casefold()) and tarfile.is_tarfile(path):
             with tarfile.open(path) as bundle:
-                return path, _inside(path, "vsitar", bundle.getnames())
-    return path, path
+                return "vsitar", bundle.getnames()
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        reason = one_line(getattr(error, "strerror", None) or error) or type(error).__name__
+        raise SceneError(f"archive '{path}' can't be read: {reason}; get another copy of it") from error
+    return None
 
 
 def _inside(path: str, system: str, names: Sequence[str]) -> str:
     """The one raster in an archive."""
     suffixes = RASTER_SUFFIXES | set(PICTURE_SUFFIXES)
-    rasters = sorted(name for name in names if Path(name).suffix.casefold() in suffixes)
+    rasters = sorted(
+        name for name in names if Path(name).suffix.casefold() in suffixes and not _is_hidden(name.split("/"))
+    )
+    known = {name.casefold() for name in names}
+    placed = [name for name in rasters if _is_placed_in(name.casefold(), known)]
+    rasters = placed or rasters  # beside a scene its preview is none
     prefix = f"/{system}/{Path(path).resolve()}/"
     if not rasters:
         raise SceneError(f"archive '{path}' holds no raster")
@@ -291,6 +513,22 @@ def _inside(path: str, system: str, names: Sequence[str]) -> str:
         inside = _listed([prefix + name for name in rasters])
         raise SceneError(f"archive '{path}' holds {len(rasters)} rasters; name one of them instead: {inside}")
     return prefix + rasters[0]
+
+
+def _is_hidden(parts: Sequence[str]) -> bool:
+    """Whether a name is none of the user's, but of a system's bookkeeping."""
+    return "__MACOSX" in parts or any(part.startswith(".") and part.strip(".") for part in parts)
+
+
+def _is_placed_in(name: str, names: set[str]) -> bool:
+    """Whether a raster in an archive is no picture, or has a world file."""
+    suffix = Path(name).suffix
+    return suffix not in PICTURE_SUFFIXES or any(name.removesuffix(suffix) + end in names for end in _worlds(suffix))
+
+
+def _worlds(suffix: str) -> tuple[str, ...]:
+    """Endings of the world files of a kind of picture."""
+    return PICTURE_SUFFIXES[suffix], ".wld", suffix + "w"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -301,8 +539,7 @@ def _listed(names: Sequence[str]) -> str:
 def _is_scene(file: Path) -> bool:
     suffix = file.suffix.casefold()
     if suffix in PICTURE_SUFFIXES:
-        worlds = (PICTURE_SUFFIXES[suffix], ".wld", suffix + "w")
-        return any(file.with_suffix(world).exists() for world in worlds) or Path(f"{file}.aux.xml").exists()
+        return any(file.with_suffix(world).exists() for world in _worlds(suffix)) or _is_placed_beside(file)
     if suffix not in RASTER_SUFFIXES:
         return False
     if suffix not in (".tif", ".tiff"):
@@ -314,6 +551,15 @@ def _is_scene(file: Path) -> bool:
                 return MAP_TAG not in dataset.tags()
     except RasterioError:  # a damaged scene is said to be one when it is opened
         return True
+
+
+def _is_placed_beside(file: Path) -> bool:
+    """Whether GDAL's own sidecar says where a picture lies; it may hold statistics only."""
+    try:
+        said = Path(f"{file}.aux.xml").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return re.search(r"<(GeoTransform|SRS|GCPList)\b", said) is not None
 
 
 def _is_raster(path: str | Path) -> bool:
@@ -328,6 +574,10 @@ def _is_raster(path: str | Path) -> bool:
 
 @contextmanager
 def _warped(dataset: rasterio.DatasetReader, warp: Warp, source: Source) -> Iterator[WarpedVRT]:
+    if warp.mistagged:  # GDAL would take them for the mask
+        with _without_tags(dataset, warp.mistagged) as plain, _warped(plain, replace(warp, mistagged=()), source) as it:
+            yield it
+        return
     options: dict[str, Any] = {"UNIFIED_SRC_NODATA": "YES" if warp.in_all_bands else "NO"}
     options |= {"METHOD": "GCP_POLYNOMIAL"} if warp.height is None else {"METHOD": "RPC", "RPC_HEIGHT": warp.height}
     if warp.nodata is not None:
@@ -343,6 +593,19 @@ def _warped(dataset: rasterio.DatasetReader, warp: Warp, source: Source) -> Iter
         raise SceneError(f"'{source.path}' can't be warped to a north-up grid: {reason}") from error
     with warped:
         yield warped
+
+
+@contextmanager
+def _without_tags(dataset: rasterio.DatasetReader, bands: Sequence[int]) -> Iterator[rasterio.DatasetReader]:
+    """The same dataset, with nothing said of what some of its bands show."""
+    with MemoryFile(ext=".vrt") as file:
+        rasterio.shutil.copy(dataset, file.name, driver="VRT")
+        with rasterio.open(file.name, "r+") as copy:
+            copy.colorinterp = [
+                ColorInterp.undefined if band in bands else colour for band, colour in enumerate(copy.colorinterp, 1)
+            ]
+        with rasterio.open(file.name) as copy:
+            yield copy
 
 
 @dataclass(frozen=True)
@@ -370,6 +633,10 @@ class _Part:
     def has_alpha(self) -> bool:
         return ColorInterp.alpha in self.colours
 
+    @property
+    def has_nodata(self) -> bool:
+        return any(nodata is not None for nodata in self.nodata)
+
 
 def _mosaic(path: str, named: Sequence[tuple[str, str]]) -> Source:
     """One raster of several that lie on the same grid; where they overlap, the later one is seen."""
@@ -384,11 +651,12 @@ def _mosaic(path: str, named: Sequence[tuple[str, str]]) -> Source:
         (col - left, row - top, part.width, part.height) for part, col, row in zip(parts, cols, rows, strict=True)
     )
     _check_not_bands(parts, boxes, path)
+    _check_not_around_the_globe(first, boxes, path)
     aside = max(
         max(abs(col - place[0]), abs(row - place[1])) for place, col, row in zip(places, cols, rows, strict=True)
     )
     notice = f"the rasters of '{path}' don't lie on one pixel grid: they are moved by up to {aside:.2f} px"
-    masked = any(part.has_mask or part.has_alpha or any(n is not None for n in part.nodata) for part in parts)
+    masked = any(part.has_mask or part.has_alpha or part.has_nodata for part in parts)
     return Source(
         path=path,
         opened=_vrt(parts, boxes, first.transform @ Affine.translation(left, top)),
@@ -403,6 +671,8 @@ def _mosaic(path: str, named: Sequence[tuple[str, str]]) -> Source:
 def _part(path: str, opened: str) -> _Part:
     source = Source(path, opened)
     with open_source(source) as dataset:
+        if any(dtype.startswith("complex") for dtype in dataset.dtypes):
+            raise SceneError(f"'{path}' {COMPLEX}")
         flags = {flag for band in dataset.mask_flag_enums for flag in band}
         try:
             palette = dataset.colormap(1)
@@ -435,12 +705,11 @@ def _check_fits(part: _Part, first: _Part, path: str) -> None:
     steps, wanted = ((t.a, t.b, t.d, t.e) for t in (part.transform, first.transform))
     # over a whole source the pixels may run apart by less than a hundredth
     tolerance = 0.01 * max(map(abs, wanted)) / max(part.width, part.height)
-    resolution = f"pixels of {_size(part)} instead of {_size(first)} in the units of its coordinate system"
     for differs, how in (
         (part.crs != first.crs, f"{_name(part.crs)} instead of {_name(first.crs)}: warp it first, e.g. with gdalwarp"),
         (len(part.dtypes) != len(first.dtypes), f"{len(part.dtypes)} bands instead of {len(first.dtypes)}"),
         (part.dtypes != first.dtypes, f"{part.dtypes[0]} values instead of {first.dtypes[0]}"),
-        (max(abs(a - b) for a, b in zip(steps, wanted, strict=True)) > tolerance, resolution),
+        (max(abs(a - b) for a, b in zip(steps, wanted, strict=True)) > tolerance, _other_pixels(part, first)),
         (str(part.nodata) != str(first.nodata), f"nodata {part.nodata[0]} instead of {first.nodata[0]}"),  # nan too
         (part.colours != first.colours, f"bands {_colours(part)} instead of {_colours(first)}"),
         (part.palette != first.palette, "another colour table"),
@@ -462,9 +731,37 @@ def _check_not_bands(parts: Sequence[_Part], boxes: Sequence[Box], path: str) ->
             )
 
 
-def _size(part: _Part) -> str:
-    t = part.transform
-    return f"{math.hypot(t.a, t.d):g} x {math.hypot(t.b, t.e):g}"
+def _check_not_around_the_globe(first: _Part, boxes: Sequence[Box], path: str) -> None:
+    """Refuse sources on both sides of the antimeridian, between which a mosaic in degrees has half a globe of gap."""
+    if first.crs is None or not first.crs.is_geographic or max(col + across for col, _, across, _ in boxes) <= WIDEST:
+        return
+    end, gap = 0, 0
+    for col, _, across, _ in sorted(boxes):
+        end, gap = max(end, col + across), max(gap, col - end)
+    if gap * math.hypot(first.transform.a, first.transform.d) * first.crs.units_factor[1] > math.pi:
+        raise SceneError(
+            f"the rasters of '{path}' lie on both sides of the antimeridian: map them one by one (--batch)"
+        )
+
+
+def _other_pixels(part: _Part, first: _Part) -> str:
+    """How the pixels of a source differ from the first one's."""
+    here, there = part.transform, first.transform
+    unit = "in the units of its coordinate system"
+    for digits in (6, 12):
+        sizes = [f"{math.hypot(t.a, t.d):.{digits}g} x {math.hypot(t.b, t.e):.{digits}g}" for t in (here, there)]
+        if sizes[0] != sizes[1] and (digits == 6 or math.isclose(_angle(here), _angle(there), abs_tol=1e-3)):
+            return f"pixels of {sizes[0]} instead of {sizes[1]} {unit}"
+    if here.determinant * there.determinant < 0:
+        return "rows in the opposite order: warp it first, e.g. with gdalwarp"
+    return (
+        f"a grid turned by {_angle(here):.4g} degrees instead of {_angle(there):.4g}: warp it first, e.g. with gdalwarp"
+    )
+
+
+def _angle(transform: Affine) -> float:
+    """Degrees by which rows are turned."""
+    return math.degrees(math.atan2(transform.d, transform.a))
 
 
 def _name(crs: CRS | None) -> str:
@@ -477,7 +774,7 @@ def _colours(part: _Part) -> str:
     return ", ".join(colour.name for colour in part.colours)
 
 
-_GDAL_TYPES = {"uint8": "Byte", "complex64": "CFloat32", "complex128": "CFloat64"}
+_GDAL_TYPES = {"uint8": "Byte"}
 
 
 def _vrt(parts: Sequence[_Part], boxes: Sequence[Box], transform: Affine) -> str:
@@ -490,29 +787,35 @@ def _vrt(parts: Sequence[_Part], boxes: Sequence[Box], transform: Affine) -> str
     if first.crs is not None:
         lines.append(f"<SRS>{escape(first.crs.to_wkt())}</SRS>")
     lines.append(f"<GeoTransform>{numbers}</GeoTransform>")
+    # as for a single file, a mask is all that counts where there is one
+    by_mask = any(part.has_mask for part in parts) or not first.has_nodata
+    opened = [_with_own_mask(part) or part.opened for part in parts]
     for band, dtype in enumerate(first.dtypes, 1):
         lines.append(f'<VRTRasterBand dataType="{_gdal_type(dtype)}" band="{band}">')
-        lines += _band_facts(first, band)
-        for part, box in zip(parts, boxes, strict=True):
-            lines.append(_placed(part, box, str(band), dtype, _left_out(part, band)))
+        lines += _band_facts(first, band, None if by_mask else first.nodata[band - 1])
+        for part, name, box in zip(parts, opened, boxes, strict=True):
+            lines.append(_placed(part, box, str(band), dtype, _left_out(part, band), name))
         lines.append("</VRTRasterBand>")
-    if all(nodata is None for nodata in first.nodata):
+    if by_mask:
         # the gaps between sources, and what their own masks leave out
         lines.append('<MaskBand><VRTRasterBand dataType="Byte">')
-        for part, box in zip(parts, boxes, strict=True):
-            if part.has_mask:
-                lines.append(_placed(part, box, "mask,1", "uint8", "<NODATA>0</NODATA>"))
+        for part, name, box in zip(parts, opened, boxes, strict=True):
+            if part.has_mask or part.has_nodata:
+                lines.append(_placed(part, box, "mask,1", "uint8", "<NODATA>0</NODATA>", name))
             else:
-                everywhere = "<ScaleOffset>255</ScaleOffset><ScaleRatio>0</ScaleRatio>"
-                lines.append(_placed(part, box, "1", part.dtypes[0], everywhere))
+                lines.append(_placed(part, box, "1", part.dtypes[0], _EVERYWHERE))
         lines.append("</VRTRasterBand></MaskBand>")
     return "\n".join([*lines, "</VRTDataset>"])
 
 
-def _band_facts(part: _Part, band: int) -> list[str]:
+_EVERYWHERE = "<ScaleOffset>255</ScaleOffset><ScaleRatio>0</ScaleRatio>"
+"""Of a mask: 255, whatever the values are."""
+
+
+def _band_facts(part: _Part, band: int, nodata: float | None) -> list[str]:
     """What is said of a band, in the order that GDAL writes it."""
     facts = []
-    description, nodata = part.descriptions[band - 1], part.nodata[band - 1]
+    description = part.descriptions[band - 1]
     if description:
         facts.append(f"<Description>{escape(description)}</Description>")
     if nodata is not None:
@@ -529,20 +832,51 @@ def _band_facts(part: _Part, band: int) -> list[str]:
 
 def _left_out(part: _Part, band: int) -> str:
     """What of a source mustn't hide the one below it."""
+    if _is_masked_by_values(part) or part.has_mask or (part.has_alpha and not part.has_nodata):
+        return "<UseMaskBand>true</UseMaskBand>"
     nodata = part.nodata[band - 1]
     if nodata is not None:
         return f"<NODATA>{nodata!r}</NODATA>"
-    if part.has_mask or part.has_alpha:
-        return "<UseMaskBand>true</UseMaskBand>"
     return "" if part.palette is not None else "<NODATA>0</NODATA>"  # a black frame that isn't declared
 
 
-def _placed(part: _Part, box: Box, band: str, dtype: str, left_out: str) -> str:
+def _is_masked_by_values(part: _Part) -> bool:
+    """Whether all bands together say what is left out of a source: else the bands of two would mix."""
+    return len(part.dtypes) > 1 and not part.has_mask and (part.has_nodata or not part.has_alpha)
+
+
+def _with_own_mask(part: _Part) -> str | None:
+    """The text of a VRT of one source whose mask tells which pixels are no data, or black where none is declared."""
+    if not _is_masked_by_values(part):
+        return None
+    box = (0, 0, part.width, part.height)
+    lines = [f'<VRTDataset rasterXSize="{part.width}" rasterYSize="{part.height}">']
+    for band, dtype in enumerate(part.dtypes, 1):
+        lines.append(f'<VRTRasterBand dataType="{_gdal_type(dtype)}" band="{band}">')
+        lines.append(_placed(part, box, str(band), dtype, "") + "</VRTRasterBand>")
+    lines.append('<MaskBand><VRTRasterBand dataType="Byte">')
+    telling = [band for band, nodata in enumerate(part.nodata, 1) if nodata is not None or not part.has_nodata]
+    telling = [band for band in telling if part.colours[band - 1] != ColorInterp.alpha] or telling
+    # 0 and 8-bit values may be colour in one band, as for a single file
+    any_band = all(part.nodata[band - 1] == 0 or part.dtypes[band - 1] == "uint8" for band in telling)
+    for band in telling:
+        dtype = part.dtypes[band - 1]
+        if not part.has_nodata:
+            lines.append(_placed(part, box, str(band), dtype, "<NODATA>0</NODATA>" + _EVERYWHERE))
+        elif any_band:  # drawn one above the other without their zeros, or without all else
+            lines.append(_placed(part, box, f"mask,{band}", "uint8", "<NODATA>0</NODATA>"))
+        else:
+            keep = "<NODATA>255</NODATA>" if band != telling[0] else ""
+            lines.append(_placed(part, box, f"mask,{band}", "uint8", keep))
+    return "".join([*lines, "</VRTRasterBand></MaskBand></VRTDataset>"])
+
+
+def _placed(part: _Part, box: Box, band: str, dtype: str, left_out: str, opened: str | None = None) -> str:
     col, row, width, height = box
     down, across = part.block
     kind = "ComplexSource" if left_out else "SimpleSource"
     return (
-        f'<{kind}><SourceFilename relativeToVRT="0">{escape(part.opened)}</SourceFilename>'
+        f'<{kind}><SourceFilename relativeToVRT="0">{escape(opened or part.opened)}</SourceFilename>'
         f"<SourceBand>{band}</SourceBand>"
         f'<SourceProperties RasterXSize="{width}" RasterYSize="{height}" DataType="{_gdal_type(dtype)}" '
         f'BlockXSize="{across}" BlockYSize="{down}"/><SrcRect xOff="0" yOff="0" xSize="{width}" ySize="{height}"/>'

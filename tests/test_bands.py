@@ -39,11 +39,19 @@ SUPERDOVE = ("coastal_blue", "blue", "green_i", "green", "yellow", "red", "reded
         (_facts(names=("red edge", "near infrared red", "red", "green", "blue")), (3, 4, 5), "band description"),
         (_facts(names=S2_10), (3, 2, 1), "band name: B4, B3, B2"),
         (_facts(names=S2_13), (4, 3, 2), "band name: B4, B3, B2"),
-        (_facts(names=("B4, central wavelength 665 nm", "B3, 560 nm", "B2, 490 nm")), (1, 2, 3), "band name"),
+        (_facts(names=("B4, central wavelength 665 nm", "B3, 560 nm", "B2, 490 nm")), (1, 2, 3), "wavelength"),
         (_facts(names=("SR_B4", "SR_B3", "SR_B2")), (1, 2, 3), "band name: B4, B3, B2"),
         (_facts(names=TM), (3, 2, 1), "band name: B3, B2, B1"),
         (_facts(names=("490.2 Nanometers", "0.56 um", "665nm", "0.842 micrometers")), (3, 2, 1), "wavelength"),
         (_facts(lengths=(443, 482, 561, 655, 865)), (4, 3, 2), "wavelength"),
+        (
+            _facts(names=[f"Band {b} ({300 + 10 * b} nm)" for b in range(2, 60)]),
+            (35, 24, 17),
+            "wavelength",
+        ),
+        (_facts(names=[f"Band {b}" for b in range(2, 60)]), (3, 2, 1), "infrared in this order"),  # no known sensor's
+        (_facts(names=("blue", "green", "red"), colours=("red", "green", "blue"), dtype="uint8"), (3, 2, 1), "descrip"),
+        (_facts(names=("B02", "B03", "B04"), colours=("red", "green", "blue"), dtype="uint8"), (3, 2, 1), "band name"),
         (_facts(3), (1, 2, 3), "first three"),
         (_facts(4, dtype="uint8"), (1, 2, 3), "first three"),
         (_facts(4), (3, 2, 1), "blue, green, red"),
@@ -195,6 +203,17 @@ def test_a_guess_is_turned_round_where_blue_would_have_more_contrast_than_red():
     assert "since band 1 has more contrast than band 3" in turned.notices[0]
     told = choose(_facts(colours=("blue", "green", "red", "nir")))
     assert by_contrast(told, "scene.tif", red=1, blue=9) == told
+
+
+def test_names_that_contradict_the_tags_are_said():
+    (notice,) = choose(_facts(names=("B02", "B03", "B04"), colours=("red", "green", "blue"))).notices
+    assert notice == "'scene.tif' tags its first bands red, green, blue, but names 3, 2, 1 so: the names are taken"
+
+
+def test_false_colours_are_turned_round_with_the_guess_they_rest_on():
+    guess = choose(_facts(4), "nrg")
+    assert (guess.bands, guess.guessed) == ((4, 3, 2), (3, 2, 1))
+    assert by_contrast(guess, "scene.tif", red=100, blue=140).bands == (4, 1, 2)
 
 
 def test_alpha_is_told_from_infrared_tagged_alpha():

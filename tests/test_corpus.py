@@ -417,9 +417,11 @@ def _check(kind: Kind, path: Path, folder: Path) -> tuple[np.ndarray, np.ndarray
     map_scene(path, "red,green,blue", folder / "map.tif", window=window, use_cache=False, **kind.options)
     with rasterio.open(folder / "map.tif") as made:
         labels = made.read(1)
-        part = grid.part(window)
+        expected = grid.part(window).transform
+        if grid.crs is None and not expected.is_identity and grid.transform.is_identity:
+            expected = Affine(1, 0, window.col_off, 0, -1, -window.row_off)  # where a GIS shows a part of a picture
         assert (made.crs, made.shape) == (grid.crs, (rows, cols))
-        assert made.transform.almost_equals(part.transform, 1e-6 * abs(part.transform.a))
+        assert made.transform.almost_equals(expected, 1e-6 * abs(expected.a))
     assert np.array_equal(labels != 255, valid)
     if "warp" in kind.options:
         assert grid.transform.a > 0 > grid.transform.e

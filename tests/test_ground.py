@@ -78,6 +78,8 @@ def test_mercator_overstates_areas_and_utm_does_not():
     assert overstates_areas(CRS.from_epsg(3395))
     assert not overstates_areas(CRS.from_epsg(32632))
     assert not overstates_areas(DEGREES)
+    for text in ("EPSG:3857+5773", "+proj=merc +ellps=intl +towgs84=-87,-98,-121 +units=m"):  # heights; another datum
+        assert overstates_areas(CRS.from_user_input(text))
 
 
 def test_the_whole_earth_has_its_known_area():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lposs_geo.errors import ParameterError
-from lposs_geo.radiometry import Radiometry, as_stored, black_frame, contrasts, stretched
+from lposs_geo.radiometry import Radiometry, as_stored, contrasts, eight_bit, frame_values, frames, stretched
 
 ONES, ZEROS = (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)
 
@@ -69,11 +69,11 @@ def test_scales_that_are_none(scale):
 
 def test_contrast_is_between_the_percentiles():
     sample = np.stack([np.arange(101.0), np.arange(101.0) * 2, np.full(101, 5.0)])
-    assert contrasts(sample) == pytest.approx((96, 192, 0))
+    assert contrasts(sample, (1.0, -0.5, 1.0)) == pytest.approx((96, 96, 0))
 
 
 def _frame(black: np.ndarray, valid: np.ndarray | None = None) -> float:
-    return black_frame(black, np.ones_like(black) if valid is None else valid)
+    return frames(black, np.ones_like(black) if valid is None else valid)
 
 
 def test_a_turned_picture_has_a_frame():
@@ -115,3 +115,16 @@ def test_black_beside_what_is_missing_is_a_frame():
 
 def test_all_black_is_all_frame():
     assert _frame(np.ones((5, 7), bool)) == 1
+
+
+def test_what_a_frame_may_be_filled_with():
+    assert frame_values(np.dtype("uint8")) == [0]
+    assert frame_values(np.dtype("uint16")) == [0, 65535]
+    assert frame_values(np.dtype("int16")) == [0, -9999, -32768, 32767]
+    assert frame_values(np.dtype("float32")) == [0, -9999]
+
+
+def test_eight_bits_are_taken_as_they_are():
+    radiometry = eight_bit(255.0, (1.0, -1.0, 1.0), ZEROS)
+    assert radiometry.low == (0, 255, 0)
+    assert radiometry.high == (255, 0, 255)

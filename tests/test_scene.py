@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,20 @@ import rasterio
 import rasterio.shutil
 import rasterio.vrt
 import rasterio.warp
+from conftest import served, write_geotiff
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rasterio._env import get_gdal_config
 from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
 from rasterio.rpc import RPC
 from rasterio.windows import Window
 
+from lposs_geo import scene as scene_module
 from lposs_geo.errors import OutputError, ParameterError, SceneError
 from lposs_geo.scene import copy_in_tiles, describe, identity, is_slow_in_tiles, open_scene
+from lposs_geo.sources import REMOTE_OPTIONS
+from lposs_geo.tiling import zoomed
 
 RED, GREEN, BLUE, ALPHA = ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha
 
@@ -161,7 +169,7 @@ def test_what_may_be_a_colour_is_no_data_only_in_all_bands(write_raster, dtype, 
 
 
 @pytest.mark.parametrize(
-    ("dtype", "offset", "factor"), [("uint32", 4e9, 1), ("float64", 1e15, 1), ("float64", 0, 1e200)]
+    ("dtype", "offset", "factor"), [("uint32", 4e9, 1), ("float64", 1e15, 1), ("float64", 0, 1e30)]
 )
 def test_values_that_a_float32_cannot_tell_apart(write_raster, dtype, offset, factor):
     plain = _coded(3, "float64")
@@ -367,6 +375,42 @@ def test_a_lake_without_a_frame_is_black(write_raster):
         assert reader.read(Window(0, 0, 120, 100))[1].all()
 
 
+@pytest.mark.parametrize(("dtype", "value"), [("float32", -9999), ("int16", -32768), ("uint16", 65535), ("int16", 0)])
+def test_a_frame_of_another_value(write_raster, dtype, value):
+    array = np.random.default_rng(0).integers(1, 200, (3, 60, 80)).astype(dtype)
+    array[:, :15] = value
+    path = write_raster(array)
+    scene = describe(path)
+    called = "a black frame" if value == 0 else f"a frame of {value}"
+    assert scene.notices == (
+        f"25% of '{path}' is {called} without declared nodata: taken as nodata (--no-collar keeps it)",
+    )
+    assert scene.layers.frame_value == value
+    with open_scene(scene) as reader:
+        assert np.array_equal(reader.read(Window(0, 0, 80, 60))[1], (array != value).any(axis=0))
+    assert describe(path, collar=False).layers.frame_value is None
+
+
+def test_what_looks_like_a_frame_and_is_none(write_raster):
+    array = np.random.default_rng(0).integers(1, 200, (4, 60, 80)).astype("uint16")
+    array[:3, :15] = 0
+    names = ["red", "green", "blue", "nir"]
+    assert describe(write_raster(array, descriptions=names)).layers.frame_value is None  # infrared isn't black there
+    array[3, :15] = 0
+    assert describe(write_raster(array, descriptions=names)).layers.frame_value == 0
+    for dtype in ("int16", "float32"):  # a sea's height
+        assert describe(write_raster(array[:1].astype(dtype))).layers.frame_value is None
+    assert describe(write_raster((array[:1] > 0).astype("uint8"), nbits=1)).layers.frame_value is None
+
+
+def test_no_float_beyond_reason_is_a_measurement(write_raster):
+    array = _coded(3, "float32")
+    array[:, :10, 5:] = -3.4e38
+    array[:, 20:, 5:] = 1e39 if array.dtype.itemsize > 4 else 2e38
+    with open_scene(describe(write_raster(array))) as reader:
+        assert np.array_equal(reader.read(Window(0, 0, 40, 30))[1], np.abs(array[0]) < 1e30)
+
+
 def test_a_scene_that_is_all_black(write_raster):
     path = write_raster(np.zeros((3, 30, 40), "uint8"))
     with pytest.raises(SceneError, match="has no valid pixel: all is nodata, black, transparent or not a number"):
@@ -426,6 +470,80 @@ def test_a_damaged_file_is_said_to_be_damaged(write_raster):
         scene = describe(path)
         with open_scene(scene) as reader:
             reader.read(Window(0, 0, 400, 400))
+
+
+def _spoil(path: Path, col: int, row: int) -> None:
+    """Make one block of a compressed file unreadable."""
+    with rasterio.open(path) as dataset:
+        start = int(dataset.get_tag_item(f"BLOCK_OFFSET_{col}_{row}", "TIFF", bidx=1))
+    data = bytearray(path.read_bytes())
+    data[start : start + 300] = b"\xff" * 300
+    path.write_bytes(data)
+
+
+def test_a_damaged_block_hardly_moves_the_stretch(write_raster):
+    array = np.random.default_rng(0).integers(500, 3000, (3, 1200, 1200)).astype("uint16")
+    array[:, :600] //= 2
+    array[:, :200] = 0
+    options = {"tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "deflate"}
+    path = write_raster(array, **options)
+    whole = describe(path)
+    _spoil(path, 9, 15)
+    scene = describe(path)
+    assert scene.radiometry.low == pytest.approx(whole.radiometry.low, rel=0.05)
+    assert scene.radiometry.high == pytest.approx(whole.radiometry.high, rel=0.05)
+    assert scene.layers.frame_value == 0
+    assert scene.notices[0] == f"'{path}' is damaged near row 900, column 300: what can't be read becomes nodata"
+    assert "17% of" in scene.notices[1]
+
+
+def _mosaic_of(folder: Path, write_raster, **options) -> tuple[Path, list[Path]]:
+    """A VRT of two files side by side."""
+    step = rasterio.Affine.translation(64, 0)
+    place = rasterio.Affine(1, 0, 4e5, 0, -1, 5e6)
+    paths = [
+        write_raster(_coded(3, "uint8", 64, 64), "a.tif", transform=place, **options),
+        write_raster(_coded(3, "uint8", 64, 64), "b.tif", transform=place @ step, **options),
+    ]
+    bands = "".join(
+        f'<VRTRasterBand dataType="Byte" band="{band}">'
+        + "".join(
+            f'<SimpleSource><SourceFilename relativeToVRT="1">{path.name}</SourceFilename><SourceBand>{band}'
+            '</SourceBand><SourceProperties RasterXSize="64" RasterYSize="64" DataType="Byte" BlockXSize="64" '
+            'BlockYSize="64"/><SrcRect xOff="0" yOff="0" xSize="64" ySize="64"/>'
+            f'<DstRect xOff="{64 * number}" yOff="0" xSize="64" ySize="64"/></SimpleSource>'
+            for number, path in enumerate(paths)
+        )
+        + "</VRTRasterBand>"
+        for band in (1, 2, 3)
+    )
+    (folder / "mosaic.vrt").write_text(
+        '<VRTDataset rasterXSize="128" rasterYSize="64"><SRS>EPSG:32632</SRS><GeoTransform>4e5,1,0,5e6,0,-1'
+        f"</GeoTransform>{bands}</VRTDataset>"
+    )
+    return folder / "mosaic.vrt", paths
+
+
+@pytest.mark.parametrize("kind", ["vrt", "list"])
+def test_a_missing_part_is_no_black_however_often_it_is_read(write_raster, tmp_path, kind):
+    mosaic, paths = _mosaic_of(tmp_path, write_raster)
+    scene = describe(mosaic if kind == "vrt" else paths)
+    content = paths[1].read_bytes()
+    with open_scene(scene) as other, open_scene(scene) as reader:
+        before = reader.read(Window(0, 0, 60, 60))[0]
+        paths[1].unlink()
+        for _ in range(4):
+            for one in (reader, other):
+                with pytest.raises(SceneError, match="is damaged near row 0, column 70"):
+                    one.read(Window(70, 0, 20, 20))
+        assert np.array_equal(reader.read(Window(0, 0, 60, 60))[0], before)
+        if kind == "vrt":
+            with pytest.raises(SceneError, match=r"mosaic.vrt' refers to '.*b.tif', which isn't there"):
+                describe(mosaic)
+        paths[1].write_bytes(content)
+        image, valid = reader.read(Window(64, 0, 60, 60))
+    assert valid.all()
+    assert np.array_equal(image, before)
 
 
 def _with_points(write_raster, array: np.ndarray, points=((0, 0), (0, 30), (20, 0), (20, 30)), **options) -> Path:
@@ -494,6 +612,77 @@ def test_a_scene_located_by_points_is_warped_north_up(write_raster, tmp_path, ki
     assert np.array_equal(copied_valid, valid)
 
 
+def test_a_colour_of_a_frame_is_no_index(write_raster):
+    index = np.ones((1, 30, 40), "uint8")
+    index[0, :10] = 0
+    index[0, 20:] = 7
+    path = _with_points(write_raster, index)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.write_colormap(1, {0: (9, 200, 9, 255), 1: (230, 20, 20, 255), 7: (0, 0, 0, 255)})
+    scene = describe(path, warp=True)
+    with open_scene(scene) as reader:
+        _, valid = reader.read(Window(0, 0, 40, 30))
+    assert np.array_equal(valid, (index[0] != 7)[::-1])
+
+
+def test_infrared_tagged_alpha_masks_nothing_when_warped(write_raster):
+    array = np.concatenate([_coded(3, "uint8"), np.random.default_rng(0).integers(5, 200, (1, 30, 40)).astype("uint8")])
+    array[3, :10] = 0
+    path = _with_points(write_raster, array, colorinterp=[RED, GREEN, BLUE, ALPHA])
+    for bands in (None, (4, 1, 2)):
+        scene = describe(path, bands=bands, warp=True)
+        with open_scene(scene) as reader:
+            assert reader.read(Window(0, 0, 40, 30))[1].all()
+
+
+def test_rpcs_that_are_incomplete(write_raster, tmp_path):
+    source = write_raster(_coded(3, "uint8"), crs=None, transform=rasterio.Affine.identity())
+    path = tmp_path / "rpc.vrt"
+    with rasterio.open(source) as dataset:
+        rasterio.shutil.copy(dataset, path, driver="VRT")
+    tags = '<Metadata domain="RPC"><MDI key="LINE_OFF">3</MDI></Metadata>'
+    path.write_text(re.sub("(<VRTDataset[^>]*>)", rf"\1{tags}", path.read_text()))
+    assert describe(path).grid.crs is None
+    with pytest.raises(SceneError, match="has RPCs that are incomplete or no numbers, so it can't be warped"):
+        describe(path, warp=True)
+
+
+def test_indices_without_a_colour_table_are_grey(write_raster, tmp_path):
+    _write_palette_vrt(tmp_path / "palette.vrt", write_raster(_coded(1, "uint8")), np.zeros((0, 4)))
+    text = re.sub("<ColorTable>.*</ColorTable>", "", (tmp_path / "palette.vrt").read_text())
+    (tmp_path / "palette.vrt").write_text(text)
+    scene = describe(tmp_path / "palette.vrt")
+    assert scene.layers.palette is None
+    assert any("has no colour table" in notice for notice in scene.notices)
+
+
+def test_eight_bits_with_a_falling_scale_and_scales_that_are_none(write_raster):
+    path = write_raster(_coded(3, "uint8"))
+    with rasterio.open(path, "r+") as dataset:
+        dataset.scales, dataset.offsets = (-1, -1, -1), (255, 255, 255)
+    assert describe(path).radiometry.physical == ((0, 0, 0), (255, 255, 255))
+    path = write_raster(_coded(3, "uint16"))
+    with rasterio.open(path, "r+") as dataset:
+        dataset.scales = (float("nan"),) * 3
+    assert describe(path).radiometry.scales == (1, 1, 1)
+
+
+@pytest.mark.parametrize("bands", [None, "nrg"])
+def test_contrast_is_compared_in_physical_values(write_raster, bands):
+    path = write_raster(_coded(4))
+    with rasterio.open(path, "r+") as dataset:
+        dataset.scales = (0.01, 0.01, 0.001, 0.01)
+    assert describe(path, bands=bands).bands == ((1, 2, 3) if bands is None else (4, 1, 2))
+
+
+def test_wavelengths_of_an_unknown_unit(write_raster):
+    path = write_raster(_coded(3))
+    with rasterio.open(path, "r+") as dataset:
+        for band, length in enumerate((450, 550, 650), 1):
+            dataset.update_tags(band, wavelength=str(length), wavelength_units="Unknown")
+    assert describe(path).bands_reason == "by wavelength"
+
+
 @pytest.mark.parametrize("points", [((0, 0), (0, 30)), ((0, 0), (10, 10), (20, 20), (29, 29))])
 def test_points_that_place_nothing(write_raster, points):
     path = _with_points(write_raster, _coded(3, "uint8"), points)
@@ -547,6 +736,25 @@ def test_a_window_at_any_zoom_is_a_part_of_the_whole(write_raster, zoom):
     assert np.array_equal(part_valid, valid[window.toslices()])
     assert valid.mean() == pytest.approx(array.any(axis=0).mean(), abs=0.03)
     assert (image[:, ~valid] == 0).all()
+
+
+@settings(max_examples=40)
+@given(
+    zoom=st.sampled_from([1.5, 3.7, 0.1, 0.7]),
+    corner=st.tuples(st.floats(0, 0.99), st.floats(0, 0.99)),
+    size=st.tuples(st.integers(1, 50), st.integers(1, 50)),
+)
+def test_what_is_valid_does_not_depend_on_the_window(tmp_path_factory, zoom, corner, size):
+    path = tmp_path_factory.mktemp("zoomed") / "scene.tif"
+    array = np.random.default_rng(0).integers(0, 3, (1, 41, 53)).astype("uint8").repeat(3, 0)
+    write_geotiff(path, array, nodata=0)
+    height, width = zoomed(41, zoom), zoomed(53, zoom)
+    row, col = int(corner[0] * height), int(corner[1] * width)
+    window = Window(col, row, min(size[1], width - col), min(size[0], height - row))
+    with open_scene(describe(path)) as reader:
+        _, whole = reader.read(Window(0, 0, width, height), zoom)
+        _, part = reader.read(window, zoom)
+    assert np.array_equal(part, whole[window.toslices()])
 
 
 def test_missing_pixels_do_not_darken_their_neighbours_when_enlarged(write_raster):
@@ -635,6 +843,58 @@ def test_a_copy_that_cannot_be_written_is_said_so(write_raster, tmp_path):
     scene = describe(write_raster(np.full((3, 30, 30), 9, "uint8")))
     with pytest.raises(OutputError, match="can't copy"):
         copy_in_tiles(scene, tmp_path / "none" / "copy.tif")
+
+
+@pytest.mark.parametrize("height", [16, 1])
+def test_a_damaged_strip_is_lost_in_the_copy_alone(write_raster, tmp_path, height):
+    array = np.random.default_rng(0).integers(1, 250, (3, 1100, 60)).astype("uint8")
+    path = write_raster(array, blockysize=height, interleave="pixel", compress="deflate")
+    scene = describe(path)
+    with rasterio.open(path) as dataset:
+        start, size = (
+            int(dataset.get_tag_item(f"BLOCK_{w}_0_{640 // height}", "TIFF", bidx=1)) for w in ("OFFSET", "SIZE")
+        )
+    data = path.read_bytes()
+    path.write_bytes(data[:start] + b"\xff" * size + data[start + size :])
+    copy = copy_in_tiles(scene, tmp_path / "copy.tif")
+    assert [lost[:2] for lost in copy.lost] == [(640, 640 + height)]
+    with open_scene(copy) as reader:
+        for top, rows in ((0, 640), (640 + height, 400)):
+            image, valid = reader.read(Window(0, top, 60, rows))
+            assert valid.all()
+            assert np.allclose(image * 255, array[:, top : top + rows], atol=1e-3)
+        with pytest.raises(SceneError, match=r"scene.tif' is damaged near row 640"):
+            reader.read(Window(0, 600, 60, 41))
+
+
+def test_the_options_for_the_net_hold_in_a_readers_thread(write_raster, tmp_path, monkeypatch):
+    write_raster(_coded(3, "uint8"))
+    seen = []
+
+    def read(*given, load=scene_module._load):
+        seen.append(get_gdal_config("GDAL_HTTP_MAX_RETRY"))
+        return load(*given)
+
+    with served(tmp_path) as (url, _), open_scene(describe(f"{url}/scene.tif")) as reader:
+        monkeypatch.setattr(scene_module, "_load", read)
+        thread = threading.Thread(target=reader.read, args=(Window(0, 0, 9, 9),))
+        thread.start()
+        thread.join()
+    assert seen == [int(REMOTE_OPTIONS["GDAL_HTTP_MAX_RETRY"])]
+
+
+def test_a_renewed_signature_is_no_other_scene(write_raster, tmp_path):
+    write_raster(_coded(3, "uint8"))
+    with served(tmp_path) as (url, _):
+        one, other = (identity(describe(f"{url}/scene.tif?key={key}")) for key in ("abc", "xyz"))
+    assert one == other
+
+
+def test_how_a_path_is_written_is_no_other_scene(write_raster, tmp_path, monkeypatch):
+    path = write_raster(_coded(3, "uint8"))
+    monkeypatch.chdir(tmp_path)
+    assert identity(describe("GTIFF_DIR:1:scene.tif")) == identity(describe(f"GTIFF_DIR:1:{path}"))
+    assert identity(describe(".")) == identity(describe(tmp_path)) == identity(describe(path))
 
 
 def test_a_changed_file_is_another_scene(write_raster, monkeypatch):

@@ -17,7 +17,7 @@ from rasterio.windows import Window
 
 from lposs_geo.errors import SceneError
 from lposs_geo.scene import copy_in_tiles, describe, identity, is_slow_in_tiles, open_scene
-from lposs_geo.sources import is_remote, resolve, scenes_in
+from lposs_geo.sources import Source, is_remote, open_source, remote_options, resolve, scenes_in, stem
 
 RED, GREEN, BLUE, ALPHA = ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha
 
@@ -362,3 +362,268 @@ def test_a_server_without_ranges(write_raster, tmp_path):
         describe(f"{url}/scene.tif")
     said = "can't be opened as a raster: its server sends no parts of files: download it first"
     assert str(caught.value) == f"'{url}/scene.tif' {said}"
+
+
+STEMS = {
+    "a.tif": "a",
+    "folder/a.b.tif": "a.b",
+    "a.tif?key=ab/c.d&s=secret": "a",
+    "https://h/x/b.tif": "b",
+    "https://h/x/b.tif?key=secret": "b",
+    "https://h/x/b%20c.tif%3Fkey=secret": "b c",
+    "https://me:secret@h": "h",
+    "s3://bucket/folder/": "folder",
+    "/vsicurl/http://me:secret@h/a.tif": "a",
+    "/vsicurl?max_retry=3&url=http%3A%2F%2Fh%2Fa.tif%3Fkey=secret": "a",
+    "vrt://x/a.tif?bands=3,2,1": "a",
+    "2020.05/": "2020.05",
+    "../none/": "none",
+    "/vsizip/x.zip/a.tif": "a",
+    "/vsizip/x.zip": "x",
+    "x.tar.gz": "x",
+    "a.tif.gz": "a",
+    "GTIFF_DIR:1:a.tif": "a",
+    "GTIFF_DIR:1:/x/a.tif": "a",
+    "NETCDF:a.nc:red": "a_red",
+    'HDF5:"x/a b.h5"://group/red': "a b_group_red",
+    "GPKG:https://me:secret@h/a.gpkg:FIRST": "a_FIRST",
+    "PG:host=h dbname=d password=secret": "PG",
+    "C:\\x\\a.tif": "a",
+    "a:b*|c.tif": "a_b__c",
+    "<VRTDataset/>": "scene",
+    "": "scene",
+    "none/..": "scene",
+    "x" * 5000: "x" * 200,
+}
+
+
+@pytest.mark.parametrize("source", STEMS)
+def test_outputs_are_named_plainly(source):
+    assert stem(source) == STEMS[source]
+    assert stem([source]) == STEMS[source]
+
+
+def test_outputs_of_folders_and_lists_are_named_plainly(tmp_path, monkeypatch):
+    (tmp_path / "2020.05" / "inner").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "2020.05")
+    assert stem(".") == stem("inner/..") == stem(tmp_path / "2020.05") == "2020.05"
+    assert stem("..") == tmp_path.name
+    assert stem(["a.tif", "b.tif"]) == "mosaic"
+
+
+@pytest.mark.parametrize("kind", ["undeclared", "zero", "mask"])
+def test_colours_of_two_scenes_never_mix(tmp_path, kind):
+    low, high = np.full((3, 30, 30), 200, "uint8"), np.full((3, 30, 30), 90, "uint8")
+    high[2] = 0
+    high[:, :, :10] = 0
+    options = {} if kind == "undeclared" else {"nodata": 0}
+    parts = [
+        _write_part(tmp_path, "1.tif", low, 0, 0, **options),
+        _write_part(tmp_path, "2.tif", high, 0, 10, **options),
+    ]
+    if kind == "mask":  # it counts more than nodata does
+        with rasterio.open(parts[1], "r+") as dataset:
+            dataset.write_mask(high[0] > 0)
+    image, valid = _read(parts)
+    assert valid.all()
+    assert (image[:, :, :20] == 200).all()
+    assert (image[:, :, 20:] == np.array([90, 90, 0])[:, None, None]).all()
+
+
+def test_a_nodata_that_is_no_colour_counts_in_every_band(tmp_path):
+    low, high = np.full((3, 30, 30), 200, "uint16"), np.full((3, 30, 30), 90, "uint16")
+    high[1, :, :5], high[2, :, 5:10] = 65535, 65535
+    parts = [_write_part(tmp_path, f"{i}.tif", a, 0, 10 * i, nodata=65535) for i, a in enumerate((low, high))]
+    with rasterio.open(resolve(parts).opened) as dataset:
+        row = dataset.read()[:, 0]
+    assert (row[:, :20] == 200).all()
+    assert (row[:, 20:] == 90).all()
+
+
+def test_a_mask_counts_more_than_nodata_in_a_mosaic(tmp_path):
+    for name, col in (("a.tif", 0), ("b.tif", 50)):
+        array = _picture()
+        array[:, :5] = 7
+        path = _write_part(tmp_path, name, array, 0, col, nodata=7)
+        if name == "a.tif":
+            with rasterio.open(path, "r+") as dataset:
+                dataset.write_mask(np.tile(np.arange(50) < 20, (40, 1)))
+    valid = _read(tmp_path)[1]
+    assert valid[:, :20].all()
+    assert not valid[:, 20:50].any()
+    assert not valid[:5, 50:].any()
+    assert valid[5:, 50:].mean() > 0.99
+
+
+def test_mosaics_of_complex_numbers_are_refused(tmp_path):
+    for i in range(2):
+        _write_part(tmp_path, f"{i}.tif", _picture(bands=1), 0, 50 * i, dtype="complex_int16")
+    said = f"'{tmp_path}/0.tif' holds complex numbers, not brightness: map a detected image instead"
+    with pytest.raises(SceneError, match=f"^{re.escape(said)}$"):
+        describe(tmp_path)
+
+
+def test_damaged_archives_are_said_to_be_so(write_raster, tmp_path):
+    path = write_raster(_picture(3, 400, 400))
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as packed:
+        packed.write(path, "a.tif")
+    content = (tmp_path / "a.zip").read_bytes()
+    (tmp_path / "a.zip").write_bytes(content.replace(b"PK\x01\x02", b"XXXX"))
+    with tarfile.open(tmp_path / "a.tgz", "w:gz") as bundle:
+        bundle.add(path, "a.tif")
+    (tmp_path / "a.tgz").write_bytes((tmp_path / "a.tgz").read_bytes()[:100_000])
+    for name in ("a.zip", "a.tgz"):
+        said = f"archive '{tmp_path}/{name}' can't be read: "
+        with pytest.raises(SceneError, match=f"^{re.escape(said)}.+; get another copy of it$"):
+            describe(tmp_path / name)
+
+
+def test_an_archive_of_a_scene_with_its_preview(write_raster, tmp_path):
+    path = write_raster(_picture())
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as packed:
+        packed.write(path, "./data/scene.tif")
+        for name in ("__MACOSX/data/._scene.tif", "data/.scene.tif", "preview.jpg"):
+            packed.writestr(name, b"something else")
+    assert resolve(tmp_path / "a.zip").opened.endswith("scene.tif")
+    with zipfile.ZipFile(tmp_path / "a.zip", "a") as packed:
+        packed.writestr("preview.jgw", b"1\n0\n0\n-1\n0\n0\n")
+    with pytest.raises(SceneError, match="holds 2 rasters"):
+        resolve(tmp_path / "a.zip")
+
+
+def test_what_is_remote(tmp_path):
+    for name in (
+        "/vsizip//vsicurl/http://h/a.zip/b.tif",
+        "/vsitar/{/vsis3/b/a.tar}/b.tif",
+        'NETCDF:"/vsigs/b/a.nc":red',
+        "vrt:///vsicurl/http://h/a.tif?bands=1",
+        "/vsicurl?url=http%3A%2F%2Fh%2Fa.tif",
+        "/vsicurl_streaming/http://h/a.tif",
+    ):
+        assert is_remote(name)
+    for name in ("/data/vsis3_cache/a.tif", "/data/vsis3/a.tif", "vsicurl/a.tif", str(tmp_path / "none.vrt")):
+        assert not is_remote(name)
+
+
+def test_a_vrt_of_what_is_elsewhere_is_remote(tmp_path):
+    _write_part(tmp_path / "web", "a.tif", _picture(), 0, 0)
+    with served(tmp_path / "web") as (url, _):
+        rasterio.shutil.copy(f"/vsicurl/{url}/a.tif", tmp_path / "a.vrt", driver="VRT")
+        rasterio.shutil.copy(tmp_path / "a.vrt", tmp_path / "outer.vrt", driver="VRT")
+        for name in ("a.vrt", "outer.vrt"):
+            assert is_remote(str(tmp_path / name))
+            assert _read(tmp_path / name)[1].all()
+    rasterio.shutil.copy(tmp_path / "web" / "a.tif", tmp_path / "local.vrt", driver="VRT")
+    assert not is_remote(str(tmp_path / "local.vrt"))
+
+
+def test_a_mask_beside_a_local_part_is_seen_though_another_part_is_elsewhere(tmp_path):
+    local = _write_part(tmp_path, "a.tif", _picture(), 0, 0)
+    with rasterio.open(local, "r+") as dataset:
+        dataset.write_mask(np.tile(np.arange(50) < 20, (40, 1)))
+    _write_part(tmp_path / "web", "b.tif", _picture(), 0, 50)
+    with served(tmp_path / "web") as (url, _):
+        valid = _read([local, f"{url}/b.tif"])[1]
+    assert valid.all(axis=0).tolist() == [True] * 20 + [False] * 30 + [True] * 50
+
+
+def test_a_header_beside_what_is_elsewhere_is_found(tmp_path):
+    _write_part(tmp_path, "a.bsq", _picture(), 0, 0, driver="ENVI")
+    with served(tmp_path) as (url, _), open_source(resolve(f"{url}/a.bsq")) as dataset:
+        assert dataset.shape == (40, 50)
+
+
+@pytest.mark.parametrize(
+    ("names", "probes"), [(["b.tif", "c.tif?key=1"], False), (["b.tif", "c.bsq"], True), (["b.tif", ""], True)]
+)
+def test_headers_and_masks_are_looked_for_where_parts_may_have_them(names, probes):
+    opened = [f"/vsis3/x/{name}" if name else "/data/a.tif" for name in names]
+    vrt = "".join(f"<SourceFilename>{name}</SourceFilename>" for name in opened)
+    options = remote_options(f"<VRTDataset>{vrt}</VRTDataset>")
+    assert options["GDAL_DISABLE_READDIR_ON_OPEN"] == ("TRUE" if probes else "EMPTY_DIR")
+    assert remote_options("/data/a.tif") == {}
+
+
+def test_no_message_tells_a_key_or_a_password(tmp_path):
+    for i in range(2):
+        _write_part(tmp_path, f"{i}.tif", _picture(), 0, 50 * i)
+    key = "?key=sesame&t=2020-01-01T00:00:00Z&sig=a'b:sesame"
+    with served(tmp_path) as (url, _):
+        scene = describe([f"{url}/{i}.tif{key}" for i in range(2)])
+        (tmp_path / "1.tif").unlink()
+        assert "sesame" not in scene.source.path
+        secret = url.replace("//", "//me:sesame@")
+        for named in ([f"{url}/0.tif{key}", f"{url}/2.tif{key}"], f"/vsicurl/{secret}/3.tif", f"{secret}/3.tif{key}"):
+            with pytest.raises(SceneError) as caught:
+                describe(named)
+            assert ".tif" in str(caught.value)
+            assert "sesame" not in str(caught.value)
+            assert "T00" not in str(caught.value)
+    error = RuntimeError(f"/vsicurl/http://me:sesame@h/c.tif{key}: not there, '/vsicurl/http://h/d.tif?key=sesame'.")
+    said = Source("c.tif", "<VRTDataset/>", (f"/vsicurl/http://me:sesame@h/c.tif{key}",)).reason(error)
+    assert said == "/vsicurl/http://h/c.tif: not there, '/vsicurl/http://h/d.tif'"
+    assert resolve("/vsicurl?url=http%3A%2F%2Fh%2Fa.tif%3Fkey=sesame").path == "/vsicurl/http://h/a.tif"
+
+
+@pytest.mark.parametrize("named", ["", [""], ["", "a.tif"]])
+def test_an_empty_name_is_no_folder(named):
+    with pytest.raises(SceneError, match=r"^no scene is named$"):
+        resolve(named)
+
+
+def test_what_a_vrt_is_made_of_is_not_counted_beside_it(tmp_path):
+    for i in range(2):
+        _write_part(tmp_path, f"{i}.tif", _picture(), 0, 50 * i)
+    notice = f"left out of '{tmp_path}', as a VRT beside is made of them: 0.tif, 1.tif"
+    (tmp_path / "all.vrt").write_text(resolve(tmp_path).opened)
+    assert [file.name for file in scenes_in(tmp_path)] == ["all.vrt"]
+    scene = describe(tmp_path)
+    assert scene.notices == (notice,)
+    assert scene.grid.width == 100
+
+
+def test_folders_of_pictures_and_folders_of_folders(tmp_path):
+    from conftest import write_geotiff
+
+    write_geotiff(tmp_path / "a.png", _picture(), driver="PNG", crs=None, transform=Affine.identity())
+    (tmp_path / "a.png.aux.xml").write_text("<PAMDataset><Metadata/></PAMDataset>")
+    assert scenes_in(tmp_path) == []
+    (tmp_path / "a.png.aux.xml").write_text("<PAMDataset><GeoTransform>0,1,0,0,0,-1</GeoTransform></PAMDataset>")
+    assert scenes_in(tmp_path) == [tmp_path / "a.png"]
+    (tmp_path / "outer" / "x" / "y").mkdir(parents=True)
+    write_geotiff(tmp_path / "outer" / "x" / "y" / "a.tif", _picture())
+    with pytest.raises(SceneError, match=r"holds no raster \(.*; subfolders aren't searched\)$"):
+        resolve(tmp_path / "outer")
+
+
+def test_files_named_as_urls(write_raster, tmp_path):
+    path = write_raster(_picture(), "a b.tif")
+    assert resolve(f"file://{tmp_path}/a%20b.tif").opened == str(path)
+    assert describe(Path(f"file://{tmp_path}/a%20b.tif")).grid.width == 50
+    write_raster(_picture(), "c%20d.tif")
+    assert resolve(f"file://{tmp_path}/c%20d.tif").opened == f"{tmp_path}/c%20d.tif"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (Affine.rotation(20), "a grid turned by -20 degrees instead of 0: warp it first"),
+        (Affine.scale(1, -1), "rows in the opposite order: warp it first"),
+        (Affine.scale(1.0000007), "pixels of 0.60000042 x 0.60000042 instead of 0.6 x 0.6 in the units"),
+    ],
+)
+def test_other_pixels_are_told_by_what_differs(tmp_path, change, said):
+    wide = {"a.tif": UTM, "b.tif": UTM @ Affine.translation(20_000, 0) @ change}
+    for name, transform in wide.items():
+        _write_part(tmp_path, name, np.ones((1, 2, 20_000), "uint8"), 0, 0, transform=transform)
+    with pytest.raises(SceneError, match=re.escape(f"in one mosaic: it has {said}")):
+        resolve(tmp_path)
+
+
+def test_no_mosaic_goes_round_the_globe(tmp_path):
+    for name, west in (("a.tif", 179.5), ("b.tif", -180)):
+        place = Affine(0.01, 0, west, 0, -0.01, 52)
+        _write_part(tmp_path, name, _picture(), 0, 0, transform=place, crs="EPSG:4326")
+    said = f"the rasters of '{tmp_path}' lie on both sides of the antimeridian: map them one by one (--batch)"
+    with pytest.raises(SceneError, match=f"^{re.escape(said)}$"):
+        resolve(tmp_path)
