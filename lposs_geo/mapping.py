@@ -32,8 +32,9 @@ from lposs_geo.memory import DEFAULT, Budget, is_out_of_memory
 from lposs_geo.products import Content, Outputs, Polygonising, write_products
 from lposs_geo.raster import ClassArea
 from lposs_geo.runs import open_run
-from lposs_geo.scene import Scene, copy_in_tiles, describe, is_slow_in_tiles
+from lposs_geo.scene import Scene, describe
 from lposs_geo.stages import Clock, Progress
+from lposs_geo.tiled_copy import copy_in_tiles, is_slow_in_tiles
 from lposs_geo.vectorizing import DEFAULT_SIMPLIFY, check_min_area, parse_tolerance, tolerance_px
 
 __all__ = ["MapResult", "map_scene"]

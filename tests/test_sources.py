@@ -16,8 +16,9 @@ from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
 from lposs_geo.errors import SceneError
-from lposs_geo.scene import copy_in_tiles, describe, identity, is_slow_in_tiles, open_scene
+from lposs_geo.scene import describe, identity, open_scene
 from lposs_geo.sources import Source, is_remote, open_source, remote_options, resolve, scenes_in, stem
+from lposs_geo.tiled_copy import copy_in_tiles, is_slow_in_tiles
 
 RED, GREEN, BLUE, ALPHA = ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha
 

@@ -1,0 +1,377 @@
+"""What a first look at a scene tells: its layers, a frame round the picture, and its radiometry.
+
+All is decided on the whole scene, reduced; where it is damaged, on the parts that can be read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.windows import Window
+
+from lposs_geo.bands import BandFacts, Choice, by_contrast, choose, is_opacity
+from lposs_geo.errors import SceneError
+from lposs_geo.pixels import Handle, Layers, colours_of, is_written, shrunk, tells_nodata
+from lposs_geo.radiometry import Radiometry, as_stored, contrasts, eight_bit, frame_values, frames, stretched
+from lposs_geo.sources import Source, is_remote
+
+__all__ = ["choose_layers", "fix_radiometry", "sample_layers", "turn_by_contrast"]
+
+SAMPLE_SIZE = 1024
+"""Longer side, px, of the decimated read that the percentiles are taken from."""
+
+SAMPLE_PARTS, LEAST_PART = 8, 256
+"""Into how many parts a side a damaged scene is cut for the reduced read, and how many px one has at least."""
+
+
+def choose_layers(handle: Handle, asked: str | Sequence[int | str] | None) -> tuple[Layers, Choice, tuple[str, ...]]:
+    """Choose what is to be read.
+
+    Parameters
+    ----------
+    handle : Handle
+    asked : str or sequence of int or str, optional
+        Bands or a preset, as `describe` takes them.
+
+    Returns
+    -------
+    layers : Layers
+    choice : Choice
+        Which bands, and why these.
+    notices : tuple of str
+        What is to be known about alpha bands and palettes.
+
+    Raises
+    ------
+    SceneError
+        If a band isn't there, or holds complex numbers.
+    """
+    dataset, source = handle.dataset, handle.source
+    colours = colours_of(dataset)
+    tagged = [band for band, colour in enumerate(colours, 1) if colour == "alpha"]
+    alphas = [band for band in tagged if _is_opacity(handle, band)]
+    facts = BandFacts(
+        source.path,
+        dataset.dtypes,
+        colours,
+        tuple(text or "" for text in dataset.descriptions),
+        tuple(_wavelength(dataset, band) for band in dataset.indexes),
+        tuple(alphas),
+    )
+    asked = asked.strip().casefold() if isinstance(asked, str) else asked
+    strange: tuple[str, ...] = ()
+    if asked in (None, "rgb") and [colours[band - 1] for band in facts.usable] == ["palette"]:
+        bands = (facts.usable[0],) * 3
+        palette = _palette(dataset, bands[0])
+        if palette is not None:
+            return Layers(bands, tuple(alphas), palette), Choice(bands, "through the colour table"), ()
+        strange = (f"'{source.path}' is said to hold indices, but has no colour table",)
+    choice = choose(facts, asked)
+    if any(dataset.dtypes[band - 1].startswith("complex") for band in choice.bands):
+        raise SceneError(f"'{source.path}' holds complex numbers, not brightness: map a detected image instead")
+    # A band that is asked for as a colour is no mask, whatever its tag says.
+    layers = Layers(choice.bands, tuple(band for band in alphas if band not in choice.bands))
+    mistaken = tuple(
+        f"band {band} of '{source.path}' is tagged alpha, but varies as infrared does: it masks nothing"
+        for band in tagged
+        if band not in alphas
+    )
+    return layers, choice, strange + mistaken
+
+
+def _is_opacity(handle: Handle, band: int) -> bool:
+    """Whether a band tagged alpha is one; infrared is often tagged so."""
+    try:
+        values, _ = handle.load_reduced(Layers((band, band, band)), SAMPLE_SIZE)
+    except SceneError:  # damage that is said when the picture is read
+        return True
+    return is_opacity(values[0])
+
+
+def _wavelength(dataset: rasterio.DatasetReader, band: int) -> float | None:
+    """The centre of a band in nm, as GDAL 3.10 and ENVI write it."""
+    micrometres = dataset.tags(band, ns="IMAGERY").get("CENTRAL_WAVELENGTH_UM")
+    tags = {name.casefold(): value for name, value in dataset.tags(band).items()}
+    try:
+        if micrometres is not None:
+            return 1000 * float(micrometres)
+        length = float(tags.get("wavelength", "nan"))
+    except ValueError:
+        return None
+    if not length > 0:
+        return None
+    is_micro = tags.get("wavelength_units", "").casefold().startswith(("mi", "um", "µ", "μ"))
+    return 1000 * length if is_micro or length <= 100 else length
+
+
+def _palette(dataset: rasterio.DatasetReader, band: int) -> bytes | None:
+    """A colour table as bytes: red, green, blue and alpha of each index from 0 on; None where there is none."""
+    try:
+        entries = dataset.colormap(band)
+    except ValueError:
+        return None
+    table = np.zeros((max(entries) + 1, 4), dtype=np.uint8)
+    table[list(entries)] = list(entries.values())
+    if not table[:, 3].any():  # some programs leave alpha out
+        table[:, 3] = 255
+    return table.tobytes()
+
+
+@dataclass(frozen=True)
+class _Sight:
+    """A scene reduced: stored values (3, rows, cols), which are valid, and which couldn't be read.
+
+    `notices` says where; `damage` is the first error of all.
+    """
+
+    values: NDArray[Any]
+    valid: NDArray[np.bool_]
+    lost: NDArray[np.bool_]
+    notices: tuple[str, ...] = ()
+    damage: SceneError | None = None
+
+
+def _see(handle: Handle, layers: Layers) -> _Sight:
+    """Look at the whole scene; where that fails, at one part after the other.
+
+    Raises SceneError if nothing can be read.
+    """
+    try:
+        whole, there = handle.load_reduced(layers, SAMPLE_SIZE)
+        return _Sight(whole, there, np.zeros_like(there))
+    except SceneError as error:
+        damage = error
+    height, width = handle.dataset.shape
+    if max(height, width) <= SAMPLE_SIZE:  # so small that a part of it isn't worth a map
+        raise damage
+    shrink = min(1.0, SAMPLE_SIZE / max(height, width))
+    # from each place in the scene to the next, and from each in the reduced one
+    rows, cols = _places(height), _places(width)
+    small_rows, small_cols = (
+        [0, *accumulate(shrunk(stop - first, shrink) for first, stop in pairwise(places))] for places in (rows, cols)
+    )
+    valid = np.zeros((small_rows[-1], small_cols[-1]), dtype=bool)
+    lost, notices = ~valid, list[str]()
+    values: NDArray[Any] | None = None
+    for (top, bottom), (first, stop) in zip(pairwise(rows), pairwise(small_rows), strict=True):
+        for (left, right), (begin, end) in zip(pairwise(cols), pairwise(small_cols), strict=True):
+            try:
+                window = Window(left, top, right - left, bottom - top)
+                part, part_valid = handle.load(layers, window, (stop - first, end - begin))
+            except SceneError:
+                notices.append(_lost_near(handle.source, top, left))
+                continue
+            values = np.zeros((3, *valid.shape), part.dtype) if values is None else values
+            values[:, first:stop, begin:end] = part
+            valid[first:stop, begin:end] = part_valid
+            lost[first:stop, begin:end] = False
+    if values is None:
+        raise damage
+    return _Sight(values, valid, lost, tuple(notices[:1]), damage)
+
+
+def _places(size: int) -> list[int]:
+    """Where the parts of a side of `size` px begin, and where the last one ends."""
+    count = min(SAMPLE_PARTS, max(1, size // LEAST_PART))
+    return [size * part // count for part in range(count + 1)]
+
+
+def _lost_near(source: Source, row: int, col: int) -> str:
+    what = "can't be read" if is_remote(source.opened) else "is damaged"
+    return f"'{source.path}' {what} near row {row}, column {col}: what can't be read becomes nodata"
+
+
+def sample_layers(handle: Handle, layers: Layers, collar: bool) -> tuple[Layers, NDArray[Any], tuple[str, ...]]:
+    """Look at valid pixels all over, and for a frame round them.
+
+    Parameters
+    ----------
+    handle : Handle
+    layers : Layers
+    collar : bool
+        Whether a frame is nodata where the file declares none.
+
+    Returns
+    -------
+    layers : Layers
+        With the value of the frame, where there is one.
+    sample : (3, n) array
+        Stored values.
+    notices : tuple of str
+
+    Raises
+    ------
+    SceneError
+        If there is no valid pixel.
+    """
+    try:
+        sight = _see(handle, layers)
+    except SceneError as error:
+        return layers, _sample_anywhere(handle, layers, error), (f"{error}",)
+    valid, notices = sight.valid, sight.notices
+    if collar and not tells_nodata(handle.dataset, handle.source, layers):
+        value, share = _frame(handle, layers, sight)
+        if value is not None:
+            layers = replace(layers, frame_value=value)
+            valid = valid & (sight.values != value).any(axis=0)
+            what = "a black frame" if value == 0 else f"a frame of {value:.0f}"
+            said = f"{share:.0%} of '{handle.source.path}' is {what} without declared nodata: taken as nodata"
+            notices += (f"{said} (--no-collar keeps it)",)
+    sample = sight.values[:, valid]
+    return layers, sample if sample.size else _sample_anywhere(handle, layers, sight.damage), notices
+
+
+def _frame(handle: Handle, layers: Layers, sight: _Sight) -> tuple[float | None, float]:
+    """The value of a frame round the picture that all bands of the file hold, and its share; None if there is none."""
+    best: tuple[float | None, float] = None, 0.0
+    for value in _frame_values(handle.dataset, layers, sight.values.dtype):
+        held = (sight.values == value).all(axis=0) & ~sight.lost
+        # what couldn't be read isn't known to be invalid: a frame doesn't begin there
+        if frames(held, sight.valid | sight.lost) > best[1]:
+            share = frames(held & _others_hold(handle, layers, value, held.shape), sight.valid | sight.lost)
+            best = max(best, (value, share), key=lambda found: found[1])
+    return best
+
+
+def _frame_values(dataset: rasterio.DatasetReader, layers: Layers, dtype: np.dtype[Any]) -> list[float]:
+    """What a frame may be filled with in this scene; 0 isn't where it may be a common value of the picture."""
+    bits = dataset.tags(layers.bands[0], ns="IMAGE_STRUCTURE").get("NBITS")
+    if layers.palette is not None:
+        return [0.0] if len(layers.palette) > 4 * 2 and bits != "1" else []
+    values = frame_values(dtype)
+    # a sea's height, and half of a drawing
+    is_heights = dataset.count - len(layers.alphas) == 1 and not np.issubdtype(dtype, np.unsignedinteger)
+    return values[1:] if is_heights or bits == "1" else values
+
+
+def _others_hold(handle: Handle, layers: Layers, value: float, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Where the bands that aren't mapped hold a value too, alpha left out; three at a time, since they may be many."""
+    others = [band for band in handle.dataset.indexes if band not in (*layers.bands, *layers.alphas)]
+    held = np.ones(shape, dtype=bool)
+    for first in range(0, len(others), 3):
+        three = (others[first : first + 3] * 3)[:3]
+        try:
+            values, _ = handle.load_reduced(Layers((three[0], three[1], three[2])), SAMPLE_SIZE)
+        except SceneError:  # damaged: the mapped bands decide
+            return held
+        held &= (values == value).all(axis=0)
+    return held
+
+
+def turn_by_contrast(
+    handle: Handle, choice: Choice, layers: Layers, sample: NDArray[Any]
+) -> tuple[Choice, Layers, NDArray[Any]]:
+    """Turn a guess of bands round where their contrasts say so.
+
+    Parameters
+    ----------
+    handle : Handle
+    choice : Choice
+        The guess.
+    layers : Layers
+    sample : (3, n) array
+        Stored values of `layers` that are valid.
+
+    Returns
+    -------
+    choice : Choice
+    layers : Layers
+        With the bands of the choice.
+    sample : (3, n) array
+        Stored values of these layers.
+
+    Raises
+    ------
+    SceneError
+        If nothing can be read.
+    """
+    guessed = replace(layers, bands=choice.guessed)
+    seen = sample if guessed == layers else _valid_values(handle, guessed)
+    if not seen.size:
+        return choice, layers, sample
+    red, _, blue = contrasts(seen[:, ::16], _physical(handle.dataset, guessed)[0])
+    turned = by_contrast(choice, handle.source.path, red, blue)
+    if turned.bands == layers.bands:
+        return turned, layers, sample
+    layers = replace(layers, bands=turned.bands)
+    return turned, layers, seen[::-1] if turned.bands == choice.guessed[::-1] else _valid_values(handle, layers)
+
+
+def _valid_values(handle: Handle, layers: Layers) -> NDArray[Any]:
+    """Stored values (3, n) of valid pixels all over."""
+    sight = _see(handle, layers)
+    return sight.values[:, sight.valid]
+
+
+def _sample_anywhere(handle: Handle, layers: Layers, damage: SceneError | None) -> NDArray[Any]:
+    """Stored values (3, n) of the first valid pixels; islands in a sea of nodata may slip through a reduced read."""
+    dataset, source = handle.dataset, handle.source
+    for row in range(0, dataset.height, SAMPLE_SIZE):
+        for col in range(0, dataset.width, SAMPLE_SIZE):
+            shape = min(SAMPLE_SIZE, dataset.height - row), min(SAMPLE_SIZE, dataset.width - col)
+            if not is_written(dataset, layers, (row, col), (row + shape[0], col + shape[1])):
+                continue
+            try:
+                values, valid = handle.load(layers, Window(col, row, shape[1], shape[0]), shape)
+            except SceneError as error:
+                damage = damage or error
+                continue
+            if valid.any():
+                return values[:, valid]
+    value = layers.frame_value
+    frame = "" if value is None else "black, " if value == 0 else f"{value:.0f}, "
+    raise damage or SceneError(f"'{source.path}' has no valid pixel: all is nodata, {frame}transparent or not a number")
+
+
+def _physical(
+    dataset: rasterio.DatasetReader, layers: Layers
+) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """What the stored values of red, green and blue are multiplied by, and what is added; no numbers are none."""
+    if layers.palette is not None:
+        return (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)
+    scales = [float(dataset.scales[band - 1]) for band in layers.bands]
+    offsets = [float(dataset.offsets[band - 1]) for band in layers.bands]
+    red, green, blue = (scale if math.isfinite(scale) and scale else 1.0 for scale in scales)
+    more_red, more_green, more_blue = (offset if math.isfinite(offset) else 0.0 for offset in offsets)
+    return (red, green, blue), (more_red, more_green, more_blue)
+
+
+def fix_radiometry(
+    dataset: rasterio.DatasetReader, layers: Layers, sample: NDArray[Any], scale: tuple[float, float] | None
+) -> Radiometry:
+    """Decide which stored values become black and white.
+
+    Parameters
+    ----------
+    dataset : rasterio.DatasetReader
+    layers : Layers
+    sample : (3, n) array
+        Stored values that are valid.
+    scale : (float, float), optional
+        Physical values that become black and white, where the user gave them.
+
+    Returns
+    -------
+    Radiometry
+
+    Raises
+    ------
+    ParameterError
+        If `scale` isn't two finite numbers, the lower one first.
+    """
+    scales, offsets = _physical(dataset, layers)
+    if scale is not None:
+        return as_stored(scale, scales, offsets)
+    if sample.dtype != np.uint8:
+        return stretched(sample, scales, offsets)
+    bits = 8
+    if layers.palette is None:
+        bits = int(dataset.tags(layers.bands[0], ns="IMAGE_STRUCTURE").get("NBITS", 8))
+    return eight_bit(2.0**bits - 1, scales, offsets)

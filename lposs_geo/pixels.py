@@ -1,0 +1,266 @@
+"""Stored values of a scene, and which of them are valid: by masks, nodata, alpha, palette and what is no number.
+
+Knows files and their bands, not what a scene is made of them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.enums import MaskFlags, Resampling
+from rasterio.errors import RasterioError
+from rasterio.windows import Window
+
+from lposs_geo.errors import SceneError
+from lposs_geo.sources import Source, Warp, is_remote, open_source, remote_options
+
+__all__ = ["Handle", "Layers", "colours_of", "is_written", "may_be_colour", "shrunk", "tells_nodata"]
+
+LARGEST = 1e38
+"""No float beyond it is a measurement: programs write the least or the greatest float32 for no data, more or less."""
+
+_TURNS = count()
+"""Tells each opening of a mosaic from the ones before."""
+
+_SPOILT = set[str]()
+"""Mosaics of which a read has failed in this process."""
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Which stored values make the picture, and which of them count.
+
+    Attributes
+    ----------
+    bands : tuple of int
+        Bands, from 1, taken as red, green and blue.
+    alphas : tuple of int
+        Bands that are 0 where a pixel is invalid.
+    palette : bytes or None
+        Where the one band holds indices: red, green, blue and alpha of each, from 0 on.
+    frame_value : float or None
+        A pixel that holds it in all bands is invalid, though the file doesn't say so.
+    """
+
+    bands: tuple[int, int, int]
+    alphas: tuple[int, ...] = ()
+    palette: bytes | None = None
+    frame_value: float | None = None
+
+
+class Handle:
+    """An open dataset, which is read until a read fails.
+
+    A mosaic's part that GDAL couldn't open once it takes for empty from then on, without a word: so each later read
+    opens the source anew.
+
+    Attributes
+    ----------
+    source : Source
+    dataset : rasterio.DatasetReader
+        The source, opened.
+    warp : Warp or None
+        How it is put on a north-up grid, where it is.
+    """
+
+    def __init__(self, source: Source, dataset: rasterio.DatasetReader, warp: Warp | None = None) -> None:
+        self.source, self.dataset, self.warp = source, dataset, warp
+        self._is_spoilt = source.opened in _SPOILT
+        self._options = remote_options(source.opened)
+        if dataset.driver != "VRT":  # whose parts are opened only when they are read
+            self._options.pop("GDAL_DISABLE_READDIR_ON_OPEN", None)
+
+    def over_net(self) -> AbstractContextManager[object]:
+        """The options for reading over the net, which hold only in the thread that sets them."""
+        return rasterio.Env(**self._options) if self._options else nullcontext()
+
+    def load(self, layers: Layers, window: Window, shape: tuple[int, int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Read stored values (3, rows, cols) and what is valid (rows, cols), by nearest neighbour where reduced."""
+        if self._is_spoilt:
+            with open_source(self._afresh(), self.warp) as dataset:
+                return _load(dataset, self.source, layers, window, shape)
+        try:
+            with self.over_net():
+                return _load(self.dataset, self.source, layers, window, shape)
+        except SceneError:
+            self._is_spoilt = True
+            if self.dataset.driver == "VRT":
+                _SPOILT.add(self.source.opened)
+            raise
+
+    def _afresh(self) -> Source:
+        """The source so that GDAL doesn't find again what it remembers of parts that it couldn't open.
+
+        It does so by their names and options, for as long as any mosaic is open; one that begins with @ has no effect.
+        """
+        vrt = self.source.opened
+        if not vrt.startswith("<"):
+            with open_source(self.source) as dataset:
+                if dataset.driver != "VRT":
+                    return self.source
+                vrt = dataset.tags(ns="xml:VRT")["xml:VRT"]
+            folder = escape(Path(self.source.opened).parent.as_posix())
+            vrt = re.sub(r'relativeToVRT="1"([^>]*)>', lambda tag: f'relativeToVRT="0"{tag[1]}>{folder}/', vrt)
+        end, option = "</SourceFilename>", f'<OOI key="@TURN">{next(_TURNS)}</OOI>'
+        if "<OpenOptions>" in vrt:
+            vrt = vrt.replace("<OpenOptions>", f"<OpenOptions>{option}")
+        else:
+            longer = f"{end}<OpenOptions>{option}</OpenOptions>"
+            vrt = vrt.replace(end, longer).replace(escape(end), escape(longer))  # a part may be a VRT's text itself
+        return replace(self.source, opened=vrt)
+
+    def load_reduced(
+        self, layers: Layers, longest_side: int, window: Window | None = None
+    ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Read a window, or the whole, so that its longer side is at most `longest_side` px."""
+        window = window or Window(0, 0, self.dataset.width, self.dataset.height)
+        shrink = min(1.0, longest_side / max(window.height, window.width))
+        return self.load(layers, window, (shrunk(window.height, shrink), shrunk(window.width, shrink)))
+
+
+def _load(
+    dataset: rasterio.DatasetReader, source: Source, layers: Layers, window: Window, shape: tuple[int, int]
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Read stored values (3, rows, cols) and what is valid (rows, cols), by nearest neighbour where reduced."""
+    bands = sorted(set(layers.bands))
+    try:
+        stored = _read(dataset, bands, window, shape)
+        valid = _valid(dataset, layers, window, shape)
+    except RasterioError as error:
+        where = f"near row {window.row_off}, column {window.col_off}: {source.reason(error)}"
+        what, advice = ("is damaged", "get another copy of it")
+        if is_remote(source.opened):
+            what, advice = ("can't be read", "try again")
+        raise SceneError(f"'{source.path}' {what} {where}; {advice}") from error
+    if np.issubdtype(stored.dtype, np.floating):
+        most = min(LARGEST, float(np.finfo(stored.dtype).max))
+        valid &= (np.abs(stored) < most).all(axis=0)  # what is no number isn't less either
+    if layers.palette is not None:
+        values, opaque = _through_palette(stored[0], layers.palette)
+        valid &= opaque
+    else:
+        values = stored[[bands.index(band) for band in layers.bands]]
+    if layers.frame_value is not None:
+        valid &= (values != layers.frame_value).any(axis=0)
+    return values, valid
+
+
+def _read(
+    dataset: rasterio.DatasetReader,
+    bands: Sequence[int],
+    window: Window,
+    shape: tuple[int, int],
+    *,
+    masks: bool = False,
+) -> NDArray[Any]:
+    read = dataset.read_masks if masks else dataset.read
+    # GDAL reads bands of several types one by one
+    groups = [list(bands)] if masks or len({dataset.dtypes[band - 1] for band in bands}) == 1 else [[b] for b in bands]
+    planes = [
+        read(group, window=window, out_shape=(len(group), *shape), resampling=Resampling.nearest) for group in groups
+    ]
+    return np.asarray(planes[0]) if len(planes) == 1 else np.concatenate(planes)
+
+
+def _valid(
+    dataset: rasterio.DatasetReader, layers: Layers, window: Window, shape: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """What masks, nodata and alpha say of the chosen bands."""
+    valid = np.ones(shape, dtype=bool)
+    if layers.alphas:
+        valid &= (_read(dataset, layers.alphas, window, shape) > 0).all(axis=0)
+    masked = _masked_bands(dataset, layers)
+    if masked:
+        masks = _read(dataset, masked, window, shape, masks=True) > 0
+        valid &= masks.any(axis=0) if may_be_colour(dataset, masked) else masks.all(axis=0)
+    return valid
+
+
+def _masked_bands(dataset: rasterio.DatasetReader, layers: Layers) -> list[int]:
+    """The chosen bands that have nodata or a mask of their own."""
+    no_mask = {MaskFlags.alpha, MaskFlags.all_valid}
+    return [band for band in sorted(set(layers.bands)) if not no_mask & set(dataset.mask_flag_enums[band - 1])]
+
+
+def may_be_colour(dataset: rasterio.DatasetReader, bands: Sequence[int]) -> bool:
+    """Whether what stands for no data may be a dark or a saturated pixel of one band: where it is 0, or of 8 bits.
+
+    Any other value means nothing but no data.
+
+    Parameters
+    ----------
+    dataset : rasterio.DatasetReader
+    bands : sequence of int
+        From 1.
+    """
+    return all(dataset.nodatavals[band - 1] == 0 or dataset.dtypes[band - 1] == "uint8" for band in bands)
+
+
+def tells_nodata(dataset: rasterio.DatasetReader, source: Source, layers: Layers) -> bool:
+    """Whether a scene says itself what is valid; a mosaic's mask says only where its sources lie.
+
+    Parameters
+    ----------
+    dataset : rasterio.DatasetReader
+    source : Source
+    layers : Layers
+    """
+    if source.boxes:
+        return source.masked
+    return bool(layers.alphas or _masked_bands(dataset, layers))
+
+
+def _through_palette(indices: NDArray[Any], palette: bytes) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Colours (3, rows, cols) of indices, and which of them are in the table and not transparent."""
+    table = np.frombuffer(palette, dtype=np.uint8).reshape(-1, 4)
+    inside = (indices >= 0) & (indices < len(table))
+    colours = table[np.where(inside, indices, 0)]
+    return np.moveaxis(colours[..., :3], -1, 0), inside & (colours[..., 3] > 0)
+
+
+def is_written(
+    dataset: rasterio.DatasetReader, layers: Layers, start: tuple[float, float], stop: tuple[float, float]
+) -> bool:
+    """Whether the file may hold a block of any of the bands between two corners, without reading it.
+
+    Parameters
+    ----------
+    dataset : rasterio.DatasetReader
+    layers : Layers
+    start, stop : (float, float)
+        Rows and cols.
+    """
+    has_nodata = layers.frame_value == 0 or any(nodata is not None for nodata in dataset.nodatavals)
+    if dataset.driver != "GTiff" or not has_nodata:
+        return True  # without a nodata value, what was never written is black
+    height, width = dataset.block_shapes[layers.bands[0] - 1]
+    return any(
+        dataset.get_tag_item(f"BLOCK_OFFSET_{col}_{row}", "TIFF", bidx=band) is not None
+        for band in sorted(set(layers.bands))
+        for row in range(int(start[0]) // height, math.ceil(stop[0] / height))
+        for col in range(int(start[1]) // width, math.ceil(stop[1] / width))
+    )
+
+
+def colours_of(dataset: rasterio.DatasetReader) -> tuple[str, ...]:
+    """What each band is said to show, as `rasterio.enums.ColorInterp` names it."""
+    try:
+        return tuple(colour.name for colour in dataset.colorinterp)
+    except ValueError:  # a newer GDAL knows more colours than rasterio does
+        return ("undefined",) * int(dataset.count)
+
+
+def shrunk(size: float, shrink: float) -> int:
+    """How many px a side of `size` px has when it is multiplied by `shrink`; at least one."""
+    return max(1, round(size * shrink))

@@ -1,0 +1,124 @@
+"""A copy of a scene in tiles: what is stored in strips would be decoded again for each tile that is read."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.windows import Window
+
+from lposs_geo.errors import OutputError, SceneError, one_line
+from lposs_geo.outputs import room_left
+from lposs_geo.pixels import Handle, Layers
+from lposs_geo.scene import Scene
+from lposs_geo.sources import Source, open_source
+
+__all__ = ["copy_in_tiles", "is_slow_in_tiles"]
+
+log = logging.getLogger(__name__)
+
+COPY_BLOCK = 512
+"""Px of the tiles of a copy."""
+
+
+def is_slow_in_tiles(scene: Scene, cache: int) -> bool:
+    """Whether reading tile by tile would decode the same strips many times.
+
+    Parameters
+    ----------
+    scene : Scene
+    cache : int
+        Bytes of decoded blocks that are kept; a scene that fits is decoded once anyway.
+    """
+    with open_source(scene.source, scene.warp) as dataset:
+        _, width = _block(dataset, scene)
+        itemsize = sum(np.dtype(dtype).itemsize for dtype in dataset.dtypes)
+        return bool(width > 4 * COPY_BLOCK and dataset.height * dataset.width * itemsize > cache)
+
+
+def copy_in_tiles(scene: Scene, path: Path) -> Scene:
+    """Copy a scene's three bands and what is valid of them once, from top to bottom, into a tiled file.
+
+    Parameters
+    ----------
+    scene : Scene
+    path : Path
+        GeoTIFF to write.
+
+    Returns
+    -------
+    Scene
+        The copy; it reads as the original does, pixel by pixel, and where the original is damaged it can't be read
+        either.
+
+    Raises
+    ------
+    SceneError
+        If nothing can be read.
+    OutputError
+        If the copy can't be written.
+    """
+    grid = scene.grid
+    profile = {
+        "driver": "GTiff", "count": 3, "height": grid.height, "width": grid.width, "crs": grid.crs,
+        "transform": grid.transform, "dtype": scene.dtype, "photometric": "minisblack", "tiled": True,
+        "blockxsize": COPY_BLOCK, "blockysize": COPY_BLOCK, "compress": "lzw", "bigtiff": "if_safer",
+        "interleave": "pixel",
+    }  # fmt: skip
+    with open_source(scene.source, scene.warp) as dataset, warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        # as many rows as one row of the copy's blocks has, or a strip of the original if that is higher
+        strip = _block(dataset, scene)[0]
+        rows = COPY_BLOCK * max(1, strip // COPY_BLOCK)
+        handle, lost = Handle(scene.source, dataset, scene.warp), list[tuple[int, int, str]]()
+        try:
+            with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "w", **profile) as copy:
+                for top in range(0, grid.height, rows):
+                    window = Window(0, top, grid.width, min(rows, grid.height - top))
+                    for part, values, valid in _in_strips(handle, scene.layers, window, strip, lost):
+                        copy.write(values, window=part)
+                        copy.write_mask(valid, window=part)
+        except (RasterioError, OSError) as error:
+            if isinstance(error, SceneError):
+                raise
+            reason = one_line(error.__cause__ or error)
+            raise OutputError(f"can't copy '{scene.path}' into tiles: {reason}{room_left(path.parent)}") from error
+    if sum(stop - first for first, stop, _ in lost) == grid.height:
+        raise SceneError(lost[0][2])
+    return replace(scene, source=Source(str(path), str(path)), layers=Layers((1, 2, 3)), warp=None, lost=tuple(lost))
+
+
+def _in_strips(
+    handle: Handle, layers: Layers, window: Window, height: int, lost: list[tuple[int, int, str]]
+) -> Iterator[tuple[Window, NDArray[Any], NDArray[np.bool_]]]:
+    """A window at once, or where it is damaged strip by strip: what can't be read is added to `lost`."""
+    try:
+        whole = handle.load(layers, window, (window.height, window.width))
+    except SceneError as error:
+        log.warning("%s", error)
+    else:
+        yield window, *whole
+        return
+    bottom = window.row_off + window.height
+    for top in range(window.row_off, bottom, height):
+        strip = Window(window.col_off, top, window.width, min(height, bottom - top))
+        try:
+            part = handle.load(layers, strip, (strip.height, strip.width))
+        except SceneError as error:
+            lost.append((top, top + strip.height, str(error)))
+        else:
+            yield strip, *part
+
+
+def _block(dataset: rasterio.DatasetReader, scene: Scene) -> tuple[int, int]:
+    """Rows and cols of what is decoded at once; of a mosaic its sources'."""
+    rows, cols = scene.source.block or dataset.block_shapes[scene.bands[0] - 1]
+    return rows, cols

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.enums import ColorInterp
+from rasterio.windows import Window
+
+from lposs_geo.errors import OutputError, SceneError
+from lposs_geo.scene import describe, open_scene
+from lposs_geo.tiled_copy import copy_in_tiles, is_slow_in_tiles
+
+RED, GREEN, BLUE, ALPHA = ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha
+
+
+def test_only_large_scenes_in_strips_are_slow_in_tiles(write_raster):
+    array = np.zeros((3, 40, 2100), dtype="uint8") + 7
+    strips = describe(write_raster(array, blockysize=1))
+    assert is_slow_in_tiles(strips, cache=200_000)
+    assert not is_slow_in_tiles(strips, cache=10**6)
+    tiled = describe(write_raster(array, "tiled.tif", tiled=True, blockxsize=64, blockysize=64))
+    assert not is_slow_in_tiles(tiled, cache=200_000)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "options"),
+    [("uint8", {"nodata": 0}), ("uint16", {}), ("float32", {}), ("uint16", {"colorinterp": [RED, GREEN, BLUE, ALPHA]})],
+)
+def test_a_copy_in_tiles_reads_as_the_original_does(write_raster, tmp_path, dtype, options):
+    array = np.random.default_rng(0).integers(1, 250, (4, 700, 130)).astype(dtype)
+    array[:, 600:650, 20:60] = 0
+    if dtype == "float32":
+        array[1, 5:9, 5:9] = np.nan
+    scene = describe(write_raster(array if "colorinterp" in options else array[:3], **options))
+    copy = copy_in_tiles(scene, tmp_path / "copy.tif")
+    with rasterio.open(copy.path) as dataset:
+        assert dataset.block_shapes[0] == (512, 512)
+    with open_scene(scene) as original, open_scene(copy) as copied:
+        for zoom in (1.0, 2.0):
+            window = Window(0, 0, int(130 * zoom), int(700 * zoom))
+            for one, other in zip(original.read(window, zoom), copied.read(window, zoom), strict=True):
+                assert np.array_equal(one, other)
+
+
+def test_each_row_is_read_once_for_a_copy(write_raster, tmp_path, monkeypatch):
+    scene = describe(write_raster(np.full((3, 1300, 30), 9, "uint8"), blockysize=1))
+    rows = []
+    monkeypatch.setattr("lposs_geo.pixels._load", _noting_rows(rows))
+    copy_in_tiles(scene, tmp_path / "copy.tif")
+    assert sorted(rows) == list(range(1300))
+
+
+def _noting_rows(rows: list[int]):
+    from lposs_geo.pixels import _load
+
+    def load(dataset, source, layers, window, shape):
+        rows.extend(range(window.row_off, window.row_off + window.height))
+        return _load(dataset, source, layers, window, shape)
+
+    return load
+
+
+def test_a_copy_that_cannot_be_written_is_said_so(write_raster, tmp_path):
+    scene = describe(write_raster(np.full((3, 30, 30), 9, "uint8")))
+    with pytest.raises(OutputError, match="can't copy"):
+        copy_in_tiles(scene, tmp_path / "none" / "copy.tif")
+
+
+@pytest.mark.parametrize("height", [16, 1])
+def test_a_damaged_strip_is_lost_in_the_copy_alone(write_raster, tmp_path, height):
+    array = np.random.default_rng(0).integers(1, 250, (3, 1100, 60)).astype("uint8")
+    path = write_raster(array, blockysize=height, interleave="pixel", compress="deflate")
+    scene = describe(path)
+    with rasterio.open(path) as dataset:
+        start, size = (
+            int(dataset.get_tag_item(f"BLOCK_{w}_0_{640 // height}", "TIFF", bidx=1)) for w in ("OFFSET", "SIZE")
+        )
+    data = path.read_bytes()
+    path.write_bytes(data[:start] + b"\xff" * size + data[start + size :])
+    copy = copy_in_tiles(scene, tmp_path / "copy.tif")
+    assert [lost[:2] for lost in copy.lost] == [(640, 640 + height)]
+    with open_scene(copy) as reader:
+        for top, rows in ((0, 640), (640 + height, 400)):
+            image, valid = reader.read(Window(0, top, 60, rows))
+            assert valid.all()
+            assert np.allclose(image * 255, array[:, top : top + rows], atol=1e-3)
+        with pytest.raises(SceneError, match=r"scene.tif' is damaged near row 640"):
+            reader.read(Window(0, 600, 60, 41))
