@@ -65,9 +65,11 @@ def choose_layers(handle: Handle, asked: str | Sequence[int | str] | None) -> tu
         tuple(_wavelength(dataset, band) for band in dataset.indexes),
         tuple(alphas),
     )
-    asked = asked.strip().casefold() if isinstance(asked, str) else asked
+    asked = asked.strip() if isinstance(asked, str) else asked
     strange: tuple[str, ...] = ()
-    if asked in (None, "rgb") and [colours[band - 1] for band in facts.usable] == ["palette"]:
+    if (asked is None or (isinstance(asked, str) and asked.casefold() == "rgb")) and [
+        colours[band - 1] for band in facts.usable
+    ] == ["palette"]:
         bands = (facts.usable[0],) * 3
         palette = _palette(dataset, bands[0])
         if palette is not None:

@@ -267,7 +267,7 @@ def refine(
     return solution.value.T.reshape(scores.shape)
 
 
-def probabilities(scores: torch.Tensor, power: float = 1.0) -> torch.Tensor:
+def probabilities(scores: torch.Tensor, power: float = 1.0, *, of: torch.Tensor | None = None) -> torch.Tensor:
     """How likely each class is, as its share of all classes' scores.
 
     Propagation multiplies the scores of all classes of one pixel by about the same number, which depends on how many
@@ -279,16 +279,21 @@ def probabilities(scores: torch.Tensor, power: float = 1.0) -> torch.Tensor:
         (C, ...) scores of any stage; negative ones count as 0.
     power : float
         `Encoder.confidence_power`, to which scores are raised first.
+    of : torch.Tensor, optional
+        (...) one of the scores of each pixel, where only its probability is wanted.
 
     Returns
     -------
     torch.Tensor
-        (C, ...) in 0..1, with sum 1; all equal where no score is above 0.
+        (C, ...) in 0..1, with sum 1; all equal where no score is above 0. With `of`, (...).
     """
-    positive = scores.clamp(min=torch.finfo(scores.dtype).tiny)
+    tiny = torch.finfo(scores.dtype).tiny
+    positive = scores.clamp(min=tiny)
+    wanted = positive if of is None else of.clamp(min=tiny)
     if power != 1.0:  # of the largest, or a high power would leave the range of floats
-        positive = (positive / positive.amax(dim=0)) ** power
-    return positive / positive.sum(dim=0)
+        largest = positive.amax(dim=0)
+        positive, wanted = (positive / largest) ** power, (wanted / largest) ** power
+    return wanted / positive.sum(dim=0)
 
 
 def _pad_to(image: torch.Tensor, size: int) -> torch.Tensor:

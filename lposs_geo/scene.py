@@ -246,8 +246,22 @@ def describe(
         radiometry=radiometry,
         checksum=zlib.crc32(np.ascontiguousarray(sample).data),
         warp=how,
-        notices=(*source.notices, *choice.notices, *alpha_notices, *sample_notices, *place_notices),
+        notices=(
+            *source.notices,
+            *choice.notices,
+            *alpha_notices,
+            *sample_notices,
+            *_blank(source, sample),
+            *place_notices,
+        ),
     )
+
+
+def _blank(source: Source, sample: NDArray[Any]) -> tuple[str, ...]:
+    """A notice where all valid pixels sampled are alike."""
+    if sample.shape[1] > 1 and (sample == sample[:, :1]).all():
+        return (f"'{source.path}' holds one value everywhere: there is nothing to see on it",)
+    return ()
 
 
 def identity(scene: Scene) -> dict[str, object]:

@@ -381,8 +381,8 @@ def open_source(source: Source, warp: Warp | None = None) -> Iterator[rasterio.D
         raise SceneError(f"no such file: '{path}'")
     with ExitStack() as stack:
         options = remote_options(opened)
-        if options:
-            stack.enter_context(rasterio.Env(**options))
+        # a packed archive gets no index beside it: the folder is the user's
+        stack.enter_context(rasterio.Env(CPL_VSIL_GZIP_WRITE_PROPERTIES="NO", **options))
         try:
             dataset = stack.enter_context(_opened(opened, stack, options))
         except RasterioError as error:

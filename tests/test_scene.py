@@ -840,3 +840,9 @@ def test_a_part_of_the_scene_can_be_looked_over(write_raster):
         image, valid = reader.overview(100, Window(10, 5, 8, 12))
         assert np.allclose(image * 255, array[:, 5:17, 10:18], atol=0.01)
         assert valid.shape == (12, 8)
+
+
+def test_a_scene_of_one_value_is_said_to_be(write_raster):
+    (notice,) = describe(write_raster(np.full((3, 30, 40), 900, "uint16"), colorinterp=[RED, GREEN, BLUE])).notices
+    assert notice.endswith("holds one value everywhere: there is nothing to see on it")
+    assert describe(write_raster(_coded(3, "uint8"), "other.tif")).notices == ()
