@@ -25,7 +25,7 @@ from rasterio.features import geometry_mask
 from rasterio.windows import Window
 
 from lposs_geo.errors import ParameterError, one_line
-from lposs_geo.ground import Grid, on_ground, to_pyproj
+from lposs_geo.ground import Grid, axis_unit, on_ground, to_pyproj
 
 if TYPE_CHECKING:
     import geopandas
@@ -251,7 +251,7 @@ def _reproject(area: shapely.MultiPolygon, source: pyproj.CRS, target: pyproj.CR
     area = _near(area, source, target)
     if area.is_empty:
         raise ParameterError(f"'{name}' lies where the scene's CRS isn't meant for, or its own CRS is wrong")
-    unit = _unit(source)
+    unit = axis_unit(source)
     longest = LONGEST_EDGE / (MEAN_RADIUS * unit if source.is_geographic else unit)
     dense = shapely.segmentize(area, max(longest, area.length / MOST_PIECES))
     moved = shapely.transform(dense, _transformation(source, target))
@@ -275,7 +275,7 @@ def _near(area: shapely.MultiPolygon, source: pyproj.CRS, target: pyproj.CRS) ->
     use = pyproj.CRS.from_authority(*authority).area_of_use if authority else target.area_of_use
     if use is None or not source.is_geographic or target.is_geographic:
         return area
-    degree, turn = math.radians(1) / _unit(source), _turn(source)
+    degree, turn = math.radians(1) / axis_unit(source), _turn(source)
     east = use.east + 360 * (use.east < use.west)
     bounds = np.array([use.west - AROUND, use.south - AROUND, east + AROUND, use.north + AROUND]) * degree
     around = [shapely.box(*(bounds + turns * np.array([turn, 0, turn, 0]))) for turns in (-1, 0, 1)]
@@ -290,7 +290,7 @@ def _transformation(source: pyproj.CRS, target: pyproj.CRS) -> Callable[[NDArray
 
 def _in_metres(points: NDArray[np.float64], crs: pyproj.CRS) -> NDArray[np.float64]:
     """Points (n, 2) of a CRS where distances are metres: in the plane, or on a globe, where no longitude jumps."""
-    scaled = points * _unit(crs)
+    scaled = points * axis_unit(crs)
     if not crs.is_geographic:
         return scaled
     lon, lat = np.where(np.isfinite(scaled), scaled, np.nan).T
@@ -313,12 +313,7 @@ def _unwrap(polygon: shapely.Polygon, turn: float, name: str) -> shapely.Polygon
 def _turn(crs: CRS | pyproj.CRS | None) -> float:
     """What a whole turn is in the CRS's unit; 0 if it doesn't count in angles."""
     known = to_pyproj(crs) if isinstance(crs, CRS) else crs
-    return round(math.tau / _unit(known), 9) if known is not None and known.is_geographic else 0.0
-
-
-def _unit(crs: pyproj.CRS) -> float:
-    """What one unit of the CRS's axes is in metres, or in radians."""
-    return float(crs.axis_info[0].unit_conversion_factor) if crs.axis_info else 1.0
+    return round(math.tau / axis_unit(known), 9) if known is not None and known.is_geographic else 0.0
 
 
 def _has_pixels(area: Area) -> bool:

@@ -10,15 +10,10 @@ from typing import Any
 from lposs_geo.errors import FinishedError, LpossGeoError, OutOfMemoryError, OutputError, SceneError
 from lposs_geo.legend import Legend
 from lposs_geo.mapping import MapResult, map_scene
+from lposs_geo.outputs import BESIDE_LABELS, PLACEHOLDER
 from lposs_geo.sources import stem
 
-__all__ = ["PLACEHOLDER", "Outcome", "map_batch"]
-
-PLACEHOLDER = "{name}"
-"""Stands for a scene's name without its ending in the names of outputs."""
-
-OTHERS = ("vector", "quicklook", "confidence", "scores", "report", "stac")
-"""Outputs beside the labels."""
+__all__ = ["Outcome", "map_batch"]
 
 
 @dataclass(frozen=True)
@@ -72,7 +67,7 @@ def map_batch(
     sources = list(dict.fromkeys(map(str, scenes)))
     if not sources:
         raise SceneError("there is no scene to map")
-    outputs = {"dst": dst} | {name: options[name] for name in OTHERS if options.get(name) is not None}
+    outputs = {"dst": dst} | {name: options[name] for name in BESIDE_LABELS if options.get(name) is not None}
     for output in outputs.values():
         if PLACEHOLDER not in str(output):
             raise OutputError(f"output '{output}' is one file for {len(sources)} scenes: put {PLACEHOLDER} into it")

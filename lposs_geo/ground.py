@@ -7,6 +7,9 @@ projection, where meridians and parallels, and so the sides of pixels, are strai
 from __future__ import annotations
 
 import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,10 +19,12 @@ from affine import Affine
 from numpy.typing import NDArray
 from pyproj.exceptions import ProjError
 from rasterio.crs import CRS
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window
 
 __all__ = [
     "Grid",
+    "axis_unit",
     "lonlat_transformer",
     "on_ground",
     "overstates_areas",
@@ -28,6 +33,7 @@ __all__ = [
     "rounded",
     "to_pyproj",
     "utm_zone",
+    "without_georeference_warnings",
 ]
 
 
@@ -56,7 +62,7 @@ class Grid:
             return None
         crs = to_pyproj(self.crs)
         col, row = self.width / 2, self.height / 2
-        corners = on_ground(np.array([[col, row], [col, row + 1], [col + 1, row]]), self.transform) * _unit(crs)
+        corners = on_ground(np.array([[col, row], [col, row + 1], [col + 1, row]]), self.transform) * axis_unit(crs)
         (x, y), (x_below, y_below), (x_right, y_right) = corners.tolist()
         geod = crs.get_geod()
         if crs.is_geographic and geod is not None:
@@ -103,7 +109,7 @@ def polygon_areas(polygons: NDArray[np.object_], crs: CRS | None) -> NDArray[np.
         return np.asarray(shapely.area(polygons))
     known = to_pyproj(crs)
     if not known.is_geographic:
-        return np.asarray(shapely.area(polygons) * _unit(known) ** 2)
+        return np.asarray(shapely.area(polygons) * axis_unit(known) ** 2)
     return np.asarray(shapely.area(shapely.transform(polygons, lambda points: _measurable(points, crs))))
 
 
@@ -118,6 +124,14 @@ def overstates_areas(crs: CRS) -> bool:
     operation = known.coordinate_operation
     name = operation.method_name if operation is not None else ""
     return "Mercator" in name and "Transverse" not in name and "Oblique" not in name
+
+
+@contextmanager
+def without_georeference_warnings() -> Iterator[None]:
+    """That a raster has no georeference is said by us, once, when the scene is opened; not by rasterio."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
 
 
 def to_pyproj(crs: CRS) -> pyproj.CRS:
@@ -145,7 +159,7 @@ def utm_zone(lon: float, lat: float) -> CRS:
     return CRS.from_epsg((32600 if north else 32700) + zone)
 
 
-def _unit(crs: pyproj.CRS) -> float:
+def axis_unit(crs: pyproj.CRS) -> float:
     """What one unit of the CRS's axes is in metres, or in radians."""
     return float(crs.axis_info[0].unit_conversion_factor) if crs.axis_info else 1.0
 
@@ -156,7 +170,7 @@ def _measurable(points: NDArray[np.float64], crs: CRS) -> NDArray[np.float64]:
     For a geographic CRS: Snyder 1987, Map Projections: A Working Manual, eq. 3-12 and 10-15, on the equator.
     """
     known = to_pyproj(crs)
-    scaled = points * _unit(known)
+    scaled = points * axis_unit(known)
     geod = known.get_geod()
     if not known.is_geographic or geod is None:
         return scaled
@@ -176,12 +190,12 @@ def polygon_perimeters(polygons: NDArray[np.object_], crs: CRS | None) -> NDArra
     known = to_pyproj(crs)
     geod = known.get_geod()
     if not known.is_geographic or geod is None:
-        return np.asarray(shapely.length(polygons)) * _unit(known)
+        return np.asarray(shapely.length(polygons)) * axis_unit(known)
     # Sides are straight in longitude and latitude, as for areas: long ones are cut into pieces that geodesics follow.
-    pieces = shapely.segmentize(polygons, math.radians(0.5) / _unit(known))
+    pieces = shapely.segmentize(polygons, math.radians(0.5) / axis_unit(known))
     rings, polygon = shapely.get_rings(pieces, return_index=True)
     points, ring = shapely.get_coordinates(rings, return_index=True)
-    x, y = (points * _unit(known)).T
+    x, y = (points * axis_unit(known)).T
     lengths = geod.inv(x[:-1], y[:-1], x[1:], y[1:], radians=True)[2]
     lengths[ring[1:] != ring[:-1]] = 0.0  # from one ring to the next
     perimeters: NDArray[np.float64] = np.bincount(polygon[ring[1:]], lengths, minlength=len(polygons)).astype(

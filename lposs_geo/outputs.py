@@ -13,7 +13,19 @@ from pathlib import Path
 
 from lposs_geo.errors import OutputError
 
-__all__ = ["GEOPACKAGE_BESIDE", "RASTER_BESIDE", "SIDECAR", "Output", "check_outputs", "room_left", "sidecar", "staged"]
+__all__ = [
+    "BESIDE_LABELS",
+    "GEOPACKAGE_BESIDE",
+    "PLACEHOLDER",
+    "RASTER_BESIDE",
+    "SIDECAR",
+    "Output",
+    "check_outputs",
+    "room_left",
+    "sidecar",
+    "staged",
+    "write_text",
+]
 
 SIDECAR = "*.aux.xml"
 """What GDAL writes beside a raster for what has no place in the file itself."""
@@ -23,6 +35,12 @@ RASTER_BESIDE = (SIDECAR, "*.ovr", "*.msk")
 
 GEOPACKAGE_BESIDE = ("*-wal", "*-shm", "*-journal")
 """What SQLite hasn't yet put into a file, and would put into the one that takes its place."""
+
+PLACEHOLDER = "{name}"
+"""Stands for a scene's name without its ending in the outputs of a batch."""
+
+BESIDE_LABELS = ("vector", "quicklook", "confidence", "scores", "report", "stac")
+"""What a map may be written to beside its labels, by the names of options and arguments."""
 
 LONGEST_NAME = 240
 """Bytes of a file name that leave room for a sidecar's ending; file systems allow 255."""
@@ -35,6 +53,14 @@ def room_left(folder: Path) -> str:
     """What to add to the line about a failed write: how little room the disk has, or nothing where it has enough."""
     free = shutil.disk_usage(folder).free if folder.is_dir() else 0
     return f" (only {free / 1e6:.0f} MB are left on the disk)" if free < 100e6 else ""
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file; OutputError if it can't be written."""
+    try:
+        path.write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise OutputError(f"can't write '{path.name}': {error.strerror or error}{room_left(path.parent)}") from error
 
 
 def sidecar(output: Path) -> Path:

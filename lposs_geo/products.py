@@ -22,10 +22,17 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from lposs_geo import quicklook, report, stac, styles
-from lposs_geo.errors import OutputError, SceneError
-from lposs_geo.ground import Grid, lonlat_transformer, on_ground, rounded, to_pyproj
+from lposs_geo.errors import SceneError
+from lposs_geo.ground import (
+    Grid,
+    lonlat_transformer,
+    on_ground,
+    rounded,
+    to_pyproj,
+    without_georeference_warnings,
+)
 from lposs_geo.legend import NODATA, UNKNOWN, Legend
-from lposs_geo.outputs import GEOPACKAGE_BESIDE, RASTER_BESIDE, Output, check_outputs, room_left, staged
+from lposs_geo.outputs import GEOPACKAGE_BESIDE, RASTER_BESIDE, Output, check_outputs, staged, write_text
 from lposs_geo.provenance import FAILED_TAG, REQUEST_TAG, as_properties, for_people
 from lposs_geo.raster import (
     MOST_PERCENT,
@@ -33,7 +40,6 @@ from lposs_geo.raster import (
     LabelWriter,
     label_writer,
     percent_writer,
-    without_georeference_warnings,
 )
 from lposs_geo.scene import Scene, open_scene
 from lposs_geo.stages import Clock, Progress
@@ -211,10 +217,10 @@ def write_products(
         with clock.running("write"):
             counted = _write_rasters(labels, confidence, written.get("scores"), content)
             areas = tuple(counted.class_area(land_class) for land_class in content.legend.classes)
-            _write(labels.with_suffix(".qml"), styles.labels_qml(content.legend))
-            _write(labels.with_suffix(".sld"), styles.labels_sld(content.legend))
+            write_text(labels.with_suffix(".qml"), styles.labels_qml(content.legend))
+            write_text(labels.with_suffix(".sld"), styles.labels_sld(content.legend))
             if "confidence" in written:
-                _write(confidence.with_suffix(".qml"), styles.confidence_qml())
+                write_text(confidence.with_suffix(".qml"), styles.confidence_qml())
         if "vector" in written:
             with clock.running("vectorize"):
                 draw_polygons(
@@ -302,7 +308,7 @@ def _draw(
             notices=[notice.replace(content.scene.path, content.scene.name) for notice in content.notices],
             parameters=for_people(content.tags),
         )
-        report.save(report.page(contents), written["report"])
+        write_text(written["report"], report.page(contents))
 
 
 def _is_north_up(grid: Grid) -> bool:
@@ -346,7 +352,7 @@ def _write_stac(outputs: Outputs, target: Path, content: Content) -> None:
         properties=as_properties(content.tags),
         assets=seen_from_there,
     )
-    _write(target, json.dumps(item, indent=1, ensure_ascii=False))
+    write_text(target, json.dumps(item, indent=1, ensure_ascii=False))
 
 
 def _relative(path: Path, folder: Path) -> Path:
@@ -372,10 +378,3 @@ def _overview(scene: Scene, area: Window) -> NDArray[np.float32]:
 def _reduced(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     with without_georeference_warnings(), rasterio.open(path) as dataset:
         return np.asarray(dataset.read(1, out_shape=shape, resampling=Resampling.nearest))
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"can't write '{path.name}': {error.strerror or error}{room_left(path.parent)}") from error

@@ -15,12 +15,11 @@ from lposs_geo.labelling import FailedTile, Task
 from lposs_geo.legend import Legend
 from lposs_geo.patch_stage import parameters_for
 from lposs_geo.scene import Scene, identity
-from lposs_geo.sources import stem
+from lposs_geo.sources import MAP_TAG, stem
 
 __all__ = [
     "FAILED_TAG",
     "REQUEST_TAG",
-    "VERSION_TAG",
     "Facts",
     "as_properties",
     "feature_facts",
@@ -32,7 +31,6 @@ __all__ = [
 ]
 
 _OURS = "LPOSS_GEO_"
-VERSION_TAG = f"{_OURS}VERSION"
 REQUEST_TAG = f"{_OURS}REQUEST"
 FAILED_TAG = f"{_OURS}FAILED_TILES"
 _PARAMETERS_TAG, _OPTIONS_TAG, _UNFAMILIAR_TAG = (f"{_OURS}{n}" for n in ("PARAMETERS", "OPTIONS", "UNFAMILIAR_WORDS"))
@@ -114,7 +112,7 @@ def tags(
     missing = [tile.as_dict() for tile in failed]
     return {
         "TIFFTAG_SOFTWARE": f"lposs-geo {release}",
-        VERSION_TAG: release,
+        MAP_TAG: release,
         REQUEST_TAG: asked,
         "LPOSS_GEO_MODEL": facts["model"]["name"],
         "LPOSS_GEO_MODEL_FINGERPRINT": facts["model"]["fingerprint"],

@@ -7,7 +7,6 @@ overviews by mode; category names and an attribute table go into the ``.aux.xml`
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -20,11 +19,11 @@ import rasterio.shutil
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from lposs_geo.errors import OutputError, SceneError, one_line
-from lposs_geo.ground import Grid
+from lposs_geo.ground import Grid, without_georeference_warnings
 from lposs_geo.legend import NODATA, UNKNOWN, UNKNOWN_CLASS, LandClass, Legend
 from lposs_geo.outputs import room_left, sidecar
 
@@ -36,7 +35,6 @@ __all__ = [
     "label_writer",
     "percent_writer",
     "read_label_legend",
-    "without_georeference_warnings",
 ]
 
 LEGEND_TAG = "LPOSS_GEO_LEGEND"
@@ -241,14 +239,6 @@ def _georeference(grid: Grid) -> dict[str, Affine]:
     if t.is_identity:
         return {}
     return {"transform": Affine(1, 0, t.c, 0, -1, -t.f)}  # of a part of one: a GIS has its rows downwards
-
-
-@contextmanager
-def without_georeference_warnings() -> Iterator[None]:
-    """That a scene has no georeference was said when it was opened."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        yield
 
 
 @contextmanager

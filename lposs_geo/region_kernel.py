@@ -373,24 +373,9 @@ def fold_merged(
     confidence_sum: NDArray[np.int64],
     confidence_count: NDArray[np.int64],
 ) -> int:
-    """Number what `merge` left, in order, like `fold`: roots have their merged area already, confidences add up."""
-    confident = len(confidence_sum) > 0
+    """Number what `merge` left, in order, as `fold` does: roots have their merged area already, confidences add up."""
     for region in range(len(parent)):
         parent[region] = _root(parent, region)
-    count = 0
-    for region in range(len(parent)):
-        if parent[region] == region:
-            parent[region] = count
-            label[count] = label[region]
-            area[count] = area[region]
-            if confident:
-                confidence_sum[count] = confidence_sum[region]
-                confidence_count[count] = confidence_count[region]
-            count += 1
-        else:
-            whole = parent[parent[region]]
-            parent[region] = whole
-            if confident:
-                confidence_sum[whole] += confidence_sum[region]
-                confidence_count[whole] += confidence_count[region]
-    return count
+        if parent[region] != region:
+            area[region] = 0.0
+    return int(fold(parent, label, area, confidence_sum, confidence_count))

@@ -13,14 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib import resources
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lposs_geo.errors import OutputError
 from lposs_geo.legend import NODATA, UNKNOWN, UNKNOWN_CLASS, LandClass, Legend
 from lposs_geo.quicklook import MAP_OPACITY, length_text, palette, round_length, scene_pixels
 from lposs_geo.raster import ClassArea
@@ -28,7 +26,7 @@ from lposs_geo.raster import ClassArea
 if TYPE_CHECKING:
     from jinja2 import Template
 
-__all__ = ["Report", "page", "save"]
+__all__ = ["Report", "page"]
 
 _JPEG_QUALITY = 85
 _SMALL_SIDE = 450
@@ -190,14 +188,6 @@ def page(contents: Report) -> str:
         ramp=[_hex(colour) for colour in _RAMP],
         parameters=[(label, _set_out(text)) for label, text in contents.parameters.items()],
     )
-
-
-def save(text: str, path: Path) -> None:
-    """Write the page; OutputError if it can't be written."""
-    try:
-        path.write_text(text, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise OutputError(f"can't write '{path.name}': {error.strerror or error}") from error
 
 
 def _template() -> Template:

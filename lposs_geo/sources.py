@@ -12,7 +12,6 @@ import math
 import os
 import re
 import tarfile
-import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -29,11 +28,12 @@ import rasterio.shutil
 from affine import Affine
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 from rasterio.vrt import WarpedVRT
 
 from lposs_geo.errors import SceneError, one_line
+from lposs_geo.ground import without_georeference_warnings
 
 # what WarpedVRT raises, for which rasterio has no public name
 CPLE_BaseError = getattr(importlib.import_module("rasterio._err"), "CPLE_BaseError", RasterioError)
@@ -397,8 +397,7 @@ def open_source(source: Source, warp: Warp | None = None) -> Iterator[rasterio.D
 
 
 def _opened(opened: str, stack: ExitStack, options: dict[str, str]) -> rasterio.DatasetReader:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    with without_georeference_warnings():
         try:
             return rasterio.open(opened)
         except RasterioError as error:
@@ -545,10 +544,8 @@ def _is_scene(file: Path) -> bool:
     if suffix not in (".tif", ".tiff"):
         return suffix != ".gpkg" or _is_raster(file)  # else a map's polygons, for instance
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(file) as dataset:
-                return MAP_TAG not in dataset.tags()
+        with without_georeference_warnings(), rasterio.open(file) as dataset:
+            return MAP_TAG not in dataset.tags()
     except RasterioError:  # a damaged scene is said to be one when it is opened
         return True
 
@@ -564,10 +561,8 @@ def _is_placed_beside(file: Path) -> bool:
 
 def _is_raster(path: str | Path) -> bool:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(path):
-                return True
+        with without_georeference_warnings(), rasterio.open(path):
+            return True
     except RasterioError:
         return False
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +11,11 @@ from typing import Any
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from lposs_geo.errors import OutputError, SceneError, one_line
+from lposs_geo.ground import without_georeference_warnings
 from lposs_geo.outputs import room_left
 from lposs_geo.pixels import Handle, Layers
 from lposs_geo.scene import Scene
@@ -73,8 +73,7 @@ def copy_in_tiles(scene: Scene, path: Path) -> Scene:
         "blockxsize": COPY_BLOCK, "blockysize": COPY_BLOCK, "compress": "lzw", "bigtiff": "if_safer",
         "interleave": "pixel",
     }  # fmt: skip
-    with open_source(scene.source, scene.warp) as dataset, warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    with open_source(scene.source, scene.warp) as dataset, without_georeference_warnings():
         # as many rows as one row of the copy's blocks has, or a strip of the original if that is higher
         strip = _block(dataset, scene)[0]
         rows = COPY_BLOCK * max(1, strip // COPY_BLOCK)

@@ -17,10 +17,10 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from lposs_geo.errors import OutputError, ParameterError, SceneError, one_line
-from lposs_geo.ground import Grid
+from lposs_geo.ground import Grid, without_georeference_warnings
 from lposs_geo.legend import NODATA, Legend
 from lposs_geo.outputs import GEOPACKAGE_BESIDE, Output, check_outputs, room_left, staged
-from lposs_geo.raster import read_label_legend, without_georeference_warnings
+from lposs_geo.raster import read_label_legend
 from lposs_geo.vector import SIMPLIFY_PX, polygon_batches
 from lposs_geo.vector_files import SUFFIXES, check_vector, write_polygons
 

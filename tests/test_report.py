@@ -16,8 +16,9 @@ from PIL import Image
 
 from lposs_geo.errors import OutputError
 from lposs_geo.legend import LandClass, Legend, from_words
+from lposs_geo.outputs import write_text
 from lposs_geo.raster import ClassArea
-from lposs_geo.report import Report, page, save
+from lposs_geo.report import Report, page
 
 HOSTILE = "</script><script>alert(\"1\")</script> & 'co'"
 VOID = {"meta", "link", "img", "input", "br", "hr"}
@@ -252,15 +253,16 @@ def test_a_map_of_almost_nothing_still_makes_a_page(labels):
 
 
 def test_it_is_saved_as_utf8_or_the_failure_named(tmp_path):
-    save("<p>é</p>", tmp_path / "a.html")
+    write_text(tmp_path / "a.html", "<p>é</p>")
     assert (tmp_path / "a.html").read_bytes() == "<p>é</p>".encode()
     with pytest.raises(OutputError, match=r"can't write 'a\.html'"):
-        save("", tmp_path / "nowhere" / "a.html")
+        write_text(tmp_path / "nowhere" / "a.html", "")
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium in PATH to show the page")
 def test_a_browser_shows_it_without_a_complaint(tmp_path):
-    save(page(_report(from_words(["water", "forest & <b>wood</b>", "road"]), rows=320, cols=400)), tmp_path / "a.html")
+    legend = from_words(["water", "forest & <b>wood</b>", "road"])
+    write_text(tmp_path / "a.html", page(_report(legend, rows=320, cols=400)))
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--virtual-time-budget=2000"]
     command = [CHROMIUM, *options, f"--user-data-dir={tmp_path / 'user'}", "--dump-dom", (tmp_path / "a.html").as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=120, check=True)

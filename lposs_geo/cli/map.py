@@ -26,6 +26,7 @@ from lposs_geo.cli.options import (
     WARP,
 )
 from lposs_geo.errors import FinishedError, LegendError, LpossGeoError, OutputError, SceneError, one_line
+from lposs_geo.outputs import BESIDE_LABELS, PLACEHOLDER
 
 if TYPE_CHECKING:
     from lposs_geo.legend import Legend
@@ -37,12 +38,6 @@ __all__ = ["map_command"]
 
 BESIDE = "beside the map"
 """What --confidence, --scores and --stac mean without a file name."""
-
-PLACEHOLDER = "{name}"
-"""Stands for a scene's name in the outputs of a batch."""
-
-OUTPUTS = ("vector", "quicklook", "report", "confidence", "scores", "stac")
-"""Options that name a file to write, beside -o."""
 
 _ENDINGS = {"confidence": "_confidence.tif", "scores": "_scores.tif", "stac": ".json"}
 
@@ -135,7 +130,7 @@ def map_command(
             beside = options[name] == BESIDE
             options[name] = output.with_name(output.stem + ending) if beside else Path(options[name])
     if legend_name is not None:
-        _keep(Path(legend_name), [output, *(options[name] for name in OUTPUTS if options[name] is not None)])
+        _keep(Path(legend_name), [output, *(options[name] for name in BESIDE_LABELS if options[name] is not None)])
     with messages(as_json, verbose, quiet), show_progress(as_json, quiet) as progress:
         if batch:
             _map_each(scenes, chosen, output, options, progress, as_json, verbose, quiet)
