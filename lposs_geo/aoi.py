@@ -30,7 +30,7 @@ from lposs_geo.ground import Grid, axis_unit, on_ground, to_pyproj
 if TYPE_CHECKING:
     import geopandas
 
-__all__ = ["Area", "area_on", "is_file", "read_aoi"]
+__all__ = ["Area", "area_on", "is_box", "is_file", "read_aoi"]
 
 OUTLINE_GRID = 1 / 256
 """Px that corners of an outline are rounded to."""
@@ -135,6 +135,11 @@ def is_file(text: str | Path) -> bool:
         return False
 
 
+def is_box(text: str | Path) -> bool:
+    """Whether it is meant to be a box, rightly written or not, and no file."""
+    return isinstance(text, str) and not is_file(text) and any(map(_is_number, text.split(",")))
+
+
 def read_aoi(text: str | Path, crs: CRS | None, *, layer: str | None = None) -> shapely.Geometry:
     """Read an area of interest.
 
@@ -159,7 +164,7 @@ def read_aoi(text: str | Path, crs: CRS | None, *, layer: str | None = None) -> 
         If it is neither a box nor such a file, or holds no polygons or other shapes too, or can't be brought to the
         scene's CRS.
     """
-    if isinstance(text, str) and not is_file(text) and any(map(_is_number, text.split(","))):
+    if isinstance(text, str) and is_box(text):
         if layer is not None:
             raise ParameterError(
                 f"the area of interest '{text}' is a box and has no layer '{layer}': leave the layer out"

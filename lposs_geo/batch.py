@@ -10,7 +10,7 @@ from typing import Any
 from lposs_geo.errors import FinishedError, LpossGeoError, OutOfMemoryError, OutputError, SceneError
 from lposs_geo.legend import Legend
 from lposs_geo.mapping import MapResult, map_scene
-from lposs_geo.outputs import BESIDE_LABELS, PLACEHOLDER
+from lposs_geo.outputs import BESIDE_LABELS, PLACEHOLDER, for_scene
 from lposs_geo.sources import stem
 
 __all__ = ["Outcome", "map_batch"]
@@ -83,7 +83,7 @@ def _map_all(
     sources: Sequence[str], classes: str | Sequence[str] | Legend, outputs: dict[str, Any], options: dict[str, Any]
 ) -> Iterator[Outcome]:
     for source in sources:
-        own = {name: Path(str(output).replace(PLACEHOLDER, stem(source))) for name, output in outputs.items()}
+        own = {name: for_scene(output, stem(source)) for name, output in outputs.items()}
         name = f"{stem(source)}{Path(source.partition('?')[0]).suffix}"
         try:
             result = map_scene(source, classes, **(options | own))

@@ -270,6 +270,9 @@ def map_scene(
             with _feature_store(facts, journal, use_cache) as store:
                 if is_encoded(shape, encoder, store, zoom=zoom, window=task.seen(scene.grid)):
                     log.info("this scene's features are kept from before: the encoders needn't run")
+                else:  # what sees is loaded here, where a signal can break that off, and not in a thread to wait for
+                    with clock.running("load"):
+                        encoder.patch_features(torch.zeros(1, 3, encoder.crop_size, encoder.crop_size))
                 source = _readable(scene, journal, budget)
                 failed, labelling = label_scene(task, source, store, journal, told)
             for stage, seconds in labelling.seconds.items():

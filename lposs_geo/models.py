@@ -38,6 +38,9 @@ __all__ = [
 MINI_FOLDER = Path(__file__).parent / "weights" / "mini"
 """The bundled weights."""
 
+_AND = " + "
+"""Between the two sources in a pair's name."""
+
 _FILES_BY_LIBRARY = {
     "open_clip": ("open_clip_model.safetensors", "open_clip_pytorch_model.bin"),
     "timm": ("model.safetensors", "pytorch_model.bin"),
@@ -134,19 +137,19 @@ def cache_folder() -> Path:
 
 
 def find(name: str) -> Model:
-    """Look up a model by name; ModelError if there is none of that name."""
-    try:
+    """Look up a model by name, a pair by the one that `pair` gave it; ModelError if there is none of that name."""
+    if name in MODELS:
         return MODELS[name]
-    except KeyError:
-        raise ModelError(
-            f"unknown model '{name}': choose {' or '.join(MODELS)}, or name a pair with --vlm and --vm"
-        ) from None
+    vlm, joint, vm = name.partition(_AND)
+    if joint:
+        return pair(vlm, vm)
+    raise ModelError(f"unknown model '{name}': choose {' or '.join(MODELS)}, or name a pair with --vlm and --vm")
 
 
 def pair(vlm: str, vm: str) -> Model:
     """Make a model of two sources (see `Source`)."""
     Source.parse(vlm), Source.parse(vm)
-    return Model(f"{vlm} + {vm}", "a pair named by the user", "that of its weights", vlm, vm)
+    return Model(f"{vlm}{_AND}{vm}", "a pair named by the user", "that of its weights", vlm, vm)
 
 
 def preferred() -> Model:

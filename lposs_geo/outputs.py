@@ -21,6 +21,7 @@ __all__ = [
     "SIDECAR",
     "Output",
     "check_outputs",
+    "for_scene",
     "room_left",
     "sidecar",
     "staged",
@@ -61,6 +62,11 @@ def write_text(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8", newline="\n")
     except OSError as error:
         raise OutputError(f"can't write '{path.name}': {error.strerror or error}{room_left(path.parent)}") from error
+
+
+def for_scene(output: str | Path, name: str) -> Path:
+    """The output of one scene of a batch."""
+    return Path(str(output).replace(PLACEHOLDER, name))
 
 
 def sidecar(output: Path) -> Path:

@@ -5,34 +5,39 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from lposs_geo import models
 from lposs_geo.aoi import Area
+from lposs_geo.errors import SceneError
 from lposs_geo.labelling import FailedTile, Task
 from lposs_geo.legend import Legend
 from lposs_geo.patch_stage import parameters_for
 from lposs_geo.scene import Scene, identity
-from lposs_geo.sources import MAP_TAG, stem
+from lposs_geo.sources import MAP_TAG, Source, open_source, stem
 
 __all__ = [
     "FAILED_TAG",
     "REQUEST_TAG",
     "Facts",
+    "Settings",
     "as_properties",
     "feature_facts",
     "for_people",
     "parameters",
     "request",
     "run_facts",
+    "settings_of",
     "tags",
 ]
 
 _OURS = "LPOSS_GEO_"
 REQUEST_TAG = f"{_OURS}REQUEST"
 FAILED_TAG = f"{_OURS}FAILED_TILES"
+_MODEL_TAG = f"{_OURS}MODEL"
 _PARAMETERS_TAG, _OPTIONS_TAG, _UNFAMILIAR_TAG = (f"{_OURS}{n}" for n in ("PARAMETERS", "OPTIONS", "UNFAMILIAR_WORDS"))
 _JSON_TAGS = {_PARAMETERS_TAG, _OPTIONS_TAG, _UNFAMILIAR_TAG, FAILED_TAG}
 
@@ -114,13 +119,48 @@ def tags(
         "TIFFTAG_SOFTWARE": f"lposs-geo {release}",
         MAP_TAG: release,
         REQUEST_TAG: asked,
-        "LPOSS_GEO_MODEL": facts["model"]["name"],
+        _MODEL_TAG: facts["model"]["name"],
         "LPOSS_GEO_MODEL_FINGERPRINT": facts["model"]["fingerprint"],
         "LPOSS_GEO_SOURCE": facts["scene"]["name"],
         _PARAMETERS_TAG: json.dumps(numbers),
         _OPTIONS_TAG: json.dumps(options),
         _UNFAMILIAR_TAG: json.dumps(list(unfamiliar)),
     } | ({FAILED_TAG: json.dumps(missing)} if failed else {})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an earlier map was asked for beside its scene and classes.
+
+    Attributes
+    ----------
+    model : str
+        A name that `models.find` knows, be it a pair's.
+    options : dict of str to object
+        By the names of `map_scene`'s arguments; of a file as the area of interest only the name, without folders.
+    """
+
+    model: str
+    options: dict[str, Any]
+
+
+def settings_of(path: str | Path) -> Settings:
+    """Read from a map's tags what it was asked for, whichever release wrote it.
+
+    Raises
+    ------
+    SceneError
+        If it can't be read, is no map of lposs-geo, or its tags are damaged.
+    """
+    with open_source(Source(str(path), str(path))) as dataset:
+        found = dataset.tags()
+    if MAP_TAG not in found:
+        raise SceneError(f"'{path}' is no map of lposs-geo: its tags tell no settings")
+    try:
+        options = dict[str, Any](json.loads(found[_OPTIONS_TAG]))
+        return Settings(found[_MODEL_TAG], options | {"scale": options.get("scale") and tuple(options["scale"])})
+    except (KeyError, TypeError, ValueError) as error:
+        raise SceneError(f"the settings in the tags of '{path}' are damaged: take another map") from error
 
 
 def request(facts: Facts, legend: Legend, options: Mapping[str, object]) -> str:

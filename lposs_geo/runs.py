@@ -45,13 +45,13 @@ def open_run(
     resume : bool
         Go on with a run that was cut off, if there is one.
     overwrite : bool
-        Without `resume`, drop what such a run has finished.
+        Drop what such a run has finished; with `resume`, only if it was begun with other facts.
 
     Raises
     ------
     OutputError
         If another run is at work on this output, if one was cut off and neither option is given, or if it was begun
-        with other facts.
+        with other facts and `overwrite` isn't given.
     """
     folder = run_folder(output)
     try:
@@ -102,10 +102,10 @@ def _prepare(folder: Path, output: Path, facts: dict[str, object], *, resume: bo
         changed = [name for name, fact in facts.items() if before.get(name) != fact]
         if not changed:
             return
-        if _has_records(folder):
+        if _has_records(folder) and not overwrite:
             raise OutputError(
                 f"can't go on with the run on '{output}', since it was begun with another "
-                f"{' and another '.join(changed)}: add --overwrite in place of --resume to start anew"
+                f"{' and another '.join(changed)}: add --overwrite to start anew"
             )
     try:
         for leftover in folder.iterdir():  # with the journal goes all else that the run before put beside it

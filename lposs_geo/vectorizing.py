@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 import tempfile
@@ -21,6 +22,7 @@ from lposs_geo.ground import Grid, without_georeference_warnings
 from lposs_geo.legend import NODATA, Legend
 from lposs_geo.outputs import GEOPACKAGE_BESIDE, Output, check_outputs, room_left, staged
 from lposs_geo.raster import read_label_legend
+from lposs_geo.stages import Progress
 from lposs_geo.vector import SIMPLIFY_PX, polygon_batches
 from lposs_geo.vector_files import SUFFIXES, check_vector, write_polygons
 
@@ -38,6 +40,7 @@ def vectorize(
     min_area: float = 0.0,
     confidence: str | Path | None = None,
     overwrite: bool = False,
+    progress: Progress | None = None,
 ) -> int:
     """Turn a label raster into polygons.
 
@@ -56,6 +59,8 @@ def vectorize(
         Raster of confidence in percent on the same grid, whose mean each polygon gets.
     overwrite : bool
         Replace an existing output.
+    progress : callable, optional
+        Called with ("vectorize", done, total).
 
     Returns
     -------
@@ -82,7 +87,13 @@ def vectorize(
         _check_confidence(sources[1], sources[0], grid)
     with rasterio.Env(), staged(output) as (path,):
         return draw_polygons(
-            sources[0], path, legend, simplify=simplify, min_area=min_area, confidence=[*sources, None][1]
+            sources[0],
+            path,
+            legend,
+            simplify=simplify,
+            min_area=min_area,
+            confidence=[*sources, None][1],
+            report=None if progress is None else functools.partial(progress, "vectorize"),
         )
 
 

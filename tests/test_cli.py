@@ -15,7 +15,7 @@ from conftest import write_damaged
 from PIL import Image
 from rasterio.windows import Window
 
-from lposs_geo import cli
+from lposs_geo import cli, map_scene
 
 
 @pytest.fixture
@@ -284,6 +284,30 @@ def test_a_kill_is_one_line_and_keeps_finished_tiles(run, chip, tmp_path, name):
     }
 
 
+@pytest.mark.parametrize("stage", ["encode", "refine", "vectorize"])
+def test_when_nobody_listens_any_more_a_run_ends_and_leaves_no_output(chip, tmp_path, stage):
+    arguments = [
+        "map",
+        "chip.tif",
+        "--classes",
+        "water,forest",
+        "-o",
+        "m.tif",
+        "--vector",
+        "m.gpkg",
+        "--tile-size",
+        "64",
+    ]
+    command = [sys.executable, "-P", "-m", "lposs_geo", *arguments, "--json", "--no-cache"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        for line in child.stderr:
+            if json.loads(line).get("stage") == stage:
+                break
+        child.stderr.close()  # as when the parent is killed
+        assert (child.wait(), child.stdout.read()) == (143, "")
+    assert {path.name for path in tmp_path.iterdir()} == {"chip.tif", ".m.tif.lposs-geo"}
+
+
 def test_killed_again_and_again_a_run_ends_with_the_same_map(run, chip, tmp_path):
     arguments = [
         "map",
@@ -360,6 +384,145 @@ def test_the_cache_can_be_seen_and_emptied(run, chip):
     assert "clear" in run("cache")[1]
 
 
+LIKE = ["--bands", "3,2,1", "--scale", "0,900", "--gsd", "0.9", "--no-refine", "--min-confidence", "0.9"]
+
+
+@pytest.fixture
+def first(run, chip):
+    """A map to take settings from."""
+    code, _, err = run("map", chip, "--classes", "water,forest", "-o", "first.tif", *LIKE)
+    assert code == 0, err
+    return Path("first.tif")
+
+
+def _pixels(path: str | Path) -> np.ndarray:
+    with rasterio.open(path) as dataset:
+        return dataset.read(1)
+
+
+def test_like_an_earlier_map_with_other_words(run, chip, first):
+    words = ["--classes", "lake,trees,field"]
+    for name, options in (("spelt.tif", LIKE), ("like.tif", ["--like", first]), ("plain.tif", [])):
+        code, _, err = run("map", chip, *words, "-o", name, *options)
+        assert code == 0, err
+    assert np.array_equal(_pixels("like.tif"), _pixels("spelt.tif"))
+    assert not np.array_equal(_pixels("like.tif"), _pixels("plain.tif"))
+    # the same in all that decides the map
+    assert "is finished already" in run("map", chip, *words, "-o", "like.tif", *LIKE, "--resume")[2]
+
+
+def test_what_is_named_wins_over_the_map_that_it_is_like(run, chip, first):
+    code, _, err = run("map", chip, "--classes", "water,forest", "-o", "m.tif", "--like", first, "--min-confidence", 0)
+    assert code == 0, err
+    code, _, err = run("map", chip, "--classes", "water,forest", "-o", "n.tif", *LIKE[:-2])
+    assert code == 0, err
+    assert np.array_equal(_pixels("m.tif"), _pixels("n.tif"))
+    assert (_pixels(first) == 0).any()
+    assert not (_pixels("m.tif") == 0).any()
+
+
+def test_like_a_map_made_from_python(run, chip):
+    box = "439140,5273560,439200,5273600"
+    options = {"bands": [3, "2", 1], "scale": (0.0, 900.0), "aoi": box, "simplify": 0.5, "refine": False}
+    map_scene(chip, "water,forest", "first.tif", **options)
+    code, _, err = run("map", chip, "--classes", "water,forest", "-o", "m.tif", "--like", "first.tif")
+    assert code == 0, err
+    assert np.array_equal(_pixels("m.tif"), _pixels("first.tif"))
+    map_scene(chip, "water,forest", "part.tif", window=Window(100, 100, 30, 20), refine=False)
+    said = "Error: the map 'part.tif' was made of a window in pixels: name its box with --aoi"
+    code, _, err = run("map", chip, "--classes", "water,forest", "-o", "n.tif", "--like", "part.tif")
+    assert (code, err.startswith(said)) == (2, True)
+    code, _, err = run("map", chip, "--classes", "water,forest", "-o", "n.tif", "--like", "part.tif", "--aoi", box)
+    assert code == 0, err
+
+
+def test_a_file_that_the_map_was_cut_to_is_named_again(run, chip, tmp_path):
+    areas = [shapely.box(439140, 5273560, 439200, 5273600), shapely.box(439150, 5273570, 439180, 5273590)]
+    (tmp_path / "there").mkdir()
+    for layer, area in zip(("one", "two"), areas, strict=True):
+        frame = geopandas.GeoDataFrame(geometry=[area], crs="EPSG:32632")
+        frame.to_file(tmp_path / "there" / "areas.gpkg", layer=layer)
+    frame.to_file(tmp_path / "other.gpkg")
+    cut = ["--aoi", "there/areas.gpkg", "--aoi-layer", "two", "--no-refine"]
+    arguments = ["map", chip, "--classes", "water,forest", "-o"]
+    assert run(*arguments, "first.tif", *cut)[0] == 0
+    code, _, err = run(*arguments, "m.tif", "--like", "first.tif")
+    said = "Error: the map 'first.tif' was cut to 'areas.gpkg': name that file with --aoi"
+    assert (code, err.startswith(said), len(err.splitlines())) == (2, True, 1)
+    for name in ("there/areas.gpkg", "other.gpkg"):  # the layer is taken over with its file only
+        code, _, err = run(*arguments, "m.tif", "--like", "first.tif", "--aoi", name, "--overwrite")
+        assert code == 0, err
+        assert np.array_equal(_pixels("m.tif"), _pixels("first.tif"))
+
+
+def test_like_a_map_of_a_pair_of_ones_own(run, chip, checkpoints):
+    vlm = f"open_clip:ViT-S-32-alt@{checkpoints / 'clip.safetensors'}"
+    vm = f"timm:vit_tiny_patch16_224@{checkpoints / 'vit.pth'}"
+    arguments = ["map", chip, "--classes", "water,forest", "--no-refine", "-o"]
+    assert run(*arguments, "first.tif", "--vlm", vlm, "--vm", vm)[0] == 0
+    code, _, err = run(*arguments, "m.tif", "--like", "first.tif")
+    assert code == 0, err
+    assert f"model {vlm} + {vm} on" in err
+    code, _, err = run(*arguments, "n.tif", "--like", "first.tif", "--model", "mini")
+    assert code == 0, err
+    assert "model mini on" in err
+
+
+def test_the_map_that_another_is_like_is_never_overwritten(run, chip, first, tmp_path):
+    before = first.read_bytes()
+    Path("link.tif").symlink_to(first)
+    arguments = ["map", chip, "--classes", "lake,wood", "--overwrite", "--like", first]
+    for outputs in (
+        ["-o", first],
+        ["-o", "link.tif"],
+        ["-o", "m.tif", "--confidence=first.tif"],
+        ["-o", tmp_path / "first.tif", "--resume"],
+        ["-o", "{name}.tif", "--batch", Path("scenes", "first.tif")],
+    ):
+        code, _, err = run(*arguments, *outputs)
+        assert (code, "is the map of --like itself: give another name" in err) == (1, True), err
+    assert first.read_bytes() == before
+
+
+def test_a_batch_like_an_earlier_map(run, chip, first):
+    code, _, err = run("map", "--batch", chip, "--classes", "water,forest", "-o", "{name}_b.tif", "--like", first)
+    assert code == 0, err
+    assert np.array_equal(_pixels("chip_b.tif"), _pixels(first))
+
+
+def _retagged(source: Path, **tags: str) -> None:
+    with rasterio.open(source) as dataset, rasterio.open("like.tif", "w", **dataset.profile) as copy:
+        copy.update_tags(**(dataset.tags() | tags))
+
+
+NO_SETTINGS = {
+    "absent": (lambda _: None, "no such file: 'like.tif'"),
+    "no raster": (lambda _: Path("like.tif").write_text("a map"), "'like.tif' can't be opened as a raster"),
+    "not ours": (lambda chip: Path("like.tif").write_bytes(chip.read_bytes()), "'like.tif' is no map of lposs-geo"),
+    "damaged tags": (
+        lambda _: _retagged(Path("first.tif"), LPOSS_GEO_OPTIONS='{"bands": '),
+        "the settings in the tags of 'like.tif' are damaged",
+    ),
+    "a list of options": (lambda _: _retagged(Path("first.tif"), LPOSS_GEO_OPTIONS="[1]"), "are damaged"),
+    "an unknown option": (
+        lambda _: _retagged(Path("first.tif"), LPOSS_GEO_OPTIONS='{"speed": 9}'),
+        "made by another release with options that this one lacks: speed",
+    ),
+    "an unknown model": (lambda _: _retagged(Path("first.tif"), LPOSS_GEO_MODEL="best"), "unknown model 'best'"),
+}
+
+
+@pytest.mark.parametrize("case", NO_SETTINGS)
+def test_what_has_no_settings_to_take_over(run, chip, first, case):
+    make, said = NO_SETTINGS[case]
+    make(chip)
+    code, out, err = run("map", chip, "--classes", "water,forest", "-o", "m.tif", "--like", "like.tif")
+    assert code in (1, 2)
+    assert (out, len(err.splitlines())) == ("", 1)
+    assert said in err
+    assert not Path("m.tif").exists()
+
+
 def test_bench(run):
     code, out, err = run("bench", "--side", "120", "--classes", "water,forest")
     assert code == 0, err
@@ -397,6 +560,21 @@ def test_vectorize(run, chip):
     assert (code, "--overwrite" in err) == (1, True)
     code, _, err = run("vectorize", chip, "x.gpkg")
     assert (code, "no label raster" in err) == (1, True)
+
+
+def test_vectorize_for_programs(run, write_raster):
+    write_raster(np.tri(60, 80, dtype="uint8")[None] + 1, "labels.tif")
+    code, out, err = run("vectorize", "labels.tif", "m.gpkg", "--min-area", "1", "--json")
+    assert code == 0, err
+    (line,) = out.splitlines()
+    assert json.loads(line) == {"event": "result", "vector": "m.gpkg", "polygons": 2}
+    events = [json.loads(line) for line in err.splitlines()]
+    assert {(event["event"], event["stage"]) for event in events} == {("progress", "vectorize")}
+    assert events[-1]["done"] == events[-1]["total"]
+    code, out, err = run("vectorize", "labels.tif", "m.gpkg", "--json")
+    assert (code, out) == (1, "")
+    assert json.loads(err)["event"] == "error"
+    assert run("vectorize", "labels.tif", "n.gpkg", "-q")[1:] == ("n.gpkg: 2 polygons\n", "")
 
 
 def test_info(run, lakeside):
@@ -439,3 +617,9 @@ def test_the_installed_command_is_this_one():
     done = subprocess.run([Path(sys.executable).with_name("lposs-geo"), "--version"], capture_output=True, text=True)
     assert done.returncode == 0
     assert "0.1.0" in done.stdout
+
+
+def test_the_package_itself_is_the_command_too():
+    command = [sys.executable, "-P", "-m", "lposs_geo", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.split()[0]) == (0, "lposs-geo,")

@@ -99,7 +99,7 @@ def test_what_was_cut_off_is_not_dropped_unasked(output):
 def test_to_go_on_with_other_facts_is_refused_by_name(output):
     _cut_off(output)
     other_classes = FACTS | {"classes": ["lake"]}
-    _refused(output, r"with another classes: add --overwrite in place of --resume", other_classes, resume=True)
+    _refused(output, r"with another classes: add --overwrite", other_classes, resume=True)
     _refused(output, "another scene and another classes:", other_classes | {"scene": {"name": "b"}}, resume=True)
     _refused(output, "another area:", FACTS | {"area": [0, 0, 9, 9]}, resume=True)
     (run_folder(output) / "facts.json").rename(output.with_name("aside.json"))
@@ -126,6 +126,12 @@ def test_with_both_options_a_run_goes_on(output):
     _cut_off(output)
     with _open(output, resume=True, overwrite=True) as journal:
         assert journal.count("tiles") == 2
+
+
+def test_with_both_options_a_run_of_other_facts_starts_anew(output):
+    _cut_off(output)
+    with _open(output, FACTS | {"classes": ["town"]}, resume=True, overwrite=True) as journal:
+        assert len(journal) == 0
 
 
 def _leave_features(output: Path) -> None:

@@ -54,6 +54,14 @@ def test_small_patches_are_merged(labels, tmp_path):
     assert polygons.area_m2.sum() == pytest.approx((60 * 80 - 25) * 0.36, rel=1e-6)
 
 
+def test_progress_is_told_to_the_end(labels, tmp_path):
+    told = []
+    vectorize(labels, tmp_path / "a.gpkg", progress=lambda *step: told.append(step))
+    assert {stage for stage, _, _ in told} == {"vectorize"}
+    assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
+    assert told[-1][1] == told[-1][2]
+
+
 def test_the_mean_confidence_of_each_polygon(labels, write_raster, tmp_path):
     with rasterio.open(labels) as dataset:
         array = dataset.read()

@@ -7,16 +7,18 @@ There is one module for each command; the library is imported inside it, so that
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 
 import click
 
 from lposs_geo.cli.bench import bench_command
 from lposs_geo.cli.cache import cache_group
-from lposs_geo.cli.console import help_without_command
+from lposs_geo.cli.console import Terminated, help_without_command, say
 from lposs_geo.cli.doctor import doctor_command
 from lposs_geo.cli.info import info_command
 from lposs_geo.cli.legends import legends_group
@@ -51,19 +53,16 @@ for _command in (
     cli.add_command(_command)
 
 
-class _Terminated(BaseException):
-    """The process was asked to end; unwinding takes the temporary files along."""
-
-
 def _terminate(*_: object) -> None:
-    raise _Terminated
+    raise Terminated
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit; every error is one line on stderr."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in arguments
-    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+    # SIGBREAK is how Windows asks a process of a console to end; it has no SIGHUP, others have no SIGBREAK
+    for name in ("SIGTERM", "SIGHUP", "SIGBREAK"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), _terminate)
     try:
@@ -78,8 +77,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(_with_notes(str(error), error), USAGE if isinstance(error, ParameterError) else FAILED, as_json)
     except (click.Abort, KeyboardInterrupt) as error:
         _fail(_with_notes("interrupted; no output was written", error), INTERRUPTED, as_json)
-    except _Terminated as error:
-        _fail(_with_notes("terminated; no output was written", error), TERMINATED, as_json)
+    except Terminated as error:
+        try:
+            _fail(_with_notes("terminated; no output was written", error), TERMINATED, as_json)
+        finally:
+            os._exit(TERMINATED)  # all is put away; who asks us to end mustn't wait for torch to be taken down
     except Exception as error:  # a defect of ours: still one line, and how to tell us
         if "--verbose" in arguments or "-v" in arguments:
             traceback.print_exc()
@@ -97,5 +99,6 @@ def _with_notes(message: str, error: BaseException) -> str:
 
 def _fail(message: str, code: int, as_json: bool) -> None:
     line = one_line(message)
-    click.echo(json.dumps({"event": "error", "message": line}) if as_json else f"Error: {line}", err=True)
+    with suppress(Terminated):  # the exit code tells it, too
+        say(json.dumps({"event": "error", "message": line}) if as_json else f"Error: {line}")
     sys.exit(code)

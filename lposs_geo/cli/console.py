@@ -15,7 +15,7 @@ import click
 if TYPE_CHECKING:
     from lposs_geo.stages import Progress
 
-__all__ = ["help_without_command", "messages", "show_progress"]
+__all__ = ["Terminated", "help_without_command", "messages", "say", "show_progress"]
 
 # What each stage of mapping counts, for people.
 _STAGES = {
@@ -24,6 +24,18 @@ _STAGES = {
     "refine": ("labelling", "tiles"),
     "vectorize": ("drawing polygons", "rows"),
 }
+
+
+class Terminated(BaseException):
+    """The process is to end; unwinding takes the temporary files along."""
+
+
+def say(line: str) -> None:
+    """Print a line on stderr; Terminated if nobody is there any more to read it."""
+    try:
+        click.echo(line, err=True)
+    except OSError as error:  # EPIPE; Windows says EINVAL
+        raise Terminated from error
 
 
 def help_without_command(context: click.Context) -> None:
@@ -40,9 +52,9 @@ def messages(as_json: bool, verbose: bool, quiet: bool) -> Iterator[None]:
         def emit(self, record: logging.LogRecord) -> None:
             text = record.getMessage()
             if as_json:
-                click.echo(json.dumps({"event": record.levelname.lower(), "message": text}), err=True)
+                say(json.dumps({"event": record.levelname.lower(), "message": text}))
             else:
-                click.echo(text if record.levelno < logging.WARNING else f"Warning: {text}", err=True)
+                say(text if record.levelno < logging.WARNING else f"Warning: {text}")
 
     log = logging.getLogger("lposs_geo")
     handler = _Echo()
@@ -70,7 +82,7 @@ def show_progress(as_json: bool, quiet: bool) -> Iterator[Progress]:
         if quiet:
             return
         if as_json:
-            click.echo(json.dumps({"event": "progress", "stage": stage, "done": done, "total": total}), err=True)
+            say(json.dumps({"event": "progress", "stage": stage, "done": done, "total": total}))
             return
         doing, unit = _STAGES.get(stage, (stage, "steps"))
         if sys.stderr.isatty():
@@ -82,7 +94,7 @@ def show_progress(as_json: bool, quiet: bool) -> Iterator[Progress]:
                 bar.update(done - bar.n)
         elif done == total:
             amount = f" {total} {unit}" if total > 1 else ""
-            click.echo(f"{doing}{amount}: done after {time.monotonic() - began:.0f} s", err=True)
+            say(f"{doing}{amount}: done after {time.monotonic() - began:.0f} s")
         current = stage
 
     try:

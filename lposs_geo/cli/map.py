@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
-from lposs_geo.cli.console import messages, show_progress
+from lposs_geo.cli.console import messages, say, show_progress
+from lposs_geo.cli.like import with_settings
 from lposs_geo.cli.options import (
     BANDS,
     COLLAR,
@@ -21,12 +23,14 @@ from lposs_geo.cli.options import (
     MIN_AREA,
     MODEL,
     OVERWRITE,
+    QUIET,
     SCALE,
     SIMPLIFY,
+    VERBOSE,
     WARP,
 )
 from lposs_geo.errors import FinishedError, LegendError, LpossGeoError, OutputError, SceneError, one_line
-from lposs_geo.outputs import BESIDE_LABELS, PLACEHOLDER
+from lposs_geo.outputs import BESIDE_LABELS, PLACEHOLDER, for_scene
 
 if TYPE_CHECKING:
     from lposs_geo.legend import Legend
@@ -73,6 +77,9 @@ class _MapCommand(click.Command):
 @click.option(
     "--batch", is_flag=True, help="Map each SCENE, or each in a folder, by itself: {name} in names of outputs."
 )
+@click.option(
+    "--like", type=FILE, metavar="MAP", help="Earlier map whose model and settings hold where no option is named."
+)
 @MODEL
 @click.option("--vlm", metavar="SOURCE", help="Vision-and-language model of your own: open_clip:ARCH/TAG[@FILE].")
 @click.option("--vm", metavar="SOURCE", help="Vision model of your own: timm:NAME[@FILE].")
@@ -104,14 +111,18 @@ class _MapCommand(click.Command):
 @click.option("--resume", is_flag=True, help="Go on with a run that was cut off.")
 @OVERWRITE
 @JSON
-@click.option("-v", "--verbose", is_flag=True, help="Say more; show where an unexpected error arose.")
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but the result and errors.")
+@VERBOSE
+@QUIET
+@click.pass_context
 def map_command(
+    context: click.Context,
+    /,
     scenes: tuple[str, ...],
     classes: str | None,
     legend_name: str | None,
     output: Path | None,
     batch: bool,
+    like: Path | None,
     model_name: str | None,
     vlm: str | None,
     vm: str | None,
@@ -122,18 +133,31 @@ def map_command(
 ) -> None:
     """Map the land cover of SCENE, any georeferenced raster; several, or a folder, are one mosaic."""
     chosen = _legend(classes, legend_name)
-    options["model"] = _model(model_name, vlm, vm)
+    model = _model(model_name, vlm, vm)
+    if like is not None:
+        from lposs_geo import models, provenance
+
+        settings = provenance.settings_of(like)
+        named = frozenset(name for name in options if context.get_parameter_source(name) != ParameterSource.DEFAULT)
+        options = with_settings(settings, like, options, named)
+        model = model or models.find(settings.model)
+    options["model"] = model
     source = scenes[0] if len(scenes) == 1 else scenes
     output = output or Path(f"{PLACEHOLDER if batch else _stem(source)}_landcover.tif")
     for name, ending in _ENDINGS.items():
         if options[name] is not None:
             beside = options[name] == BESIDE
             options[name] = output.with_name(output.stem + ending) if beside else Path(options[name])
+    sources = _each(scenes) if batch else []
+    outputs = [output, *(options[name] for name in BESIDE_LABELS if options[name] is not None)]
+    places = [for_scene(path, _stem(each)) for each in sources for path in outputs] or outputs
     if legend_name is not None:
-        _keep(Path(legend_name), [output, *(options[name] for name in BESIDE_LABELS if options[name] is not None)])
+        _keep(Path(legend_name), "the legend", places)
+    if like is not None:
+        _keep(like, "the map of --like", places)
     with messages(as_json, verbose, quiet), show_progress(as_json, quiet) as progress:
         if batch:
-            _map_each(scenes, chosen, output, options, progress, as_json, verbose, quiet)
+            _map_each(sources, chosen, output, options, progress, as_json, verbose, quiet)
             return
         from lposs_geo.mapping import map_scene
 
@@ -145,11 +169,18 @@ def map_command(
             _finish(result, as_json, verbose)
 
 
-def _keep(legend: Path, outputs: list[Path]) -> None:
-    """Refuse to write over the legend's own file."""
+def _keep(file: Path, what: str, outputs: Sequence[Path]) -> None:
+    """Refuse to write over a file that only tells how to map."""
     for path in outputs:
-        if path.exists() and legend.exists() and path.samefile(legend):
-            raise OutputError(f"output '{path}' is the legend itself: give another name")
+        if path.exists() and file.exists() and path.samefile(file):
+            raise OutputError(f"output '{path}' is {what} itself: give another name")
+
+
+def _each(scenes: Sequence[str]) -> list[str]:
+    """The scenes of a batch: those named, and those in the folders named."""
+    from lposs_geo.sources import scenes_in
+
+    return [str(path) for scene in scenes for path in (scenes_in(scene) if Path(scene).is_dir() else [scene])]
 
 
 def _stem(source: str | tuple[str, ...]) -> str:
@@ -181,7 +212,7 @@ def _model(name: str | None, vlm: str | None, vm: str | None) -> Model | None:
 
 
 def _map_each(
-    scenes: tuple[str, ...],
+    sources: Sequence[str],
     legend: Legend,
     output: Path,
     options: dict[str, Any],
@@ -192,9 +223,7 @@ def _map_each(
 ) -> None:
     """Map scene after scene; at the end say which failed."""
     from lposs_geo.batch import map_batch
-    from lposs_geo.sources import scenes_in
 
-    sources = [str(path) for scene in scenes for path in (scenes_in(scene) if Path(scene).is_dir() else [scene])]
     done, failed = 0, list[str]()
     try:
         for outcome in map_batch(sources, legend, output, progress=progress, **options):
@@ -210,7 +239,7 @@ def _map_each(
                 failed.append(outcome.name)
                 said = one_line("; ".join([str(error), *getattr(error, "__notes__", [])]))
                 line = {"event": "failed", "scene": outcome.name, "message": said}
-                click.echo(json.dumps(line) if as_json else f"Error: {said}", err=True)
+                say(json.dumps(line) if as_json else f"Error: {said}")
     except BaseException as error:
         if done:
             error.add_note(f"{done} scenes were mapped before: add --resume to go on with the others")
@@ -218,14 +247,14 @@ def _map_each(
     if failed:
         raise SceneError(f"{len(failed)} of {done + len(failed)} scenes failed: {', '.join(failed)}")
     if not as_json and not quiet:
-        click.echo(f"{done} scenes mapped", err=True)
+        say(f"{done} scenes mapped")
 
 
 def _say_finished(scene: str, message: str, as_json: bool, quiet: bool) -> None:
     if as_json:
-        click.echo(json.dumps({"event": "finished", "scene": scene, "message": message}), err=True)
+        say(json.dumps({"event": "finished", "scene": scene, "message": message}))
     elif not quiet:
-        click.echo(message, err=True)
+        say(message)
 
 
 def _finish(result: MapResult, as_json: bool, verbose: bool) -> None:
@@ -246,7 +275,7 @@ def _finish(result: MapResult, as_json: bool, verbose: bool) -> None:
             click.echo(f"  {'unknown':<{width}} {'':>12} {'':{len(unit)}} {unknown:>7.1%}")
         if verbose:
             timings = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in result.seconds.items())
-            click.echo(f"seconds: {timings}", err=True)
+            say(f"seconds: {timings}")
     if result.failed:
         raise SceneError(
             f"{len(result.failed)} tiles of '{result.scene.path}' failed and are nodata in '{result.labels}', the "

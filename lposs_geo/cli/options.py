@@ -20,8 +20,10 @@ __all__ = [
     "MIN_AREA",
     "MODEL",
     "OVERWRITE",
+    "QUIET",
     "SCALE",
     "SIMPLIFY",
+    "VERBOSE",
     "WARP",
 ]
 
@@ -79,4 +81,6 @@ COLLAR = click.option(
 WARP = click.option(
     "--warp", is_flag=True, help="Map a scene that only has ground control points or RPCs on a north-up grid."
 )
+VERBOSE = click.option("-v", "--verbose", is_flag=True, help="Say more; show where an unexpected error arose.")
+QUIET = click.option("-q", "--quiet", is_flag=True, help="Say nothing but the result and errors.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Result on stdout, progress on stderr, as JSON lines.")

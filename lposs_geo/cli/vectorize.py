@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
 
-from lposs_geo.cli.options import FILE, MIN_AREA, OVERWRITE, SIMPLIFY
+from lposs_geo.cli.console import messages, show_progress
+from lposs_geo.cli.options import FILE, JSON, MIN_AREA, OVERWRITE, QUIET, SIMPLIFY, VERBOSE
 
 __all__ = ["vectorize_command"]
 
@@ -18,11 +20,34 @@ __all__ = ["vectorize_command"]
 @MIN_AREA
 @click.option("--confidence", type=FILE, metavar="TIF", help="The map's confidence, whose mean each polygon gets.")
 @OVERWRITE
+@JSON
+@VERBOSE
+@QUIET
 def vectorize_command(
-    labels: Path, output: Path, simplify: str, min_area: float, confidence: Path | None, overwrite: bool
+    labels: Path,
+    output: Path,
+    simplify: str,
+    min_area: float,
+    confidence: Path | None,
+    overwrite: bool,
+    as_json: bool,
+    verbose: bool,
+    quiet: bool,
 ) -> None:
     """Turn the map LABELS into polygons at OUTPUT: .gpkg, .parquet, .fgb or .geojson."""
     from lposs_geo.vectorizing import vectorize
 
-    count = vectorize(labels, output, simplify=simplify, min_area=min_area, confidence=confidence, overwrite=overwrite)
-    click.echo(f"{output}: {count} polygons")
+    with messages(as_json, verbose, quiet), show_progress(as_json, quiet) as progress:
+        count = vectorize(
+            labels,
+            output,
+            simplify=simplify,
+            min_area=min_area,
+            confidence=confidence,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    if as_json:
+        click.echo(json.dumps({"event": "result", "vector": str(output), "polygons": count}))
+    else:
+        click.echo(f"{output}: {count} polygons")
