@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint plugin clean
 
 demo: $(VENV)/.demo
 	mkdir -p demo
@@ -14,11 +14,15 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest
+	$(BIN)/python qgis_plugin/run_tests.py
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+plugin:
+	$(PYTHON) qgis_plugin/build.py
 
 $(VENV)/.demo: EXTRAS := .
 $(VENV)/.test: EXTRAS := .[test]

@@ -1,0 +1,1 @@
+"""The Processing algorithms: parameters in, one request to the engine, layers out."""

@@ -1,0 +1,487 @@
+"""The dialog about the engine: whether it is there, set up, check, remove, or use another one."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from qgis.core import QgsApplication
+from qgis.gui import QgsFileWidget
+from qgis.PyQt.QtCore import Qt
+from qgis.PyQt.QtGui import QFontDatabase, QFontInfo
+from qgis.PyQt.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDialog,
+    QDialogButtonBox,
+    QFileDialog,
+    QFormLayout,
+    QGroupBox,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QMessageBox,
+    QPlainTextEdit,
+    QProgressBar,
+    QPushButton,
+    QRadioButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from lposs_geo_qgis import child, command, engine, host, installation, private_engine, pythons
+from lposs_geo_qgis.background import Work
+
+__all__ = ["EngineDialog"]
+
+_GOOD, _REMARK, _BAD = "/mIconSuccess.svg", "/mIconWarning.svg", "/mIconDelete.svg"
+_MARK, _TEXT = 20, 480  # pixels
+_LAST_WORDS = 6.0  # seconds that programs are given to end when QGIS does
+
+
+class EngineDialog(QDialog):
+    """Shows the engine's state and what can be done about it.
+
+    What takes time is done by tasks of QGIS, one main task at once; it may be closed and opened again.
+
+    Parameters
+    ----------
+    parent : QWidget, optional
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle(self.tr("LPOSS-Geo: engine"))
+        self._main: Work | None = None
+        self._quiet: dict[str, Work] = {}
+        self._build()
+        self._show_plan()
+        self._show_work()
+        QgsApplication.instance().aboutToQuit.connect(self.stop)
+        self._look_at_engine()
+        self._look_for_pythons()
+
+    def stop(self) -> None:
+        """End what goes on, and wait until it has ended: for when QGIS quits or the plugin is unloaded."""
+        works = [work for work in (self._main, *self._quiet.values()) if work is not None]
+        for work in works:
+            work.stop()
+        for work in works:
+            work.wait(_LAST_WORDS)
+
+    def reject(self) -> None:
+        """Close; the user is asked first while something goes on."""
+        if self._main is not None and not self._main.stopping:
+            question = self.tr("{0} is going on. Cancel it and close?").format(self._main.name)
+            if QMessageBox.question(self, self.windowTitle(), question) != QMessageBox.StandardButton.Yes:
+                return
+            self._cancel()
+        super().reject()
+
+    # What is seen
+
+    def _build(self) -> None:
+        layout = QVBoxLayout(self)
+        layout.addLayout(self._state_line())
+        layout.addWidget(self._set_up_group())
+        layout.addWidget(self._other_group())
+        layout.addLayout(self._progress_line())
+        self.log = QPlainTextEdit()
+        self.log.setReadOnly(True)
+        font = QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont)
+        if not QFontInfo(font).fixedPitch():  # a desktop that hasn't been told of one
+            font.setFamily("monospace")
+        self.log.setFont(font)
+        self.log.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
+        self.log.setMaximumBlockCount(20000)
+        self.log.setMinimumHeight(90)
+        self.log.setPlaceholderText(self.tr("What the programs say is shown here."))
+        layout.addWidget(self.log, 1)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        self.check_button = buttons.addButton(self.tr("Check engine"), QDialogButtonBox.ButtonRole.ActionRole)
+        self.check_button.setToolTip(self.tr("Runs lposs-geo doctor, which looks at all that the engine needs."))
+        self.check_button.clicked.connect(self._check)
+        buttons.rejected.connect(self.reject)
+        for button in buttons.buttons():
+            button.setAutoDefault(False)  # Enter in a field is for the field
+        layout.addWidget(buttons)
+        self.setMinimumSize(620, 600)
+        self.resize(760, 720)
+
+    def _state_line(self) -> QHBoxLayout:
+        self._mark = QLabel()
+        self._mark.setFixedSize(_MARK, _MARK)
+        self.state = _wrapped("")
+        self.state.setMinimumHeight(2 * self.fontMetrics().lineSpacing())  # what is below stays where it is
+        line = QHBoxLayout()
+        line.addWidget(self._mark, 0, Qt.AlignmentFlag.AlignTop)
+        line.addWidget(self.state, 1)
+        return line
+
+    def _set_up_group(self) -> QGroupBox:
+        group = QGroupBox(self.tr("Set up"))
+        form = QFormLayout(group)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        self.from_internet = QRadioButton(self.tr("From the internet (PyPI)"))
+        self.from_files = QRadioButton(self.tr("From a file or folder:"))
+        self.from_internet.setChecked(True)
+        self.files = QLineEdit()
+        self.files.setPlaceholderText(self.tr("wheel of lposs-geo, or a folder with all wheels"))
+        self._file_button, self._folder_button = QPushButton(self.tr("File…")), QPushButton(self.tr("Folder…"))
+        files = QHBoxLayout()
+        for widget in (self.from_files, self.files, self._file_button, self._folder_button):
+            files.addWidget(widget)
+        form.addRow(self.tr("Source"), self.from_internet)
+        form.addRow("", files)
+        self.python = QComboBox()
+        self.python.setEditable(True)
+        self.python.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+        self.python.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.python.lineEdit().setPlaceholderText(self.tr("looking for Pythons…"))
+        form.addRow(self.tr("Python"), self.python)
+        self.python_advice = _wrapped("")
+        self.python_advice.setVisible(False)
+        form.addRow("", self.python_advice)
+        self.cpu_only = QCheckBox(self.tr("Only the processor, no NVIDIA GPU (a much smaller download)"))
+        if sys.platform.startswith("linux"):
+            form.addRow("", self.cpu_only)
+        self.plan = _wrapped("")
+        form.addRow("", self.plan)
+        self.set_up_button = QPushButton(self.tr("Set up engine"))
+        self.cancel_button = QPushButton(self.tr("Cancel"))
+        self.remove_button = QPushButton(self.tr("Remove"))
+        self.remove_button.setToolTip(self.tr("Removes the engine that this plugin has set up."))
+        buttons = QHBoxLayout()
+        for button in (self.set_up_button, self.cancel_button, self.remove_button):
+            button.setAutoDefault(False)
+            buttons.addWidget(button)
+        buttons.addStretch(1)
+        form.addRow("", buttons)
+        for button in (self._file_button, self._folder_button):
+            button.setAutoDefault(False)
+        self._file_button.clicked.connect(self._browse_file)
+        self._folder_button.clicked.connect(self._browse_folder)
+        self.files.textEdited.connect(lambda _: self.from_files.setChecked(True))
+        self.files.textChanged.connect(self._show_plan)
+        self.from_internet.toggled.connect(self._show_plan)
+        self.cpu_only.toggled.connect(self._show_plan)
+        self.set_up_button.clicked.connect(self._set_up)
+        self.cancel_button.clicked.connect(self._cancel)
+        self.remove_button.clicked.connect(self._remove)
+        return group
+
+    def _other_group(self) -> QGroupBox:
+        group = QGroupBox(self.tr("Use another engine"))
+        form = QFormLayout(group)
+        self.other = QgsFileWidget()
+        self.other.setStorageMode(QgsFileWidget.StorageMode.GetFile)
+        self.other.setDialogTitle(self.tr("lposs-geo, or the Python that it is installed for"))
+        self.other.lineEdit().setPlaceholderText(self.tr("found by itself"))
+        self.other.setFilePath(host.engine_setting())
+        self.other.lineEdit().editingFinished.connect(self._apply_other)
+        self.other.fileChanged.connect(self._other_changed)
+        form.addRow(self.tr("lposs-geo or its Python"), self.other)
+        named = os.environ.get(engine.VARIABLE, "")
+        if named:
+            text = self.tr("The variable {0} names '{1}', which is used whatever stands here.")
+            form.addRow("", _wrapped(text.format(engine.VARIABLE, named)))
+        return group
+
+    def _progress_line(self) -> QVBoxLayout:
+        self.doing = _wrapped("")
+        self.progress = QProgressBar()
+        self.progress.setRange(0, 100)
+        policy = self.progress.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)  # the log below it stays where it is
+        self.progress.setSizePolicy(policy)
+        layout = QVBoxLayout()
+        layout.addWidget(self.doing)
+        layout.addWidget(self.progress)
+        return layout
+
+    def _show_state(self, mark: str, text: str) -> None:
+        self._mark.setPixmap(QgsApplication.getThemeIcon(mark).pixmap(_MARK, _MARK))
+        self.state.setText(text)
+
+    def _show_plan(self, *_: Any) -> None:
+        """Say, before anything is done, where the engine will be and how much it takes."""
+        path = self.files.text().strip()
+        offline = self.from_files.isChecked() and os.path.isdir(path)
+        self.cpu_only.setEnabled(not offline)
+        try:
+            needed = installation.room(self._source(), sys.platform)
+        except installation.SourceError as error:
+            self.plan.setText(str(error))
+            return
+        text = self.tr("It will be put in {0}. That takes {1:.1f} GB of free disk. QGIS's own Python stays as it is.")
+        self.plan.setText(text.format(host.engines_folder(), needed / 1e9))
+
+    def _show_work(self) -> None:
+        """Enable what can be done now."""
+        work = self._main
+        busy = work is not None
+        for widget in (self.set_up_button, self.check_button, self.from_internet, self.from_files, self.python):
+            widget.setEnabled(not busy)
+        for widget in (self.files, self._file_button, self._folder_button, self.cpu_only):
+            widget.setEnabled(not busy)
+        self.cancel_button.setEnabled(work is not None and not work.stopping)
+        self.remove_button.setEnabled(not busy and bool(private_engine.executable(host.engines_folder())))
+        self.progress.setVisible(busy)
+        if not busy:
+            self._show_plan()
+
+    def _show_problem(self, text: str) -> None:
+        self.doing.setStyleSheet("color: #c62828")
+        self.doing.setText(text)
+        self._note(text)
+
+    def _show_doing(self, text: str) -> None:
+        self.doing.setStyleSheet("")
+        self.doing.setText(text)
+
+    # What the user chooses
+
+    def _source(self) -> installation.Source:
+        path = self.files.text().strip() if self.from_files.isChecked() else ""
+        if self.from_files.isChecked() and not path:
+            raise installation.SourceError(
+                self.tr(
+                    "Choose the wheel of lposs-geo, whose dependencies come from PyPI, or a folder with all wheels."
+                )
+            )
+        return installation.choose_source(path, self.cpu_only.isChecked())
+
+    def _chosen_python(self) -> str:
+        """A path; empty for the best one that there is."""
+        text, index = self.python.currentText().strip(), self.python.findText(self.python.currentText())
+        return str(self.python.itemData(index)) if index >= 0 else text
+
+    def _browse_file(self) -> None:
+        title, kind = self.tr("Wheel of lposs-geo"), self.tr("Wheels (*.whl)")
+        self._take_files(QFileDialog.getOpenFileName(self, title, self.files.text(), kind)[0])
+
+    def _browse_folder(self) -> None:
+        self._take_files(QFileDialog.getExistingDirectory(self, self.tr("Folder of wheels"), self.files.text()))
+
+    def _take_files(self, path: str) -> None:
+        if path:
+            self.from_files.setChecked(True)
+            self.files.setText(path)
+
+    def _other_changed(self, path: str) -> None:
+        if not path or os.path.exists(path):  # chosen or cleared; what is being typed waits until it is finished
+            self._apply_other()
+
+    def _apply_other(self) -> None:
+        path = self.other.filePath().strip()
+        if path != host.engine_setting():
+            host.set_engine_setting(path)
+            self._look_at_engine()
+
+    # What is done, each in a task
+
+    def _look_at_engine(self) -> None:
+        try:
+            found = host.find_engine()
+        except engine.EngineError as error:
+            self._leave("engine")
+            named = host.engine_setting() or os.environ.get(engine.VARIABLE)
+            self._show_state(_BAD, str(error) if named else self.tr("There is no engine yet: set it up below."))
+            return
+        environ = host.engine_environment()
+        self._show_state(_REMARK, self.tr("Looking at the engine {0}…").format(found.prefix[0]))
+
+        def look(work: Work) -> tuple[str, str | None]:
+            version = engine.version(found, environ)
+            return version, engine.check(version)
+
+        def show(work: Work) -> None:
+            if work.error is not None:
+                self._show_state(_BAD, str(work.error))
+            elif work.result is not None:
+                version, remark = work.result
+                text = self.tr("Engine: lposs-geo {0}, {2}\n{1}").format(version, found.prefix[0], found.origin)
+                self._show_state(_REMARK if remark else _GOOD, f"{text}\n{remark}" if remark else text)
+
+        self._start_quiet("engine", self.tr("Looking at LPOSS-Geo's engine"), look, show)
+
+    def _look_for_pythons(self) -> None:
+        environ = host.engine_environment()
+
+        def look(work: Work) -> pythons.Found:
+            return pythons.find(environ, sys.platform, sys.base_prefix, work.isCanceled)
+
+        def show(work: Work) -> None:
+            self.python.lineEdit().setPlaceholderText(self.tr("none was found: name one here"))
+            if work.result is None:
+                return
+            typed = self.python.currentText()
+            self.python.clear()
+            for python in work.result.pythons:
+                self.python.addItem(f"{python.name}, {python.path}", python.path)
+            if typed:
+                self.python.setEditText(typed)
+            self.python_advice.setText(work.result.advice)
+            self.python_advice.setVisible(bool(work.result.advice))
+
+        self._start_quiet("pythons", self.tr("Looking for Pythons"), look, show)
+
+    def _set_up(self) -> None:
+        try:
+            source = self._source()
+        except installation.SourceError as error:
+            self._show_problem(str(error))
+            return
+        environ, folder, chosen = host.engine_environment(), host.engines_folder(), self._chosen_python()
+
+        def set_up(work: Work) -> str:
+            python = _python(chosen, environ, work.isCanceled)
+            work.relay.said.emit(f"{python.name}: {python.path}")
+            return private_engine.set_up(
+                folder, python.path, source, environ, work.relay.said.emit, work.advance, work.isCanceled
+            )
+
+        def show(work: Work) -> None:
+            self._look_for_pythons()
+            if work.result:
+                if self.other.filePath() or os.environ.get(engine.VARIABLE):
+                    self._show_doing(self.tr("The engine is set up; another one is used, since it is named below."))
+                else:
+                    self._check()
+            self._look_at_engine()
+
+        self.log.clear()
+        self._start(self.tr("Setting up LPOSS-Geo's engine"), set_up, show)
+
+    def _check(self) -> None:
+        try:
+            found = host.find_engine()
+        except engine.EngineError as error:
+            self._show_problem(str(error))
+            return
+        environ = host.engine_environment()
+        called = [*found.prefix, "doctor"]
+
+        def check(work: Work) -> bool:
+            work.relay.said.emit(command.for_people(called, os.name == "nt"))
+            say = work.relay.said.emit
+            return child.run(called, environ, lambda line, is_error: say(line), work.isCanceled) == 0
+
+        def show(work: Work) -> None:
+            if work.result:
+                self._show_doing(self.tr("The engine has all that it needs."))
+            elif work.error is None and not work.stopping:
+                self._show_problem(self.tr("The engine lacks something: see the lines that don't begin with ok."))
+            self._look_at_engine()
+
+        self._start(self.tr("Checking LPOSS-Geo's engine"), check, show)
+
+    def _remove(self) -> None:
+        folder = host.engines_folder()
+        question = self.tr("Remove the engine in {0}? It can be set up again at any time.").format(folder)
+        if QMessageBox.question(self, self.windowTitle(), question) != QMessageBox.StandardButton.Yes:
+            return
+
+        def remove(work: Work) -> bool:
+            private_engine.remove(folder)
+            return True
+
+        def show(work: Work) -> None:
+            if work.result:
+                self._show_doing(self.tr("The engine was removed."))
+            self._look_at_engine()
+
+        self._start(self.tr("Removing LPOSS-Geo's engine"), remove, show)
+
+    def _cancel(self) -> None:
+        if self._main is not None:
+            self._main.stop()
+            self._show_doing(self.tr("Cancelling…"))
+            self._show_work()
+
+    def _start(self, name: str, function: Callable[[Work], Any], show: Callable[[Work], None]) -> None:
+        """Start the main work; its lines and its progress are shown, and its error."""
+        work = Work(name, function)
+
+        def ended() -> None:
+            self._main = None
+            self._show_work()
+            if work.stopping and not work.result:
+                self._show_doing(self.tr("Cancelled: everything is as it was before."))
+            elif work.error is not None:
+                self._show_problem(str(work.error))
+            show(work)
+
+        self._main = work
+        self._show_doing(name + "…")
+        self._show_progress(-1.0)
+        self.cancel_button.setEnabled(True)
+        self.cancel_button.setFocus()  # else a field would get it from the button that is switched off
+        work.relay.said.connect(self._hear)
+        work.relay.moved.connect(self._show_progress)
+        self._show_work()
+        self._run(work, ended)
+
+    def _start_quiet(self, kind: str, name: str, function: Callable[[Work], Any], show: Callable[[Work], None]) -> None:
+        """Start what only looks; a new one of its kind takes the place of the one before."""
+        self._leave(kind)
+        work = Work(name, function)
+
+        def ended() -> None:
+            if self._quiet.get(kind) is work:
+                del self._quiet[kind]
+                show(work)
+
+        self._quiet[kind] = work
+        self._run(work, ended)
+
+    def _leave(self, kind: str) -> None:
+        left = self._quiet.pop(kind, None)
+        if left is not None:
+            left.stop()
+
+    def _run(self, work: Work, ended: Callable[[], None]) -> None:
+        work.when_ended = ended
+        work.relay.ended.connect(self._end)
+        work.start()
+
+    def _end(self, work: Work) -> None:
+        work.when_ended()
+
+    def _note(self, line: str) -> None:
+        self.log.appendPlainText(line)
+        self.log.verticalScrollBar().setValue(self.log.verticalScrollBar().maximum())
+
+    def _hear(self, line: str) -> None:
+        self._note(line)
+        text = line.strip()
+        if text.startswith(("Downloading ", "Collecting ", "Installing collected packages")):
+            self._show_doing(text if len(text) < 100 else text[:99] + "…")
+
+    def _show_progress(self, percent: float) -> None:
+        known = percent >= 0
+        self.progress.setRange(0, 100 if known else 0)  # 0, 0 moves without a number
+        if known:
+            self.progress.setValue(round(percent))
+
+
+def _wrapped(text: str) -> QLabel:
+    label = QLabel(text)
+    label.setWordWrap(True)
+    label.setMinimumWidth(_TEXT)  # without it Qt makes room for a narrow column of text
+    label.setTextFormat(Qt.TextFormat.PlainText)  # a path may look like markup
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    return label
+
+
+def _python(chosen: str, environ: dict[str, str], cancelled: Callable[[], bool]) -> pythons.Python:
+    """The Python that was chosen, or the best one."""
+    if chosen:
+        return pythons.probe(chosen, environ, cancelled)
+    found = pythons.find(environ, sys.platform, sys.base_prefix, cancelled)
+    if not found.pythons:
+        raise pythons.PythonError(found.advice)
+    return found.pythons[0]

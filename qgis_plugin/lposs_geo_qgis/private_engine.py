@@ -1,0 +1,287 @@
+"""The plugin's own engine: environments in a folder of the user, each made whole before it takes the other's place.
+
+The folder holds environments "1", "2" and so on, and the file "current" with the name of the one in use. What fails or
+is cancelled leaves both as they were.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from lposs_geo_qgis import child, command, engine
+from lposs_geo_qgis.installation import Source, explain, lposs_geo, pip_environment, progress, room, scrub, steps
+
+__all__ = ["SetupCancelled", "SetupError", "executable", "remove", "set_up"]
+
+LOG = "setup.log"
+"""In the folder; all that the last set-up said."""
+
+_CURRENT = "current"
+_LOCK = "setup.lock"
+_GONE = ".removed"
+_GB = 10**9
+_WINDOWS = os.name == "nt"
+
+
+class SetupError(Exception):
+    """The engine can't be set up or removed; the message is one line that says what to do."""
+
+
+class SetupCancelled(SetupError):  # noqa: N818, no error of anyone's
+    """The user didn't want it any more."""
+
+
+def executable(folder: Path) -> str:
+    """The `lposs-geo` in use; empty if there is none."""
+    name = _current(Path(folder))
+    path = lposs_geo(Path(folder) / name) if name else ""
+    return path if path and os.path.isfile(path) else ""
+
+
+def set_up(
+    folder: Path,
+    python: str,
+    source: Source,
+    environ: Mapping[str, str],
+    tell: Callable[[str], None],
+    advance: Callable[[float | None], None],
+    cancelled: Callable[[], bool],
+) -> str:
+    """Make a new environment with the engine in it, and take it into use.
+
+    Parameters
+    ----------
+    folder : Path
+        That of the plugin's engines; made if need be.
+    python : str
+        The interpreter to make it with; 3.11 or newer.
+    source : Source
+    environ : mapping of str to str
+        All variables that the programs see; a proxy's password belongs here, since it is never shown.
+    tell : callable
+        Called with each line, which also goes into the file setup.log.
+    advance : callable
+        Called with percent of the download that goes on, or None where that isn't known.
+    cancelled : callable
+        Asked about ten times a second.
+
+    Returns
+    -------
+    str
+        The path of `lposs-geo`.
+
+    Raises
+    ------
+    SetupError
+        If it can't be done; the engine that was there stays in use.
+    SetupCancelled
+        If `cancelled` said so; likewise.
+    """
+    folder = Path(os.path.abspath(folder))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _alone(folder), open(folder / LOG, "w", encoding="utf-8", buffering=1) as log:
+
+            def note(text: str) -> None:
+                line = scrub(text, environ)
+                log.write(line + "\n")
+                tell(line)
+
+            _sweep(folder)  # what a crash may have left
+            _require_room(folder, room(source, sys.platform))
+            home = _new_home(folder)
+            try:
+                _fill(home, python, source, environ, note, advance, cancelled)
+                _take_into_use(folder, home.name)
+            except BaseException:
+                _discard(home)
+                raise
+            _sweep(folder)
+            note(f"The engine is set up: {executable(folder)}")
+    except OSError as error:
+        raise SetupError(
+            f"The engine can't be set up in '{folder}': {error.strerror or error}. See to it that there is room, "
+            "and that you may write there."
+        ) from error
+    return executable(folder)
+
+
+def remove(folder: Path) -> None:
+    """Remove the engine and all that belongs to it; nothing happens if there is none.
+
+    An empty file stays, the lock: another window may be about to take it.
+
+    Raises
+    ------
+    SetupError
+        If it is in use, or another window of QGIS is working on it.
+    """
+    folder = Path(os.path.abspath(folder))
+    if not folder.is_dir():
+        return
+    try:
+        with _alone(folder):
+            name = _current(folder)
+            home = folder / name if name else None
+            if home is not None and home.is_dir() and not _discard(home):
+                raise SetupError(
+                    f"The engine in '{home}' is in use: remove it when no map is being made, in any window of QGIS."
+                )
+            (folder / _CURRENT).unlink(missing_ok=True)
+            _sweep(folder)
+            (folder / LOG).unlink(missing_ok=True)
+    except OSError as error:
+        raise SetupError(
+            f"The engine in '{folder}' can't be removed: {error.strerror or error}. Remove the folder by hand."
+        ) from error
+
+
+def _current(folder: Path) -> str:
+    try:
+        name = (folder / _CURRENT).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return name if re.fullmatch(r"[0-9]+", name) else ""
+
+
+def _take_into_use(folder: Path, name: str) -> None:
+    fresh = folder / (_CURRENT + ".new")
+    fresh.write_text(name + "\n", encoding="utf-8")
+    for wait in (0.1, 0.2, 0.4, None):
+        try:
+            os.replace(fresh, folder / _CURRENT)
+            return
+        except PermissionError:  # on Windows, while another window reads it
+            if wait is None:
+                raise
+            time.sleep(wait)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other windows of QGIS out; the system itself lets go of it if this one crashes.
+
+    Raises
+    ------
+    SetupError
+        If another one is in.
+    """
+    with open(folder / _LOCK, "a") as file:
+        try:
+            if sys.platform == "win32":
+                import msvcrt
+
+                file.seek(0)
+                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            else:
+                import fcntl
+
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError) as error:
+            raise SetupError(
+                f"Another window of QGIS is working on the engine in '{folder}': wait until it is done, then try again."
+            ) from error
+        except OSError:  # a file system without locks: numbers are still given to one only
+            pass
+        yield
+
+
+def _new_home(folder: Path) -> Path:
+    numbers = [int(match[0]) for entry in folder.iterdir() if (match := re.match(r"[0-9]+", entry.name))]
+    home = folder / str(max([*numbers, int(_current(folder) or 0)]) + 1)
+    home.mkdir()
+    return home
+
+
+def _sweep(folder: Path) -> None:
+    """Remove all environments but the current one, as far as they aren't in use."""
+    current = _current(folder)
+    for entry in folder.iterdir():
+        if re.fullmatch(r"[0-9]+(\.removed)?", entry.name) and entry.name != current:
+            _discard(entry)
+
+
+def _discard(home: Path) -> bool:
+    """Remove an environment, or leave all of it: Windows doesn't rename a folder with files in use."""
+    gone = home if home.name.endswith(_GONE) else home.with_name(home.name + _GONE)
+    try:
+        os.rename(home, gone)
+    except OSError:
+        return False
+    shutil.rmtree(gone, ignore_errors=True)
+    return True
+
+
+def _require_room(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise SetupError(
+            f"The engine takes about {needed / _GB:.1f} GB, and there are {free / _GB:.1f} GB free on the disk of "
+            f"'{folder}': make room, then press Set up again."
+        )
+
+
+def _fill(
+    home: Path,
+    python: str,
+    source: Source,
+    environ: Mapping[str, str],
+    note: Callable[[str], None],
+    advance: Callable[[float | None], None],
+    cancelled: Callable[[], bool],
+) -> None:
+    """Run the steps.
+
+    Raises
+    ------
+    SetupError, SetupCancelled
+        As `set_up` does.
+    """
+    temporary = home / "tmp"
+    temporary.mkdir()
+    variables = pip_environment(environ, str(temporary))
+    said: list[str] = []
+    for step in steps(python, str(home), source):
+        said.clear()
+
+        def hear(line: str, is_error: bool) -> None:
+            percent = progress(line)
+            if percent is not None:
+                advance(percent)
+                return
+            if not line.lstrip().startswith("Downloading "):
+                advance(None)
+            if line.strip():
+                said.append(line)
+                note(line)
+
+        advance(None)
+        note(f"{step.what}: {command.for_people(step.command, _WINDOWS)}")
+        try:
+            status = child.run(step.command, variables, hear, cancelled, str(home.parent))
+        except child.ChildError as error:
+            raise SetupError(f"{step.what} failed: {error}. Try another Python. Log: {home.parent / LOG}") from error
+        if cancelled():
+            note("Cancelled.")
+            raise SetupCancelled("Cancelled: everything is as it was before.")
+        if status != 0:
+            raise SetupError(scrub(f"{step.what} failed: {explain(said, source)} Log: {home.parent / LOG}", environ))
+    shutil.rmtree(temporary, ignore_errors=True)
+    _check_version(said)
+
+
+def _check_version(said: Sequence[str]) -> None:
+    found = next((match[1] for line in said if (match := re.match(r"lposs-geo, version (\S+)", line))), None)
+    if found is None:
+        raise SetupError("What was installed isn't lposs-geo: choose another file or folder.")
+    try:
+        engine.check(found)
+    except engine.EngineError as error:
+        raise SetupError(f"{error} Choose a newer file or folder.") from error

@@ -1,0 +1,114 @@
+"""The engine's lines, and how far they tell that it is."""
+
+from __future__ import annotations
+
+import json
+import random
+import unittest
+
+from lposs_geo_qgis.events import STAGES, Event, doing, overall, parse, summary
+
+
+class Parse(unittest.TestCase):
+    def test_each_kind_is_known_by_its_name(self):
+        for kind in ("info", "warning", "failed", "finished", "error"):
+            with self.subTest(kind):
+                event = parse(json.dumps({"event": kind, "message": "Größe: 3 m²"}))
+                self.assertEqual((event.kind, event.message), (kind, "Größe: 3 m²"))
+
+    def test_progress_brings_its_numbers(self):
+        event = parse('{"event": "progress", "stage": "encode", "done": 3, "total": 12}')
+        self.assertEqual((event.kind, event.message), ("progress", ""))
+        self.assertEqual((event.facts["stage"], event.facts["done"], event.facts["total"]), ("encode", 3, 12))
+
+    def test_a_result_brings_its_facts(self):
+        event = parse('{"labels": "map.tif", "event": "result", "classes": []}')
+        self.assertEqual((event.kind, event.facts["labels"]), ("result", "map.tif"))
+
+    def test_a_kind_of_a_later_release_is_handed_on(self):
+        self.assertEqual(parse('{"event": "hint", "message": "m"}').kind, "hint")
+
+    def test_what_is_no_event_is_text(self):
+        others = (
+            "",
+            "   ",
+            "Traceback (most recent call last):",
+            '  File "x.py", line 1',
+            "[1, 2]",
+            "3",
+            "null",
+            '"event"',
+            "{}",
+            '{"message": "m"}',
+            '{"event": 3}',
+            '{"event": null}',
+            '{"event": "info", "message"',
+            "\ufffd\x00\x1b[31m",
+            "[" * 100_000,
+            '{"a":' * 100_000,
+        )
+        for line in others:
+            with self.subTest(line[:40]):
+                self.assertEqual(parse(line), Event("text", line))
+
+
+class Overall(unittest.TestCase):
+    def test_it_begins_with_nothing_and_ends_with_all(self):
+        for stages in (STAGES, STAGES[:3], ("vectorize",)):
+            self.assertEqual(overall({}, stages), 0.0)
+            self.assertEqual(overall(dict.fromkeys(stages, 1.0), stages), 100.0)
+
+    def test_it_never_goes_back_while_stages_overlap(self):
+        chance = random.Random(0)
+        for _ in range(50):
+            shares: dict[str, float] = {}
+            last = 0.0
+            left = dict.fromkeys(STAGES, 20)
+            while left:
+                stage = chance.choice(list(left)[:2])  # the first two that aren't done run side by side
+                left[stage] -= 1
+                shares[stage] = 1 - left[stage] / 20
+                if not left[stage]:
+                    del left[stage]
+                now = overall(shares, STAGES)
+                self.assertGreater(now, last)
+                last = now
+            self.assertAlmostEqual(last, 100.0)
+
+    def test_a_stage_that_does_more_than_it_said_counts_once(self):
+        self.assertEqual(overall({"vectorize": 7.0}, ("vectorize",)), 100.0)
+
+    def test_a_stage_that_is_unknown_or_not_wanted_counts_nothing(self):
+        self.assertEqual(overall({"polish": 1.0, "vectorize": 1.0}, STAGES[:3]), 0.0)
+
+    def test_the_last_stage_alone_does_not_reach_the_end(self):
+        self.assertLess(overall({"vectorize": 1.0}, STAGES), 50.0)
+
+
+class Words(unittest.TestCase):
+    def test_each_stage_has_a_name_for_people(self):
+        self.assertEqual(len({doing(stage) for stage in STAGES}), len(STAGES))
+
+    def test_a_stage_of_a_later_release_has_its_own(self):
+        self.assertEqual(doing("polish"), "Polish")
+
+    def test_the_areas_are_a_line_a_class_and_the_unknown(self):
+        facts = {
+            "classes": [
+                {"name": "water", "share": 0.5, "confidence": 91.4},
+                {"name": "crop field", "share": 0.25, "confidence": None},
+                {"name": "road", "share": 0.0},
+            ],
+            "unknown_share": 0.25,
+        }
+        self.assertEqual(
+            summary(facts), ["water: 50.0 %, confidence 91 %", "crop field: 25.0 %", "road: 0.0 %", "unknown: 25.0 %"]
+        )
+
+    def test_nothing_unknown_is_not_mentioned(self):
+        self.assertEqual(
+            summary({"classes": [{"name": "water", "share": 1.0}], "unknown_share": 1e-17}), ["water: 100.0 %"]
+        )
+
+    def test_polygons_have_no_areas_to_tell(self):
+        self.assertEqual(summary({"event": "result", "vector": "map.gpkg", "polygons": 12}), [])

@@ -1,0 +1,241 @@
+"""The plugin's own engine: what is run, and real set-ups of a little stand-in for lposs-geo. Needs no QGIS.
+
+LPOSS_GEO_FULL_SETUP=1 sets up the real engine too, with all that it needs from PyPI: minutes, and 10 GB of disk.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import unittest
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
+
+from lposs_geo_qgis import child, environment, installation, private_engine, pythons
+from lposs_geo_qgis.installation import Source
+from lposs_geo_qgis.private_engine import SetupCancelled, SetupError
+from tests.little_wheel import WithFolder, little_wheel
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+FIRST = pythons.find(environment.clean(os.environ), sys.platform, sys.base_prefix).pythons[:1]
+
+
+class Layout(WithFolder):
+    def test_no_engine(self) -> None:
+        self.assertEqual(private_engine.executable(self.folder), "")
+        self.folder.mkdir()
+        for text in ("", "../1", "7", "\xff"):
+            (self.folder / "current").write_text(text, encoding="latin-1")
+            self.assertEqual(private_engine.executable(self.folder), "")
+        private_engine.remove(self.work / "gone")
+
+    def test_one_window_at_once(self) -> None:
+        self.folder.mkdir()
+        with private_engine._alone(self.folder):
+            for action in (
+                lambda: private_engine.remove(self.folder),
+                lambda: private_engine.set_up(self.folder, "", Source(), {}, print, print, lambda: False),
+            ):
+                with self.assertRaises(SetupError) as caught:
+                    action()
+                self.assertIn("Another window", str(caught.exception))
+        private_engine.remove(self.folder)
+
+    def test_what_is_in_use_is_left_whole(self) -> None:
+        (self.folder / "1").mkdir(parents=True)
+        (self.folder / "current").write_text("1")
+        with mock.patch.object(os, "rename", side_effect=PermissionError):  # as Windows does
+            private_engine._sweep(self.folder)
+            with self.assertRaises(SetupError) as caught:
+                private_engine.remove(self.folder)
+        self.assertIn("is in use", str(caught.exception))
+        self.assertEqual((self.folder / "current").read_text(), "1")
+        self.assertTrue((self.folder / "1").is_dir())
+
+
+@unittest.skipUnless(FIRST, "there is no Python to make an engine with")
+class SetUp(WithFolder):
+    def setUp(self) -> None:
+        super().setUp()
+        self.environ = environment.clean(os.environ)
+        self.said: list[str] = []
+        self.wheels = self.work / "wheels"
+
+    def set_up(self, source: Source | None = None, cancelled: Callable[[], bool] = lambda: False) -> str:
+        source = source or installation.choose_source(str(self.wheels))
+        advance = lambda percent: None  # noqa: E731
+        return private_engine.set_up(
+            self.folder, FIRST[0].path, source, self.environ, self.said.append, advance, cancelled
+        )
+
+    def version(self) -> str:
+        path = private_engine.executable(self.folder)
+        return subprocess.run([path, "--version"], env=self.environ, capture_output=True, text=True).stdout.strip()
+
+    def fails(self, source: Source | None = None) -> str:
+        with self.assertRaises(SetupError) as caught:
+            self.set_up(source)
+        self.assertNotIn("\n", str(caught.exception))
+        return str(caught.exception)
+
+    def inside(self) -> list[str]:
+        return sorted(path.name for path in self.folder.iterdir())
+
+    def test_whole_life(self) -> None:
+        little_wheel(self.wheels)
+        path = self.set_up()
+        self.assertEqual(path, private_engine.executable(self.folder))
+        self.assertEqual(self.version(), "lposs-geo, version 0.1.0")
+        self.assertEqual(self.inside(), ["1", "current", "setup.lock", "setup.log"])
+        self.assertFalse((self.folder / "1" / "tmp").exists())
+        self.assertEqual((self.folder / "setup.log").read_text(encoding="utf-8").splitlines(), self.said)
+
+        with self.subTest("an upgrade takes its place"):
+            little_wheel(self.wheels, "0.1.1")
+            self.set_up()
+            self.assertEqual(self.version(), "lposs-geo, version 0.1.1")
+            self.assertEqual(self.inside(), ["2", "current", "setup.lock", "setup.log"])
+
+        with self.subTest("a failing one leaves it"):
+            shutil.rmtree(self.wheels)  # pip would take an older one
+            little_wheel(self.wheels, "0.1.2", needs="lposs-geo-has-no-such-friend")
+            told = self.fails()
+            self.assertIn("No matching distribution found for lposs-geo-has-no-such-friend", told)
+            self.assertIn(str(self.folder / "setup.log"), told)
+            self.assertIn("No matching", (self.folder / "setup.log").read_text(encoding="utf-8"))
+            self.assertEqual(self.version(), "lposs-geo, version 0.1.1")
+            self.assertEqual(self.inside(), ["2", "current", "setup.lock", "setup.log"])
+
+        with self.subTest("a cancelled one leaves it"):
+            little_wheel(self.wheels, "0.1.2", pause=60)
+            asked: list[float] = []
+
+            def cancelled() -> bool:
+                if not asked and any("--version" in line for line in self.said):
+                    asked.append(time.monotonic())
+                return bool(asked)
+
+            self.said.clear()
+            with self.assertRaises(SetupCancelled):
+                self.set_up(cancelled=cancelled)
+            self.assertLess(time.monotonic() - asked[0], 3)
+            self.assertEqual(self.version(), "lposs-geo, version 0.1.1")
+            self.assertEqual(self.inside(), ["2", "current", "setup.lock", "setup.log"])
+
+        with self.subTest("removed"):
+            private_engine.remove(self.folder)
+            self.assertEqual(self.inside(), ["setup.lock"])
+            self.assertEqual(private_engine.executable(self.folder), "")
+
+    def test_wheel_alone_offline(self) -> None:
+        """A wheel that only bears the name; and one that is too old."""
+        wheel = little_wheel(self.work, name="other")
+        wheel = wheel.rename(wheel.with_name("lposs_geo-0.1.0-py3-none-any.whl"))
+        source = installation.choose_source(str(wheel))
+        self.assertIn("isn't a wheel of lposs-geo", self.fails(Source(source.requirement, str(self.work), False)))
+        little_wheel(self.wheels, "0.0.9")
+        self.assertIn("pip download", self.fails())
+        old = installation.choose_source(str(next(self.wheels.glob("*.whl"))))
+        self.assertIn("needs 0.1 or newer", self.fails(Source(old.requirement, online=False)))
+        self.assertEqual(self.inside(), ["setup.lock", "setup.log"])
+
+    def test_no_room(self) -> None:
+        with mock.patch.object(shutil, "disk_usage", return_value=SimpleNamespace(free=3 * 10**9)):
+            told = self.fails(Source())
+        self.assertIn("there are 3.0 GB free", told)
+        self.assertEqual(self.inside(), ["setup.lock", "setup.log"])
+
+    @unittest.skipUnless(Path("/proc/version").exists(), "needs /proc")
+    def test_nowhere_to_write(self) -> None:
+        self.folder = Path("/proc/version/engines")
+        self.assertIn("can't be set up in '/proc/version/engines'", self.fails(Source()))
+
+    def test_no_python(self) -> None:
+        little_wheel(self.wheels)
+        source = installation.choose_source(str(self.wheels))
+        with self.assertRaises(SetupError) as caught:
+            private_engine.set_up(
+                self.folder, "/no/python", source, self.environ, self.said.append, lambda percent: None, lambda: False
+            )
+        self.assertIn("can't be started", str(caught.exception))
+
+    def test_what_a_crash_left_is_swept(self) -> None:
+        (self.folder / "4" / "bin").mkdir(parents=True)
+        (self.folder / "3.removed").mkdir()
+        (self.folder / "mine").mkdir()
+        little_wheel(self.wheels)
+        self.set_up()
+        self.assertEqual(self.inside(), ["1", "current", "mine", "setup.lock", "setup.log"])
+
+    def test_secrets_and_progress(self) -> None:
+        """What pip prints is handed on without passwords; its progress isn't told as text."""
+        lines = ["Downloading x (9 kB)", "Progress 1 of 4", "Looking in http://me:secret@proxy", "ERROR: no secret"]
+        self.environ["HTTPS_PROXY"] = "http://me:secret@proxy"
+        advances: list[float | None] = []
+
+        def run(command, variables, handle, cancelled, folder) -> int:
+            self.assertEqual(variables["HTTPS_PROXY"], "http://me:secret@proxy")
+            self.assertNotIn("secret", " ".join(command))
+            for line in lines:
+                handle(line, False)
+            return 1
+
+        with mock.patch.object(child, "run", run), self.assertRaises(SetupError) as caught:
+            private_engine.set_up(
+                self.folder,
+                "/usr/bin/python3",
+                Source(cpu_only=True),
+                self.environ,
+                self.said.append,
+                advances.append,
+                lambda: False,
+            )
+        everything = "\n".join([*self.said, str(caught.exception), (self.folder / "setup.log").read_text()])
+        self.assertNotIn("secret", everything)
+        self.assertIn("Looking in http://me:***@proxy", everything)
+        self.assertNotIn("Progress", everything)
+        self.assertIn(25.0, advances)
+
+    def test_second_window_meanwhile(self) -> None:
+        little_wheel(self.wheels, pause=1)
+        begun = threading.Event()
+        first = threading.Thread(target=lambda: self.set_up(cancelled=lambda: begun.set() or False))
+        first.start()
+        self.addCleanup(first.join)
+        self.assertTrue(begun.wait(20))
+        with self.assertRaises(SetupError) as caught:
+            private_engine.set_up(
+                self.folder, FIRST[0].path, Source(), self.environ, print, lambda percent: None, lambda: False
+            )
+        self.assertIn("Another window", str(caught.exception))
+        first.join()
+        self.assertEqual(self.version(), "lposs-geo, version 0.1.0")
+
+
+@unittest.skipUnless(os.environ.get("LPOSS_GEO_FULL_SETUP") == "1", "downloads gigabytes: LPOSS_GEO_FULL_SETUP=1")
+class FullSetUp(WithFolder):
+    def test_real_engine(self) -> None:
+        python = REPOSITORY / ".venv" / "bin" / "python"
+        build = [str(python), "-m", "pip", "wheel", "-q", "--no-deps", f"--wheel-dir={self.work}", str(REPOSITORY)]
+        subprocess.run(build, check=True)
+        source = installation.choose_source(str(next(self.work.glob("*.whl"))))
+        environ = environment.clean(os.environ)
+        begun, advances = time.monotonic(), []
+        path = private_engine.set_up(self.folder, FIRST[0].path, source, environ, print, advances.append, lambda: False)
+        took = time.monotonic() - begun
+        size = sum(file.lstat().st_size for file in self.folder.rglob("*")) / 1e9
+        print(f"set up in {took:.0f} s, {size:.1f} GB, {len(advances)} advances")
+        doctor = subprocess.run([path, "doctor"], env=environ, capture_output=True, text=True)
+        print(doctor.stdout)
+        self.assertEqual(doctor.returncode, 0, doctor.stdout + doctor.stderr)
+        self.assertTrue(any(advances))
+
+
+if __name__ == "__main__":
+    unittest.main()
