@@ -69,7 +69,8 @@ class Work(QgsTask):
         """QGIS calls this in another thread."""
         self._begun = True
         try:
-            self.result = self._function(self)
+            if not self.isCanceled():
+                self.result = self._function(self)
         except Exception as error:  # whatever it is, it is shown: QGIS would only print it
             self.error = error
         finally:

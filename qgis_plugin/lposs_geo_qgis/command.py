@@ -67,6 +67,11 @@ class MapRequest:
     positional = ("scene",)
 
     @property
+    def outputs(self) -> tuple[str, ...]:
+        """The files that will be there."""
+        return tuple(file for file in (self.output, self.vector, self.confidence, self.report) if file)
+
+    @property
     def stages(self) -> tuple[str, ...]:
         """What the engine will report progress of."""
         return ("encode", "propagate", "refine", *(("vectorize",) if self.vector else ()))
@@ -99,6 +104,11 @@ class VectorizeRequest:
     command = "vectorize"
     positional = ("labels", "output")
     stages = ("vectorize",)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The file that will be there."""
+        return (self.output,)
 
 
 def as_arguments(request: MapRequest | VectorizeRequest) -> list[str]:

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,7 +77,7 @@ def find(environ: Mapping[str, str], setting: str, private: str) -> Engine:
         return Engine((on_path,), "found on the PATH")
     raise EngineError(
         f"LPOSS-Geo's engine isn't set up yet. Open the menu {_MENU}: one button there installs it, beside QGIS and "
-        "not into it."
+        f"not into it. Where QGIS has no window, name it by the variable {VARIABLE}."
     )
 
 
@@ -97,26 +97,36 @@ def _prefix(path: str, origin: str) -> tuple[str, ...]:
     return (str(place),)
 
 
-def version(engine: Engine, environ: Mapping[str, str]) -> str:
+def version(engine: Engine, environ: Mapping[str, str], cancelled: Callable[[], bool] = lambda: False) -> str:
     """Ask the engine for its version.
+
+    Parameters
+    ----------
+    engine : Engine
+    environ : mapping of str to str
+        All variables that it sees.
+    cancelled : callable
+        Asked about ten times a second; once it says True, the engine isn't waited for any more.
 
     Raises
     ------
     EngineError
-        If it can't be run, doesn't answer, or isn't lposs-geo.
+        If it can't be run, doesn't answer, or isn't lposs-geo; or if `cancelled` said so.
     """
     said: list[str] = []
     command = [*engine.prefix, "--version"]
     until = time.monotonic() + PATIENCE
 
     def in_vain() -> bool:
-        return time.monotonic() > until or len(said) > _TALK
+        return cancelled() or time.monotonic() > until or len(said) > _TALK
 
     try:
         child.run(command, environ, lambda line, is_error: said.append(line), in_vain)
     except child.ChildError as error:
         raise EngineError(f"The engine {error}. Set it up again with {_MENU}.") from error
     found = next((match[1] for line in said if (match := re.match(r"lposs-geo, version (\S+)", line))), None)
+    if found is None and cancelled():
+        raise EngineError("Cancelled before the engine has told its version.")
     if found is None and time.monotonic() > until:
         raise EngineError(f"'{engine.prefix[0]}' didn't tell its version in {PATIENCE:.0f} seconds: try again.")
     if found is None:

@@ -10,7 +10,7 @@ from typing import Any
 from qgis.core import QgsApplication
 from qgis.gui import QgsFileWidget
 from qgis.PyQt.QtCore import Qt
-from qgis.PyQt.QtGui import QFontDatabase, QFontInfo
+from qgis.PyQt.QtGui import QFontDatabase, QFontInfo, QShowEvent
 from qgis.PyQt.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -57,20 +57,34 @@ class EngineDialog(QDialog):
         self.setWindowTitle(self.tr("LPOSS-Geo: engine"))
         self._main: Work | None = None
         self._quiet: dict[str, Work] = {}
+        self._left: set[Work] = set()
+        self._stopped = False
+        self._typed: str | None = None
+        self._python_picked = False
         self._build()
         self._show_plan()
         self._show_work()
         QgsApplication.instance().aboutToQuit.connect(self.stop)
-        self._look_at_engine()
-        self._look_for_pythons()
 
     def stop(self) -> None:
-        """End what goes on, and wait until it has ended: for when QGIS quits or the plugin is unloaded."""
-        works = [work for work in (self._main, *self._quiet.values()) if work is not None]
+        """End what goes on, and wait until it has ended: for when QGIS quits or the plugin is unloaded.
+
+        Nothing is shown or begun any more after that.
+        """
+        self._stopped = True
+        works = [work for work in (self._main, *self._quiet.values(), *self._left) if work is not None]
         for work in works:
             work.stop()
         for work in works:
             work.wait(_LAST_WORDS)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Look again: what is there may have changed since it was last shown."""
+        super().showEvent(event)
+        if self._main is None and not event.spontaneous():  # the system itself shows a window that was minimised
+            self._show_work()
+            self._look_at_engine()
+            self._look_for_pythons()
 
     def reject(self) -> None:
         """Close; the user is asked first while something goes on."""
@@ -141,6 +155,7 @@ class EngineDialog(QDialog):
         self.python.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
         self.python.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.python.lineEdit().setPlaceholderText(self.tr("looking for Pythons…"))
+        self.python.activated.connect(self._pick_python)
         form.addRow(self.tr("Python"), self.python)
         self.python_advice = _wrapped("")
         self.python_advice.setVisible(False)
@@ -181,6 +196,7 @@ class EngineDialog(QDialog):
         self.other.setDialogTitle(self.tr("lposs-geo, or the Python that it is installed for"))
         self.other.lineEdit().setPlaceholderText(self.tr("found by itself"))
         self.other.setFilePath(host.engine_setting())
+        self.other.lineEdit().textEdited.connect(self._type_other)  # comes before fileChanged
         self.other.lineEdit().editingFinished.connect(self._apply_other)
         self.other.fileChanged.connect(self._other_changed)
         form.addRow(self.tr("lposs-geo or its Python"), self.other)
@@ -212,12 +228,19 @@ class EngineDialog(QDialog):
         offline = self.from_files.isChecked() and os.path.isdir(path)
         self.cpu_only.setEnabled(not offline)
         try:
-            needed = installation.room(self._source(), sys.platform)
+            source = self._source()
+            needed = installation.room(source, sys.platform)
         except installation.SourceError as error:
             self.plan.setText(str(error))
             return
         text = self.tr("It will be put in {0}. That takes {1:.1f} GB of free disk. QGIS's own Python stays as it is.")
-        self.plan.setText(text.format(host.engines_folder(), needed / 1e9))
+        text = text.format(host.engines_folder(), needed / 1e9)
+        if sys.platform == "win32" and not source.wheels:  # PyPI's PyTorch is for the processor there
+            text += "\n" + self.tr(
+                "The engine will compute on the processor. Whoever has an NVIDIA card can name an lposs-geo of their "
+                "own below, whose PyTorch is built for it."
+            )
+        self.plan.setText(text)
 
     def _show_work(self) -> None:
         """Enable what can be done now."""
@@ -271,11 +294,19 @@ class EngineDialog(QDialog):
             self.from_files.setChecked(True)
             self.files.setText(path)
 
+    def _pick_python(self, *_: Any) -> None:
+        self._python_picked = True
+
+    def _type_other(self, text: str) -> None:
+        self._typed = text
+
     def _other_changed(self, path: str) -> None:
-        if not path or os.path.exists(path):  # chosen or cleared; what is being typed waits until it is finished
+        """Use what was chosen or cleared; what is being typed waits until it is finished."""
+        if self.other.lineEdit().text() != self._typed and (not path or os.path.exists(path)):
             self._apply_other()
 
     def _apply_other(self) -> None:
+        self._typed = None
         path = self.other.filePath().strip()
         if path != host.engine_setting():
             host.set_engine_setting(path)
@@ -295,7 +326,7 @@ class EngineDialog(QDialog):
         self._show_state(_REMARK, self.tr("Looking at the engine {0}…").format(found.prefix[0]))
 
         def look(work: Work) -> tuple[str, str | None]:
-            version = engine.version(found, environ)
+            version = engine.version(found, environ, work.isCanceled)
             return version, engine.check(version)
 
         def show(work: Work) -> None:
@@ -318,16 +349,26 @@ class EngineDialog(QDialog):
             self.python.lineEdit().setPlaceholderText(self.tr("none was found: name one here"))
             if work.result is None:
                 return
-            typed = self.python.currentText()
-            self.python.clear()
-            for python in work.result.pythons:
-                self.python.addItem(f"{python.name}, {python.path}", python.path)
-            if typed:
-                self.python.setEditText(typed)
+            self._list_pythons(work.result.pythons)
             self.python_advice.setText(work.result.advice)
             self.python_advice.setVisible(bool(work.result.advice))
 
         self._start_quiet("pythons", self.tr("Looking for Pythons"), look, show)
+
+    def _list_pythons(self, found: tuple[pythons.Python, ...]) -> None:
+        """List them anew; what the user has typed or chosen stays, else the best one is taken."""
+        path, before = self._chosen_python(), self.python.findText(self.python.currentText())
+        if before == 0 and not self._python_picked:
+            path = ""  # it was only the best one by then
+        self.python.clear()
+        for python in found:
+            self.python.addItem(f"{python.name}, {python.path}", python.path)
+        now = self.python.findData(path) if path else -1
+        if now >= 0:
+            self.python.setCurrentIndex(now)
+        elif path and before < 0:
+            self.python.setEditText(path)
+        self._python_picked = now >= 0
 
     def _set_up(self) -> None:
         try:
@@ -368,7 +409,8 @@ class EngineDialog(QDialog):
         def check(work: Work) -> bool:
             work.relay.said.emit(command.for_people(called, os.name == "nt"))
             say = work.relay.said.emit
-            return child.run(called, environ, lambda line, is_error: say(line), work.isCanceled) == 0
+            with private_engine.in_use(called[0]):
+                return child.run(called, environ, lambda line, is_error: say(line), work.isCanceled) == 0
 
         def show(work: Work) -> None:
             if work.result:
@@ -385,7 +427,12 @@ class EngineDialog(QDialog):
         if QMessageBox.question(self, self.windowTitle(), question) != QMessageBox.StandardButton.Yes:
             return
 
+        self._leave("engine")
+        looks = list(self._left)
+
         def remove(work: Work) -> bool:
+            for look in looks:  # Windows keeps a program that runs
+                look.wait(_LAST_WORDS)
             private_engine.remove(folder)
             return True
 
@@ -441,6 +488,7 @@ class EngineDialog(QDialog):
     def _leave(self, kind: str) -> None:
         left = self._quiet.pop(kind, None)
         if left is not None:
+            self._left.add(left)
             left.stop()
 
     def _run(self, work: Work, ended: Callable[[], None]) -> None:
@@ -449,7 +497,9 @@ class EngineDialog(QDialog):
         work.start()
 
     def _end(self, work: Work) -> None:
-        work.when_ended()
+        self._left.discard(work)
+        if not self._stopped:
+            work.when_ended()
 
     def _note(self, line: str) -> None:
         self.log.appendPlainText(line)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["STAGES", "Event", "doing", "overall", "parse", "summary"]
+__all__ = ["LABELS", "STAGES", "Event", "doing", "for_qgis", "overall", "parse", "summary"]
 
 # Share of each stage in the time of a usual map, and what it is called. The first ones overlap.
 _STAGES = {
@@ -17,6 +18,27 @@ _STAGES = {
     "vectorize": (10, "Making polygons"),
 }
 STAGES = tuple(_STAGES)
+
+LABELS = {
+    "classes": "Classes, in words",
+    "legend": "… or a known legend",
+    "like": "Earlier map",
+    "aoi": "… or area of interest",
+    "bands": "Bands for red, green, blue",
+    "scale": "Values for black and white",
+    "collar": "A black frame holds no data",
+    "warp": "Warp a scene with control points",
+    "model": "Model",
+    "gsd": "Resolution to work at, metres per pixel",
+    "refine": "Sharpen borders over pixels (LPOSS+)",
+    "min-confidence": "Minimum confidence (0 to 1)",
+    "simplify": "Simplify polygons, pixels",
+    "min-area": "Minimum polygon area, m²",
+    "device": "Compute on",
+    "max-memory": "Memory for the work, GB",
+    "resume": "Go on with a run that was cut off",
+}
+"""What the command line's options are called in QGIS."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +68,18 @@ def parse(line: str) -> Event:
     if not isinstance(facts, dict) or not isinstance(facts.get("event"), str):
         return Event("text", line)
     return Event(facts["event"], str(facts.get("message", "")), facts)
+
+
+def for_qgis(message: str) -> str:
+    """A message with the names that options have in QGIS, without what only helps on the command line."""
+    message = re.sub(r" \(see lposs-geo[^)]*\)$", "", message)
+    message = message.replace("add --resume to go on", "run again with the same output to go on")
+
+    def named(match: re.Match[str]) -> str:
+        label = LABELS.get(re.sub("^no-", "", match[1]))
+        return f"'{label.lstrip('… ')}'" if label else match[0]
+
+    return re.sub(r"(?<![^\s(])--([a-z]+(?:-[a-z]+)*)\b", named, message)
 
 
 def doing(stage: str) -> str:

@@ -5,34 +5,17 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from qgis.core import QgsProcessingException, QgsProcessingFeedback
+from qgis.core import QgsProcessingException, QgsProcessingFeedback, QgsProcessingUtils
 
-from lposs_geo_qgis import child, command, engine, events, host
+from lposs_geo_qgis import child, command, engine, events, host, private_engine
 
-__all__ = ["Run", "run"]
-
-
-@dataclass(frozen=True)
-class Run:
-    """What a run came to.
-
-    Attributes
-    ----------
-    command : str
-        As it was run, for people.
-    facts : mapping
-        The engine's result line; empty if there was nothing to do.
-    """
-
-    command: str
-    facts: Mapping[str, Any]
+__all__ = ["run"]
 
 
-def run(request: command.MapRequest | command.VectorizeRequest, feedback: QgsProcessingFeedback) -> Run:
-    """Run the engine.
+def run(request: command.MapRequest | command.VectorizeRequest, feedback: QgsProcessingFeedback) -> str:
+    """Run the engine, and return the command as it was run, for people.
 
     Raises
     ------
@@ -42,27 +25,41 @@ def run(request: command.MapRequest | command.VectorizeRequest, feedback: QgsPro
     environ = host.engine_environment()
     try:
         found = host.find_engine()
-        remark = engine.check(engine.version(found, environ))
+        remark = engine.check(engine.version(found, environ, feedback.isCanceled))
     except engine.EngineError as error:
-        raise QgsProcessingException(str(error)) from error
+        raise QgsProcessingException("Cancelled." if feedback.isCanceled() else str(error)) from error
     if remark:
         feedback.pushWarning(remark)
+    _require_closed(request)
     called = [*found.prefix, *command.as_arguments(request)]
     shown = command.for_people(called, os.name == "nt")
     feedback.pushCommandInfo(shown)
     listener = _Listener(feedback, request)
     try:
-        status = child.run(called, environ, listener.hear, feedback.isCanceled, tempfile.gettempdir())
+        with private_engine.in_use(found.prefix[0]):
+            status = child.run(called, environ, listener.hear, feedback.isCanceled, tempfile.gettempdir())
     except child.ChildError as error:
         raise QgsProcessingException(f"The engine {error}.") from error
     if feedback.isCanceled():
-        raise QgsProcessingException(_cancelled(request))
+        raise QgsProcessingException(f"Cancelled: the engine was stopped.{_how_to_go_on(request)}")
     if status != 0:
-        why = listener.error or _unexplained(status, listener.rest)
+        why = listener.error or f"{_unexplained(status, listener.rest)}{_how_to_go_on(request)}"
         if listener.result is None:
             raise QgsProcessingException(why)
         feedback.reportError(why)  # there is a map, with a part missing
-    return Run(shown, listener.result or {})
+    return shown
+
+
+def _require_closed(request: command.MapRequest | command.VectorizeRequest) -> None:
+    """On Windows, a file that is open can't be replaced: say so before the work and not after it."""
+    for file in request.outputs if os.name == "nt" else ():
+        try:
+            if os.path.exists(file):
+                os.rename(file, file)
+        except PermissionError as error:
+            raise QgsProcessingException(
+                f"'{file}' is open, perhaps as a layer in QGIS: remove that layer, or name another file."
+            ) from error
 
 
 class _Listener:
@@ -86,14 +83,14 @@ class _Listener:
             for told in events.summary(event.facts):
                 self._feedback.pushInfo(told)
         elif event.kind == "error":
-            self.error = event.message
+            self.error = events.for_qgis(event.message)
         elif event.kind in ("warning", "failed"):
-            self._feedback.pushWarning(event.message)
+            self._feedback.pushWarning(events.for_qgis(event.message))
         elif event.kind == "text":
             self.rest = event.message or self.rest
             self._feedback.pushConsoleInfo(event.message)
         else:
-            self._feedback.pushInfo(event.message)
+            self._feedback.pushInfo(events.for_qgis(event.message))
 
     def _advance(self, facts: Mapping[str, Any]) -> None:
         stage, done, total = str(facts.get("stage")), facts.get("done", 0), facts.get("total", 0)
@@ -104,16 +101,16 @@ class _Listener:
         self._feedback.setProgress(events.overall(self._shares, self._stages))
 
 
-def _cancelled(request: command.MapRequest | command.VectorizeRequest) -> str:
-    """What to say of a run that the user has stopped."""
-    kept = isinstance(request, command.MapRequest) and request.resume
-    more = " What is finished is kept: run again with the same output to go on." if kept else ""
-    return f"Cancelled: the engine was stopped.{more}"
+def _how_to_go_on(request: command.MapRequest | command.VectorizeRequest) -> str:
+    """What to say of a run that was cut off, if anything of it is kept where the next one finds it."""
+    temporary = os.path.abspath(QgsProcessingUtils.tempFolder())
+    if not isinstance(request, command.MapRequest) or not request.resume or request.output.startswith(temporary):
+        return ""
+    return " What is finished is kept: run again with the same output to go on."
 
 
 def _unexplained(status: int, last: str) -> str:
     """What to say of an engine that ended without a word."""
     how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
     memory = " (9 is what the system does when memory is full: choose a smaller limit)" if status == -9 else ""
-    more = f" Its last line: {last}" if last else ""
-    return f"The engine {how}{memory}. Finished tiles are kept: run again with the same output to go on.{more}"
+    return f"The engine {how}{memory}." + (f" Its last line: {last}" if last else "")

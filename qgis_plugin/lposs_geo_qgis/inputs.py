@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from qgis.core import QgsMapLayer, QgsProviderRegistry, QgsRasterLayer, QgsRectangle
+import os
 
-__all__ = ["InputError", "box", "crs_warning", "has_own_crs", "raster_file"]
+from qgis.core import QgsMapLayer, QgsProviderRegistry, QgsRasterLayer
+
+__all__ = ["InputError", "crs_warning", "has_own_crs", "raster_file", "whole_path"]
 
 
 class InputError(Exception):
@@ -33,7 +35,12 @@ def raster_file(layer: QgsRasterLayer) -> str:
             "layer, Export > Save As)."
         )
     # "|option:" stands for what only QGIS knows of; the names of layers in a file are part of GDAL's own
-    return source.split("|option:")[0]
+    return whole_path(source.split("|option:")[0])
+
+
+def whole_path(name: str) -> str:
+    """A file's name for a program that runs in another folder; other names of GDAL's stay as they are."""
+    return os.path.abspath(name) if os.path.exists(name) else name
 
 
 def _origin(kind: str) -> str:
@@ -42,22 +49,17 @@ def _origin(kind: str) -> str:
 
 
 def crs_warning(layer: QgsRasterLayer) -> str | None:
-    """What to tell if the layer's CRS was changed in QGIS: the engine only knows the file's."""
-    if has_own_crs(layer) or not layer.crs().isValid():
+    """What to tell if the layer's CRS was set in QGIS: the engine only knows the file's."""
+    if has_own_crs(layer):
         return None
     own = layer.dataProvider().crs()
     says = own.authid() or own.description() if own.isValid() else "none"
     return (
-        f"The layer '{layer.name()}' was given the CRS {layer.crs().authid()} in QGIS. The map gets that of the file: "
-        f"{says}."
+        f"The layer '{layer.name()}' was given the CRS {layer.crs().authid()} in QGIS. The map's layers get it, too; "
+        f"its files get that of the scene's file: {says}."
     )
 
 
 def has_own_crs(layer: QgsMapLayer) -> bool:
     """Whether a layer has the CRS of its file, not another one that was set in QGIS."""
-    return layer.crs() == layer.dataProvider().crs()
-
-
-def box(extent: QgsRectangle) -> str:
-    """An extent as the engine takes an area of interest."""
-    return ",".join(f"{x:.15g}" for x in (extent.xMinimum(), extent.yMinimum(), extent.xMaximum(), extent.yMaximum()))
+    return not layer.crs().isValid() or layer.crs() == layer.dataProvider().crs()

@@ -220,10 +220,15 @@ def progress(line: str) -> float | None:
 
 
 _HINTS = (
-    (r"No space left|Errno 28\b|not enough space", "Make room on the disk, then press Set up again."),
+    (r"No space left|Errno 28\b|not enough space", "Make room on the disk, then press Set up engine again."),
+    (
+        r"Missing dependencies for SOCKS",
+        "pip can't use a SOCKS proxy: choose an HTTP proxy in Settings > Options > Network, or set up from a folder "
+        "with all wheels.",
+    ),
     (
         r"ProxyError|proxy authentication|\b407\b|Cannot connect to proxy",
-        "Check the proxy in Settings > Options > Network, then press Set up again.",
+        "Check the proxy in Settings > Options > Network, then press Set up engine again.",
     ),
     (
         r"CERTIFICATE_VERIFY_FAILED|SSLError|SSLCertVerification",
@@ -233,7 +238,7 @@ _HINTS = (
     (
         r"NewConnectionError|NameResolution|ConnectTimeout|ReadTimeout|Read timed out|ConnectionReset|IncompleteRead"
         r"|getaddrinfo|name resolution|Connection refused|Network is unreachable|connection broken|ConnectionError",
-        "Check the network, and the proxy in Settings > Options > Network, then press Set up again.",
+        "Check the network, and the proxy in Settings > Options > Network, then press Set up engine again.",
     ),
     (
         r"inconsistent name|is not a valid wheel|Invalid wheel|has an invalid wheel",
@@ -276,4 +281,4 @@ def explain(said: Sequence[str], source: Source) -> str:
         else:
             hint = f'The folder lacks it: fill it with the same system and Python by pip download "{REQUIREMENT}".'
         return f"{last}. {hint}"
-    return f"{last}. Try another Python, or press Set up again."
+    return f"{last}. Try another Python, or press Set up engine again."

@@ -32,11 +32,13 @@ class Plugin:
         self._provider: Provider | None = None
         self._actions: list[QAction] = []
         self._dialog: EngineDialog | None = None
+        self._map_dialog: Any = None
 
     def initProcessing(self) -> None:
         """All that `qgis_process` calls."""
-        self._provider = Provider()
-        QgsApplication.processingRegistry().addProvider(self._provider)
+        provider = Provider()
+        if QgsApplication.processingRegistry().addProvider(provider):  # else QGIS has deleted it
+            self._provider = provider
 
     def initGui(self) -> None:
         """What a QGIS with a window calls."""
@@ -52,17 +54,19 @@ class Plugin:
 
     def unload(self) -> None:
         """Leave QGIS as it was."""
+        if self._provider is not None:
+            QgsApplication.processingRegistry().removeProvider(self._provider)
+            self._provider = None
         for entry in self._actions:
             self._iface.removePluginRasterMenu(_MENU, entry)
+            entry.deleteLater()
         self._actions.clear()
+        self._map_dialog = None
         if self._dialog is not None:
             self._dialog.stop()
             self._dialog.close()
             self._dialog.deleteLater()
             self._dialog = None
-        if self._provider is not None:
-            QgsApplication.processingRegistry().removeProvider(self._provider)
-            self._provider = None
 
     def show_map_dialog(self, *_: Any) -> None:
         """Open the algorithm's dialog, or that of the engine where there is none yet."""
@@ -70,7 +74,8 @@ class Plugin:
 
         algorithm = QgsApplication.processingRegistry().algorithmById("lposs_geo:map")
         if algorithm.canExecute()[0]:
-            processing.execAlgorithmDialog("lposs_geo:map")
+            self._map_dialog = processing.createAlgorithmDialog("lposs_geo:map")
+            self._map_dialog.show()  # not modal: QGIS is there to be used while a map is made
         else:
             self.show_engine_dialog()
 

@@ -18,13 +18,19 @@ from pathlib import Path
 from lposs_geo_qgis import child, command, engine
 from lposs_geo_qgis.installation import Source, explain, lposs_geo, pip_environment, progress, room, scrub, steps
 
-__all__ = ["SetupCancelled", "SetupError", "executable", "remove", "set_up"]
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+__all__ = ["SetupCancelled", "SetupError", "executable", "in_use", "remove", "set_up"]
 
 LOG = "setup.log"
 """In the folder; all that the last set-up said."""
 
 _CURRENT = "current"
 _LOCK = "setup.lock"
+_USED = "in-use.lock"  # in each environment
 _GONE = ".removed"
 _GB = 10**9
 _WINDOWS = os.name == "nt"
@@ -43,6 +49,19 @@ def executable(folder: Path) -> str:
     name = _current(Path(folder))
     path = lposs_geo(Path(folder) / name) if name else ""
     return path if path and os.path.isfile(path) else ""
+
+
+@contextlib.contextmanager
+def in_use(program: str) -> Iterator[None]:
+    """Keep an engine from being removed while it runs; nothing is done for one that isn't the plugin's own.
+
+    Parameters
+    ----------
+    program : str
+        The engine's `prefix[0]`: `lposs-geo` or the Python of an environment.
+    """
+    with _hold(Path(os.path.abspath(program)).parent.parent, shared=True):
+        yield
 
 
 def set_up(
@@ -87,14 +106,15 @@ def set_up(
     folder = Path(os.path.abspath(folder))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _alone(folder), open(folder / LOG, "w", encoding="utf-8", buffering=1) as log:
+        with _alone(folder) as locked, open(folder / LOG, "w", encoding="utf-8", buffering=1) as log:
 
             def note(text: str) -> None:
                 line = scrub(text, environ)
                 log.write(line + "\n")
                 tell(line)
 
-            _sweep(folder)  # what a crash may have left
+            if locked:  # else it may be what another window is working on
+                _sweep(folder)  # what a crash may have left
             _require_room(folder, room(source, sys.platform))
             home = _new_home(folder)
             try:
@@ -103,7 +123,8 @@ def set_up(
             except BaseException:
                 _discard(home)
                 raise
-            _sweep(folder)
+            if locked:
+                _sweep(folder)
             note(f"The engine is set up: {executable(folder)}")
     except OSError as error:
         raise SetupError(
@@ -130,12 +151,11 @@ def remove(folder: Path) -> None:
         with _alone(folder):
             name = _current(folder)
             home = folder / name if name else None
-            if home is not None and home.is_dir() and not _discard(home):
+            if not _sweep(folder) or (home is not None and home.is_dir() and not _discard(home)):
                 raise SetupError(
-                    f"The engine in '{home}' is in use: remove it when no map is being made, in any window of QGIS."
+                    f"The engine in '{folder}' is in use: remove it when no map is being made, in any window of QGIS."
                 )
             (folder / _CURRENT).unlink(missing_ok=True)
-            _sweep(folder)
             (folder / LOG).unlink(missing_ok=True)
     except OSError as error:
         raise SetupError(
@@ -165,8 +185,13 @@ def _take_into_use(folder: Path, name: str) -> None:
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _alone(folder: Path) -> Iterator[bool]:
     """Keep other windows of QGIS out; the system itself lets go of it if this one crashes.
+
+    Yields
+    ------
+    bool
+        False where the file system has no locks: then another window may be at work too.
 
     Raises
     ------
@@ -174,21 +199,39 @@ def _alone(folder: Path) -> Iterator[None]:
         If another one is in.
     """
     with open(folder / _LOCK, "a") as file:
+        locked = True
         try:
             if sys.platform == "win32":
-                import msvcrt
-
                 file.seek(0)
                 msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
             else:
-                import fcntl
-
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError) as error:
             raise SetupError(
                 f"Another window of QGIS is working on the engine in '{folder}': wait until it is done, then try again."
             ) from error
-        except OSError:  # a file system without locks: numbers are still given to one only
+        except OSError:  # numbers are still given to one only
+            locked = False
+        yield locked
+
+
+@contextlib.contextmanager
+def _hold(home: Path, shared: bool) -> Iterator[None]:
+    """Hold an environment, shared by all that run it, or for the one who removes it; as far as there are locks.
+
+    Raises
+    ------
+    BlockingIOError
+        If it is to be removed, and in use.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(open(home / _USED, "r+"))  # over a network, each kind of lock needs its own mode
+            if sys.platform != "win32":  # there an open file is enough
+                fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise
+        except OSError:  # not the plugin's own, hardly begun, or a file system without locks
             pass
         yield
 
@@ -200,19 +243,21 @@ def _new_home(folder: Path) -> Path:
     return home
 
 
-def _sweep(folder: Path) -> None:
-    """Remove all environments but the current one, as far as they aren't in use."""
-    current = _current(folder)
-    for entry in folder.iterdir():
-        if re.fullmatch(r"[0-9]+(\.removed)?", entry.name) and entry.name != current:
-            _discard(entry)
+def _sweep(folder: Path) -> bool:
+    """Remove all environments but the current one; False if one stays since it is in use."""
+    current, whole = _current(folder), re.compile(r"[0-9]+(\.removed)?")
+    others = [entry for entry in folder.iterdir() if whole.fullmatch(entry.name) and entry.name != current]
+    stay = [entry for entry in others if not _discard(entry)]
+    return not stay
 
 
 def _discard(home: Path) -> bool:
-    """Remove an environment, or leave all of it: Windows doesn't rename a folder with files in use."""
+    """Remove an environment, or leave all of it if it is in use: Windows doesn't rename a folder with open files."""
     gone = home if home.name.endswith(_GONE) else home.with_name(home.name + _GONE)
     try:
-        os.rename(home, gone)
+        # on Windows the lock's own file would be an open one
+        with contextlib.nullcontext() if _WINDOWS else _hold(home, shared=False):
+            os.rename(home, gone)
     except OSError:
         return False
     shutil.rmtree(gone, ignore_errors=True)
@@ -224,7 +269,7 @@ def _require_room(folder: Path, needed: int) -> None:
     if free < needed:
         raise SetupError(
             f"The engine takes about {needed / _GB:.1f} GB, and there are {free / _GB:.1f} GB free on the disk of "
-            f"'{folder}': make room, then press Set up again."
+            f"'{folder}': make room, then press Set up engine again."
         )
 
 
@@ -246,6 +291,7 @@ def _fill(
     """
     temporary = home / "tmp"
     temporary.mkdir()
+    (home / _USED).touch()
     variables = pip_environment(environ, str(temporary))
     said: list[str] = []
     for step in steps(python, str(home), source):

@@ -159,6 +159,8 @@ def candidates(environ: Mapping[str, str], platform: str, base_prefix: str, laun
     for path in paths:
         if path.is_file():
             real = os.path.realpath(path)
+            if platform == "darwin" and "/usr/bin" in (str(path.parent), os.path.dirname(real)):
+                continue  # no Python: whoever runs it is asked to install Apple's tools for developers
             # some version managers have one program behind all names, which looks at the name that it is called by
             once.setdefault(real if os.path.basename(real).lower().startswith("python") else str(path), str(path))
     return list(once.values())
@@ -229,7 +231,7 @@ def judge(path: str, facts: Mapping[str, Any]) -> Python:
     elif facts["platform"] == "darwin" and facts["machine"] == "x86_64":
         problem = (
             f"{name} running as an Intel program, which PyTorch isn't made for any more: on a Mac with an Apple chip, "
-            "choose one for it alone, such as Homebrew's in /opt/homebrew/bin."
+            "use Homebrew's Python in /opt/homebrew/bin or the QGIS for Apple chips, then press Set up engine again."
         )
     elif facts["platform"] == "win32" and "\\windowsapps\\" in facts["prefix"].lower() + "\\":
         # Windows quietly puts what it writes into %LOCALAPPDATA% elsewhere, where nobody else finds it
@@ -254,24 +256,25 @@ def advice(platform: str, refusals: Sequence[str]) -> str:
     refusals : sequence of str
         Why each of those that were found won't do.
     """
+    telling = {"win32": None, "darwin": "as an Intel program"}.get(platform, "without ensurepip")
+    for refusal in refusals:
+        if telling and telling in refusal:
+            return refusal
     if platform in ("win32", "darwin"):
         return (
             "There is no Python that the engine can be made with: install Python 3.12 from python.org (tick nothing "
-            "special), then press Set up again."
+            "special), then press Set up engine again."
         )
-    for refusal in refusals:
-        if "without ensurepip" in refusal:
-            return refusal
     return (
         "There is no Python 3.11 or newer: install Python 3.12 with your system's packages (python3.12 and "
-        "python3.12-venv on Debian and Ubuntu), then press Set up again."
+        "python3.12-venv on Debian and Ubuntu), then press Set up engine again."
     )
 
 
 def _venv_package(version: Sequence[int]) -> str:
     return (
         f"install the package python3-venv (or python{version[0]}.{version[1]}-venv) on Debian and Ubuntu, or choose "
-        "another Python; then press Set up again."
+        "another Python; then press Set up engine again."
     )
 
 

@@ -14,6 +14,7 @@ import sys, time
 def main():
     if sys.argv[1:] == ["doctor"]:
         print("ok  lposs-geo  {version}")
+        print("ok  UTF-8 mode ", sys.flags.utf8_mode, "\u00e9")
     else:
         time.sleep({pause})
         print("lposs-geo, version {version}")

@@ -225,6 +225,14 @@ class Version(WithFolder):
         self.assertIn("didn't tell its version", self.failure(self.program("lposs-geo", "sleep 60")))
         self.assertLess(time.monotonic() - began, 20)
 
+    def test_one_that_hangs_can_be_cancelled(self):
+        path = self.program("lposs-geo", "sleep 60")
+        began = time.monotonic()
+        with self.assertRaises(EngineError) as caught:
+            version(Engine((path,), ""), {}, lambda: time.monotonic() - began > 0.3)
+        self.assertIn("Cancelled", one_line(caught.exception))
+        self.assertLess(time.monotonic() - began, 5)
+
     def test_one_that_never_stops_talking_is_another_one(self):
         path = self.program("lposs-geo", "while :; do echo y; done")
         said = self.failure(path)

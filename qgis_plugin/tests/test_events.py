@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import random
 import unittest
+from dataclasses import fields
 
-from lposs_geo_qgis.events import STAGES, Event, doing, overall, parse, summary
+from lposs_geo_qgis.command import MapRequest
+from lposs_geo_qgis.events import LABELS, STAGES, Event, doing, for_qgis, overall, parse, summary
 
 
 class Parse(unittest.TestCase):
@@ -112,3 +114,32 @@ class Words(unittest.TestCase):
 
     def test_polygons_have_no_areas_to_tell(self):
         self.assertEqual(summary({"event": "result", "vector": "map.gpkg", "polygons": 12}), [])
+
+
+class InWordsOfQgis(unittest.TestCase):
+    def test_options_are_called_as_the_dialog_calls_them(self):
+        said = "bands 3,2,1 as red, green, blue; name others with --bands"
+        self.assertEqual(
+            for_qgis(said), "bands 3,2,1 as red, green, blue; name others with 'Bands for red, green, blue'"
+        )
+        said = "choose a smaller --max-memory, fewer classes, or --device cpu"
+        self.assertEqual(
+            for_qgis(said), "choose a smaller 'Memory for the work, GB', fewer classes, or 'Compute on' cpu"
+        )
+        self.assertEqual(for_qgis("(--no-collar keeps it)"), "('A black frame holds no data' keeps it)")
+
+    def test_what_only_helps_on_the_command_line_is_left_out(self):
+        self.assertEqual(for_qgis("no such option (see lposs-geo map --help)"), "no such option")
+        said = for_qgis("the disk is full; add --resume to go on: 3 finished tiles will not be done again")
+        self.assertEqual(
+            said, "the disk is full; run again with the same output to go on: 3 finished tiles will not be done again"
+        )
+
+    def test_words_and_files_that_look_like_options_stay(self):
+        for said in ("no such file: '/a--aoi.tif'", "the class '--forest' is unknown", "a -- b", "--unheard-of"):
+            self.assertEqual(for_qgis(said), said)
+
+    def test_each_option_that_can_be_asked_for_has_a_name(self):
+        files = {"scene", "output", "vector", "confidence", "report", "overwrite", "aoi_layer"}
+        asked = {field.name.replace("_", "-") for field in fields(MapRequest) if field.name not in files}
+        self.assertEqual(asked, set(LABELS))

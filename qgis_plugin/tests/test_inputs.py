@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import unittest
 import zipfile
 from pathlib import Path
@@ -14,6 +16,7 @@ from qgis.core import (
     QgsGeometry,
     QgsProcessingFeatureSourceDefinition,
     QgsProject,
+    QgsProperty,
     QgsRasterLayer,
     QgsRectangle,
     QgsReferencedRectangle,
@@ -135,6 +138,23 @@ class ScenesThatAreRefused(unittest.TestCase):
         area = in_project(areas()).id()
         self.assert_refused("not both", AOI=area, EXTENT="439240,439290,5273420,5273480 [EPSG:32632]")
 
+    def test_an_extent_that_comes_to_nothing(self) -> None:
+        empty = in_project(QgsVectorLayer("Polygon?crs=EPSG:32632", "empty", "memory")).id()
+        for extent in (empty, QgsProperty.fromExpression("NULL"), "439240,439240,5273420,5273480 [EPSG:32632]"):
+            with self.subTest(extent):
+                self.assert_refused("The extent to map is empty", EXTENT=extent)
+
+    def test_choices_of_an_expression_that_are_none(self) -> None:
+        for name, label in {"LEGEND": "or a known legend", "MODEL": "Model", "DEVICE": "Compute on"}.items():
+            with self.subTest(name):
+                part = f"'nonsense' can't be chosen for '{label}'"
+                self.assert_refused(part, **{name: QgsProperty.fromExpression("'nonsense'")})
+
+    def test_polygons_on_a_scene_whose_crs_was_set_in_qgis(self) -> None:
+        scene = in_project(QgsRasterLayer(str(chip(folder() / "scene.tif")), "scene"))
+        scene.setCrs(QgsCoordinateReferenceSystem("EPSG:32631"))
+        self.assert_refused("isn't that of its file", INPUT=scene.id(), AOI=in_project(areas()).id())
+
     def test_a_missing_area(self) -> None:
         self.assert_refused("/nowhere/areas.gpkg", AOI="/nowhere/areas.gpkg")
 
@@ -194,12 +214,13 @@ class ScenesAsTheEngineOpensThem(unittest.TestCase):
 
 class CrsThatWasChangedInQgis(unittest.TestCase):
     def test_of_a_scene_is_warned_of_with_both_names(self) -> None:
-        layer = in_project(QgsRasterLayer(str(LAKESIDE), "lakeside"))
+        layer = in_project(QgsRasterLayer(str(chip(folder() / "lakeside.tif")), "lakeside"))
         self.assertIsNone(crs_warning(layer))
         layer.setCrs(QgsCoordinateReferenceSystem("EPSG:32631"))
         given = {"INPUT": layer.id(), "CLASSES": WORDS, "OUTPUT": "map.tif"}
         warnings = algorithm("map").task(given, a_context(Feedback())).warnings
         self.assertEqual(len(warnings), 1)
+        self.assertEqual(algorithm("map").task(given, a_context(Feedback())).crs, layer.crs())
         for part in ("'lakeside'", "EPSG:32631", "EPSG:32632"):
             self.assertIn(part, warnings[0])
 
@@ -208,7 +229,7 @@ class CrsThatWasChangedInQgis(unittest.TestCase):
         gdal.GetDriverByName("GTiff").Create(str(bare), 8, 8).FlushCache()
         layer = QgsRasterLayer(str(bare), "bare")
         layer.setCrs(UTM)
-        self.assertIn("that of the file: none", crs_warning(layer) or "")
+        self.assertIn("that of the scene's file: none", crs_warning(layer) or "")
 
     def test_of_an_area_reaches_the_engine(self) -> None:
         layer = in_project(as_geopackage(areas("EPSG:32632"), folder() / "areas.gpkg", "areas"))
@@ -268,6 +289,21 @@ class Areas(unittest.TestCase):
     def test_empty_values_mean_the_whole_scene(self) -> None:
         for empty in ("", None):
             self.assertEqual(request(EXTENT=empty, AOI=empty).aoi, "")
+
+
+class NamesWithoutAFolder(unittest.TestCase):
+    """The engine runs in another folder."""
+
+    def test_they_are_those_of_the_folder_that_qgis_is_in(self) -> None:
+        place = folder()
+        shutil.copy(LAKESIDE, place / "scene.tif")
+        shutil.copy(LAKESIDE.with_suffix(".toml"), place / "legend.toml")
+        as_geopackage(areas(), place / "areas.gpkg", "areas")
+        self.addCleanup(os.chdir, os.getcwd())
+        os.chdir(place)
+        asked = request(INPUT="scene.tif", LEGEND_FILE="legend.toml", AOI="areas.gpkg", OUTPUT="map.tif")
+        for asked_for, name in ((asked.scene, "scene.tif"), (asked.legend, "legend.toml"), (asked.aoi, "areas.gpkg")):
+            self.assertEqual(asked_for, str(place / name))
 
 
 class Legends(unittest.TestCase):

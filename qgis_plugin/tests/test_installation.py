@@ -139,6 +139,8 @@ class Explaining(unittest.TestCase):
         missing = "ERROR: No matching distribution found for torch>=2.6"
         for said, source, says in (
             (["ERROR: Could not install: [Errno 28] No space left on device"], Source(), "Make room"),
+            (["ERROR: OSError: Missing dependencies for SOCKS support."], Source(), "an HTTP proxy in Settings"),
+            (["WARNING: ProxyError", "ERROR: Missing dependencies for SOCKS support."], Source(), "folder with all"),
             (["WARNING: Retrying after ProxyError('Cannot connect to proxy.')", missing], Source(), "Check the proxy"),
             (["WARNING: Retrying: NewConnectionError: getaddrinfo failed", missing], Source(), "Check the network"),
             (["WARNING: SSLError(SSLCertVerificationError", missing], Source(), "PIP_CERT"),
@@ -147,7 +149,7 @@ class Explaining(unittest.TestCase):
             ([missing], Source(wheels="/w", online=False), "pip download"),
             (["ERROR: x.whl is not a supported wheel on this platform."], Source(), "another system or Python"),
             (["ERROR: Access is denied", "[notice] x"], Source(), "virus scanner"),
-            (["Something", "odd"], Source(), "odd. Try another Python"),
+            (["Something", "odd"], Source(), "odd. Try another Python, or press Set up engine again."),
             ([], Source(), "it said nothing"),
         ):
             with self.subTest(said):

@@ -5,6 +5,7 @@ LPOSS_GEO_FULL_SETUP=1 sets up the real engine too, with all that it needs from 
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -22,7 +23,8 @@ from lposs_geo_qgis.installation import Source
 from lposs_geo_qgis.private_engine import SetupCancelled, SetupError
 from tests.little_wheel import WithFolder, little_wheel
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+PLUGIN = Path(__file__).resolve().parents[1]
+REPOSITORY = PLUGIN.parent
 FIRST = pythons.find(environment.clean(os.environ), sys.platform, sys.base_prefix).pythons[:1]
 
 
@@ -57,6 +59,71 @@ class Layout(WithFolder):
         self.assertIn("is in use", str(caught.exception))
         self.assertEqual((self.folder / "current").read_text(), "1")
         self.assertTrue((self.folder / "1").is_dir())
+
+
+class InUse(WithFolder):
+    """An engine that is at work."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        for name in ("1", "2"):
+            (self.folder / name / "bin").mkdir(parents=True)
+            (self.folder / name / "in-use.lock").touch()
+        (self.folder / "current").write_text("2")
+
+    def names(self) -> list[str]:
+        return sorted(path.name for path in self.folder.iterdir() if path.is_dir())
+
+    def refused(self) -> None:
+        with self.assertRaises(SetupError) as caught:
+            private_engine.remove(self.folder)
+        self.assertIn("is in use", str(caught.exception))
+        self.assertEqual((self.folder / "current").read_text(), "2")
+
+    def test_it_is_not_removed(self) -> None:
+        for program in ("lposs-geo", "python"):
+            with self.subTest(program), private_engine.in_use(str(self.folder / "2" / "bin" / program)):
+                self.refused()
+                self.assertTrue((self.folder / "2" / "bin").is_dir())
+        private_engine.remove(self.folder)
+        self.assertEqual(self.names(), [])
+
+    def test_one_from_before_a_set_up_stays_until_it_is_done(self) -> None:
+        program = str(self.folder / "1" / "bin" / "lposs-geo")
+        with private_engine.in_use(program), private_engine.in_use(program):
+            private_engine._sweep(self.folder)
+            self.assertEqual(self.names(), ["1", "2"])
+            self.refused()
+        private_engine._sweep(self.folder)
+        self.assertEqual(self.names(), ["2"])
+
+    def test_another_process_knows(self) -> None:
+        code = "import sys; sys.path.insert(0, sys.argv[1]); from lposs_geo_qgis import private_engine\n"
+        code += "with private_engine.in_use(sys.argv[2]): print(flush=True); sys.stdin.read()"
+        called = [sys.executable, "-c", code, str(PLUGIN), str(self.folder / "2" / "bin" / "lposs-geo")]
+        with subprocess.Popen(called, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+            other.stdout.readline()
+            self.refused()
+            other.kill()  # the system lets go of what a crash leaves
+        private_engine.remove(self.folder)
+        self.assertEqual(self.names(), [])
+
+    def test_what_is_not_the_plugin_s_own_is_left_alone(self) -> None:
+        others = self.work / "env" / "bin"
+        others.mkdir(parents=True)
+        for program in (str(others / "lposs-geo"), "/bin/sh", "/", "lposs-geo", ""):
+            with self.subTest(program), private_engine.in_use(program):
+                self.assertEqual([path.name for path in (self.work / "env").iterdir()], ["bin"])
+        with self.assertRaises(ZeroDivisionError), private_engine.in_use("/bin/sh"):
+            raise ZeroDivisionError
+
+    @unittest.skipIf(os.name == "nt", "locks are others there")
+    def test_without_locks_it_runs_all_the_same(self) -> None:
+        with mock.patch("fcntl.flock", side_effect=OSError(errno.ENOLCK, "no locks")):
+            with private_engine.in_use(str(self.folder / "2" / "bin" / "lposs-geo")):
+                pass
+            private_engine.remove(self.folder)
+        self.assertEqual(self.names(), [])
 
 
 @unittest.skipUnless(FIRST, "there is no Python to make an engine with")
@@ -102,6 +169,13 @@ class SetUp(WithFolder):
             self.assertEqual(self.version(), "lposs-geo, version 0.1.1")
             self.assertEqual(self.inside(), ["2", "current", "setup.lock", "setup.log"])
 
+        with self.subTest("one that is at work stays until the set-up after the next"):
+            with private_engine.in_use(private_engine.executable(self.folder)):
+                self.set_up()
+            self.assertEqual(self.inside(), ["2", "3", "current", "setup.lock", "setup.log"])
+            self.set_up()
+            self.assertEqual(self.inside(), ["4", "current", "setup.lock", "setup.log"])
+
         with self.subTest("a failing one leaves it"):
             shutil.rmtree(self.wheels)  # pip would take an older one
             little_wheel(self.wheels, "0.1.2", needs="lposs-geo-has-no-such-friend")
@@ -110,7 +184,7 @@ class SetUp(WithFolder):
             self.assertIn(str(self.folder / "setup.log"), told)
             self.assertIn("No matching", (self.folder / "setup.log").read_text(encoding="utf-8"))
             self.assertEqual(self.version(), "lposs-geo, version 0.1.1")
-            self.assertEqual(self.inside(), ["2", "current", "setup.lock", "setup.log"])
+            self.assertEqual(self.inside(), ["4", "current", "setup.lock", "setup.log"])
 
         with self.subTest("a cancelled one leaves it"):
             little_wheel(self.wheels, "0.1.2", pause=60)
@@ -126,7 +200,7 @@ class SetUp(WithFolder):
                 self.set_up(cancelled=cancelled)
             self.assertLess(time.monotonic() - asked[0], 3)
             self.assertEqual(self.version(), "lposs-geo, version 0.1.1")
-            self.assertEqual(self.inside(), ["2", "current", "setup.lock", "setup.log"])
+            self.assertEqual(self.inside(), ["4", "current", "setup.lock", "setup.log"])
 
         with self.subTest("removed"):
             private_engine.remove(self.folder)
@@ -172,6 +246,19 @@ class SetUp(WithFolder):
         little_wheel(self.wheels)
         self.set_up()
         self.assertEqual(self.inside(), ["1", "current", "mine", "setup.lock", "setup.log"])
+
+    @unittest.skipIf(os.name == "nt", "locks are others there")
+    def test_without_locks_nothing_of_another_window_is_swept(self) -> None:
+        (self.folder / "4" / "bin").mkdir(parents=True)
+        little_wheel(self.wheels)
+        with mock.patch("fcntl.flock", side_effect=OSError(errno.ENOLCK, "no locks")):
+            self.set_up()
+            self.assertEqual(self.inside(), ["4", "5", "current", "setup.lock", "setup.log"])
+            shutil.rmtree(self.wheels)
+            little_wheel(self.wheels, "0.0.9")
+            self.fails()
+        self.assertEqual(self.version(), "lposs-geo, version 0.1.0")
+        self.assertEqual(self.inside(), ["4", "5", "current", "setup.lock", "setup.log"])
 
     def test_secrets_and_progress(self) -> None:
         """What pip prints is handed on without passwords; its progress isn't told as text."""

@@ -16,6 +16,7 @@ import lposs_geo_qgis
 from lposs_geo_qgis import child, engine, host
 from lposs_geo_qgis.algorithms.map_land_cover import DEVICES, MODELS
 from lposs_geo_qgis.algorithms.map_parameters import LEGENDS
+from lposs_geo_qgis.events import LABELS
 from tests.qgis_session import LAKESIDE, Feedback, a_context, algorithm, command_line, folder
 
 NAMES = ("map", "reword", "vectorise")
@@ -121,6 +122,13 @@ class Algorithms(unittest.TestCase):
                     is_vector = parameter.name() == "VECTOR" or name == "vectorise"
                     wanted = "html" if parameter.name() == "REPORT" else "gpkg" if is_vector else "tif"
                     self.assertEqual(parameter.defaultFileExtension(), wanted)
+
+
+class Messages(unittest.TestCase):
+    def test_they_call_parameters_by_their_descriptions(self) -> None:
+        algorithms = [algorithm(name) for name in NAMES]
+        shown = {each.description() for one in algorithms for each in one.parameterDefinitions()}
+        self.assertLessEqual(set(LABELS.values()), shown)
 
 
 class ChoicesOfTheEngine(unittest.TestCase):

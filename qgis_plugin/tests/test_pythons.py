@@ -85,6 +85,18 @@ class Candidates(WithFolder):
             found = pythons.candidates(environ, "win32", str(self.folder / "qgis"), "lines")
         self.assertEqual(found, [on_path, listed, user, everyone, own])
 
+    @unittest.skipUnless(Path("/usr/bin/python3").exists(), "there is no /usr/bin/python3")
+    def test_apple_s_stub_is_never_run(self) -> None:
+        """Whoever runs it is asked to install tools, and waits."""
+        mine = self.file("a/python3")
+        (self.folder / "b").mkdir()
+        os.symlink("/usr/bin/python3", self.folder / "b/python3")
+        path = f"/usr/bin:/usr/bin/:{self.folder}/b:{self.folder}/a"
+        found = pythons.candidates({"PATH": path}, "darwin", "/usr")
+        self.assertIn(mine, found)
+        self.assertEqual([path for path in found if path.startswith(("/usr/bin", f"{self.folder}/b"))], [])
+        self.assertTrue(any(path.startswith("/usr/bin/") for path in pythons.candidates({"PATH": path}, "linux", "/")))
+
     def test_nothing_set(self) -> None:
         self.assertEqual(pythons.candidates({}, "win32", "/nowhere"), [])
 
@@ -145,6 +157,14 @@ class Advice(unittest.TestCase):
         for platform in ("win32", "darwin"):
             self.assertIn("install Python 3.12 from python.org (tick nothing special)", pythons.advice(platform, []))
         self.assertIn("your system's packages", pythons.advice("linux", ["'x' is Python 3.9.2, and needs more"]))
+
+    def test_an_intel_program_on_a_mac(self) -> None:
+        """Another one from python.org would run as an Intel program as well."""
+        with self.assertRaises(pythons.PythonError) as caught:
+            pythons.judge("/usr/local/bin/python3", {**GOOD, "platform": "darwin"})
+        told = pythons.advice("darwin", ["'x' is Python 3.9.2, and needs more", str(caught.exception)])
+        self.assertEqual(told, str(caught.exception))
+        self.assertIn("/opt/homebrew/bin or the QGIS for Apple chips", told)
 
     def test_only_ensurepip_lacks(self) -> None:
         with self.assertRaises(pythons.PythonError) as caught:

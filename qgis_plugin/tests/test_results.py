@@ -6,8 +6,17 @@ import gc
 import shutil
 import unittest
 from pathlib import Path
+from unittest import mock
 
-from qgis.core import QgsCategorizedSymbolRenderer, QgsLayerTreeGroup, QgsPalettedRasterRenderer, QgsProject
+from qgis.core import (
+    QgsCategorizedSymbolRenderer,
+    QgsCoordinateReferenceSystem,
+    QgsLayerTreeGroup,
+    QgsPalettedRasterRenderer,
+    QgsProject,
+    QgsRasterLayer,
+    QgsSingleBandGrayRenderer,
+)
 
 from lposs_geo_qgis import results
 from tests.qgis_session import (
@@ -109,6 +118,10 @@ class LayersOfAMap(unittest.TestCase):
         self.assertEqual(results._waiting, [])
 
 
+def _result(path: Path, name: str) -> results.Result:
+    return results.Result(str(path), name, "Land cover", ("lposs_geo:map", "OUTPUT"))
+
+
 class LoadingWithoutTheEngine(unittest.TestCase):
     """Files of the first map, loaded in other ways."""
 
@@ -120,12 +133,16 @@ class LoadingWithoutTheEngine(unittest.TestCase):
                 shutil.copy(path, place / path.name.replace("OUTPUT", "copy"))
         self.before = set(QgsProject.instance().mapLayers())
 
-    def load(self, group: str, name: str = "a map") -> list:
+    def load(
+        self, group: str, name: str = "a map", crs: QgsCoordinateReferenceSystem | None = None, details=None
+    ) -> list:
         parameters = {"INPUT": str(first_map().scene), "OUTPUT": loaded(str(self.map))}
         feedback = Feedback()
         context = a_context(feedback)
         algorithm("map").parameterAsOutputLayer(parameters, "OUTPUT", context)  # as when it runs
-        results.load([results.Result(str(self.map), name)], group, "lposs-geo map", context)
+        if details is not None:
+            details(context.layerToLoadOnCompletionDetails(str(self.map)))
+        results.load([_result(self.map, name)], results.Run(group, "lposs-geo map", crs), context)
         gc.collect()  # what only C++ refers to would be gone now
         self.assertTrue(load_results("map", parameters, context, feedback), feedback.said)
         return [layer for key, layer in QgsProject.instance().mapLayers().items() if key not in self.before]
@@ -145,16 +162,40 @@ class LoadingWithoutTheEngine(unittest.TestCase):
         self.assertEqual(QgsProject.instance().layerTreeRoot().children()[0], group_of(layer))
         self.assertEqual(layer.name(), "<i>{0} %s")
 
+    def test_a_name_that_the_user_has_given_is_kept(self) -> None:
+        layer = self.load("a group", details=lambda details: setattr(details, "name", "My own name"))[0]
+        self.assertEqual(layer.name(), "My own name")
+
+    def test_layers_get_the_crs_that_the_scene_was_given_in_qgis(self) -> None:
+        given = QgsCoordinateReferenceSystem("EPSG:32631")
+        self.assertEqual(self.load("a group", crs=given)[0].crs(), given)
+
+    def test_a_style_that_the_user_has_set_for_the_output_is_kept(self) -> None:
+        from processing.gui.RenderingStyles import RenderingStyles  # QGIS finds it once it has been started
+
+        styles = mock.patch.object(RenderingStyles, "styles", {"lposs_geo:map": {"OUTPUT": str(self.style())}})
+        with styles:
+            layer = self.load("a group")[0]
+        self.assertEqual(layer.renderer().type(), "singlebandgray")
+        self.assertEqual(self.load("a group")[0].renderer().type(), "paletted")
+
+    def style(self) -> Path:
+        grey = QgsRasterLayer(str(self.map), "grey")
+        grey.setRenderer(QgsSingleBandGrayRenderer(grey.dataProvider(), 1))
+        path = folder() / "grey.qml"
+        self.assertTrue(grey.saveNamedStyle(str(path))[1])
+        return path
+
     def test_a_file_that_nobody_wants_to_see_is_left_alone(self) -> None:
         context = a_context(Feedback())
-        results.load([results.Result(str(self.map), "a map")], "a group", "lposs-geo map", context)
+        results.load([_result(self.map, "a map")], results.Run("a group", "lposs-geo map", None), context)
         self.assertEqual(context.layersToLoadOnCompletion(), {})
         self.assertEqual(results._waiting, [])
 
     def test_a_layer_that_was_moved_or_lost_meanwhile_does_no_harm(self) -> None:
         """On QGIS 3.40 nothing catches what a post-processor raises."""
         layer = self.load("a group")[0]
-        finish = results._Finish("lposs-geo map", "a group", 0, [])
+        finish = results._Finish(_result(self.map, "a map"), results.Run("a group", "lposs-geo map", None), 0)
         group_of(layer).removeAllChildren()
         finish.postProcessLayer(layer, a_context(Feedback()), Feedback())
         QgsProject.instance().layerTreeRoot().insertLayer(0, layer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 import unittest
 from pathlib import Path
@@ -21,6 +22,7 @@ from qgis.core import (
     QgsProcessingModelOutput,
     QgsProcessingModelParameter,
     QgsProcessingParameterRasterLayer,
+    QgsProcessingUtils,
     QgsProject,
     QgsRasterLayer,
     QgsVectorLayer,
@@ -28,6 +30,8 @@ from qgis.core import (
 from qgis.PyQt.QtCore import QTimer
 
 from lposs_geo_qgis import engine
+from lposs_geo_qgis.command import MapRequest, VectorizeRequest
+from lposs_geo_qgis.execution import _how_to_go_on
 from tests.qgis_session import (
     WORDS,
     Feedback,
@@ -97,6 +101,22 @@ class OneLine(unittest.TestCase):
         return message
 
 
+class GoingOn(unittest.TestCase):
+    """It is only promised where it is so."""
+
+    def test_with_a_file_of_ones_own(self) -> None:
+        self.assertIn("run again", _how_to_go_on(MapRequest("a.tif", "/home/me/map.tif", resume=True)))
+
+    def test_not_with_a_temporary_one_nor_anew_nor_for_polygons(self) -> None:
+        temporary = QgsProcessingUtils.generateTempFilename("map.tif")
+        for request in (
+            MapRequest("a.tif", temporary, resume=True),
+            MapRequest("a.tif", "/home/me/map.tif"),
+            VectorizeRequest("a.tif", "/home/me/map.gpkg"),
+        ):
+            self.assertEqual(_how_to_go_on(request), "")
+
+
 @unittest.skipUnless(Path("/proc").is_dir(), "processes are found by /proc")
 class CutOff(OneLine):
     def test_cancelled_run_ends_at_once_keeps_finished_tiles_and_is_gone_on_with(self) -> None:
@@ -115,7 +135,7 @@ class CutOff(OneLine):
         self.assertLess(time.monotonic() - feedback.acted, 2.5)
         self.assertEqual(len(ran), 1)
         self.assertFalse(Path(f"/proc/{ran[0]}").exists())
-        self.assertIn("Cancelled", message)
+        self.assertTrue(message.endswith("run again with the same output to go on."), message)
         self.assertLess(max(feedback.progress), 100)
         self.assertEqual(list(place.glob("map*")), [])  # nothing half written
         self.assertTrue((place / ".map.tif.lposs-geo").is_dir())
@@ -155,6 +175,14 @@ class OtherEngines(OneLine):
         for program in ("/bin/true", "/bin/cat"):
             with mock.patch.dict(os.environ, {engine.VARIABLE: program}):
                 self.assertIn(f"'{program}' isn't lposs-geo", self.failure("vectorise", self.parameters))
+
+    def test_one_that_does_not_answer_can_be_cancelled(self) -> None:
+        feedback = Feedback()
+        threading.Timer(0.5, feedback.cancel).start()
+        began = time.monotonic()
+        with engine_script("exec sleep 25"):
+            self.assertEqual(self.failure("vectorise", self.parameters, feedback), "Cancelled.")
+        self.assertLess(time.monotonic() - began, 4)
 
     def test_a_file_that_cannot_be_run(self) -> None:
         with engine_script("") as _:
@@ -304,6 +332,7 @@ class ManyAndInside(unittest.TestCase):
         )
         self.assertEqual({each["class_name"] for each in layer.getFeatures()}, {"water", "crop field"})
         self.assertIn("vectorize", layer.metadata().history()[-1])
+        self.assertEqual(layer.name(), "result")  # as the model calls it
 
     def _add(self, model, name: str, algorithm_id: str, sources: dict, output: str | None = None) -> None:
         child = QgsProcessingModelChildAlgorithm(algorithm_id)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Union
+from typing import Any
 
 from qgis.core import (
+    QgsCoordinateReferenceSystem,
     QgsProcessingAlgorithm,
     QgsProcessingContext,
     QgsProcessingException,
@@ -23,7 +25,7 @@ from lposs_geo_qgis.command import MapRequest, VectorizeRequest
 from lposs_geo_qgis.engine import EngineError
 from lposs_geo_qgis.inputs import InputError, raster_file
 
-__all__ = ["EngineAlgorithm", "Task", "add_parameter", "raster_layer"]
+__all__ = ["EngineAlgorithm", "Task", "add_parameter", "choice", "raster_layer"]
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,16 @@ class Task:
         What the outputs that are layers will be called; the uppermost first.
     group : str
         For the layers.
+    crs : QgsCoordinateReferenceSystem, optional
+        For the layers, where it isn't that of the files.
     warnings : sequence of str
         To be told before the run.
     """
 
-    request: Union[MapRequest, VectorizeRequest]  # noqa: UP007, evaluated on Python 3.9
+    request: MapRequest | VectorizeRequest
     layers: Mapping[str, str]
     group: str
+    crs: QgsCoordinateReferenceSystem | None = None
     warnings: Sequence[str] = ()
 
 
@@ -108,10 +113,15 @@ class EngineAlgorithm(QgsProcessingAlgorithm):
         for warning in task.warnings:
             feedback.pushWarning(warning)
         outputs = self._outputs(parameters, context)
-        fields: dict[str, Any] = {name.lower(): file for name, file in outputs.items()}  # the request names them so
-        done = execution.run(replace(task.request, **fields), feedback)
-        layers = [results.Result(outputs[name], title) for name, title in task.layers.items() if name in outputs]
-        results.load(layers, task.group, done.command, context)
+        # the request calls them by the same names; QGIS itself goes on calling the files as it does
+        files: dict[str, Any] = {name.lower(): os.path.abspath(file) for name, file in outputs.items()}
+        command = execution.run(replace(task.request, **files), feedback)
+        loaded = [
+            results.Result(outputs[name], title, self.parameterDefinition(name).description(), (self.id(), name))
+            for name, title in task.layers.items()
+            if name in outputs
+        ]
+        results.load(loaded, results.Run(task.group, command, task.crs), context)
         return outputs
 
     def _outputs(self, parameters: dict[str, Any], context: QgsProcessingContext) -> dict[str, str]:
@@ -153,3 +163,20 @@ def raster_layer(
         raise InputError(algorithm.invalidRasterError(parameters, name))
     raster_file(layer)
     return layer
+
+
+def choice(
+    algorithm: QgsProcessingAlgorithm,
+    parameters: dict[str, Any],
+    name: str,
+    context: QgsProcessingContext,
+    options: Sequence[str],
+) -> str:
+    """The value of a parameter with options, empty if it has none; InputError if an expression gives another one."""
+    chosen = algorithm.parameterAsString(parameters, name, context)
+    if chosen and chosen not in options:
+        label = algorithm.parameterDefinition(name).description().lstrip("… ")
+        raise InputError(
+            algorithm.tr("'{}' can't be chosen for '{}': take one of {}.").format(chosen, label, ", ".join(options))
+        )
+    return chosen

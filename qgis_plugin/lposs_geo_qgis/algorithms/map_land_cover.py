@@ -12,9 +12,9 @@ from qgis.core import (
     QgsProcessingParameterString,
 )
 
-from lposs_geo_qgis.algorithms.engine_algorithm import EngineAlgorithm, Task, add_parameter
+from lposs_geo_qgis.algorithms.area import add_area
+from lposs_geo_qgis.algorithms.engine_algorithm import EngineAlgorithm, Task, add_parameter, choice
 from lposs_geo_qgis.algorithms.map_parameters import (
-    add_area,
     add_classes,
     add_outputs,
     add_scene,
@@ -53,7 +53,7 @@ class MapLandCover(EngineAlgorithm):
             "A map of a few megapixels takes seconds to minutes without a graphics card. A run that was cancelled goes "
             "on where it stopped when it is started again with the same output file.\n\n"
             "Look at the confidence before you rely on a map: words are easily misunderstood, and the bundled model "
-            "knows pictures of 0.1 to 5 m per pixel best. Legends, formats and limits: lposs-geo's documentation."
+            "knows pictures of 0.3 to 3 m per pixel best. Legends, formats and limits: lposs-geo's documentation."
         )
 
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
@@ -76,6 +76,8 @@ class MapLandCover(EngineAlgorithm):
 
     def check(self, parameters: dict[str, Any], context: QgsProcessingContext) -> None:
         check_inputs(self, parameters, context)
+        for name, options in (("MODEL", MODELS), ("DEVICE", DEVICES)):
+            choice(self, parameters, name, context, options)
 
     def task(self, parameters: dict[str, Any], context: QgsProcessingContext) -> Task:
         return map_task(
@@ -86,11 +88,11 @@ class MapLandCover(EngineAlgorithm):
             scale=self.parameterAsString(parameters, "SCALE", context).strip(),
             collar=self.parameterAsBoolean(parameters, "COLLAR", context),
             warp=self.parameterAsBoolean(parameters, "WARP", context),
-            model=self.parameterAsEnumString(parameters, "MODEL", context),
+            model=choice(self, parameters, "MODEL", context, MODELS),
             gsd=self.parameterAsDouble(parameters, "GSD", context),
             refine=self.parameterAsBoolean(parameters, "REFINE", context),
             min_confidence=self.parameterAsDouble(parameters, "MIN_CONFIDENCE", context),
-            device=self.parameterAsEnumString(parameters, "DEVICE", context),
+            device=choice(self, parameters, "DEVICE", context, DEVICES),
             max_memory=f"{self.parameterAsDouble(parameters, 'MAX_MEMORY', context):g}GB",
             resume=self.parameterAsBoolean(parameters, "RESUME", context),
             **polygon_settings(self, parameters, context),
@@ -157,7 +159,10 @@ class MapLandCover(EngineAlgorithm):
             QgsProcessingParameterEnum(
                 "DEVICE", self.tr("Compute on"), DEVICES, defaultValue="auto", usesStaticStrings=True
             ),
-            self.tr("auto takes an NVIDIA graphics card if there is one."),
+            self.tr(
+                "auto takes an NVIDIA graphics card if there is one and the engine's PyTorch is built for it. That of "
+                "PyPI is so on Linux, but not on Windows."
+            ),
             advanced=True,
         )
         add_parameter(

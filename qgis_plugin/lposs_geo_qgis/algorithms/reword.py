@@ -6,9 +6,9 @@ from typing import Any
 
 from qgis.core import QgsProcessingContext, QgsProcessingParameterRasterLayer
 
+from lposs_geo_qgis.algorithms.area import add_area
 from lposs_geo_qgis.algorithms.engine_algorithm import EngineAlgorithm, Task, add_parameter, raster_layer
 from lposs_geo_qgis.algorithms.map_parameters import (
-    add_area,
     add_classes,
     add_outputs,
     add_scene,
