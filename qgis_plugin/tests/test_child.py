@@ -32,8 +32,13 @@ print("grandchild", other.pid, flush=True)
 
 def lives(pid: int) -> bool:
     """Whether a process runs; one that has ended may still be listed, until its parent looks."""
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], stdout=subprocess.PIPE, encoding="utf-8").stdout
-    return bool(state.strip()) and not state.strip().startswith("Z")
+    if not Path("/proc/self/stat").exists():  # not Linux
+        state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], stdout=subprocess.PIPE, encoding="utf-8").stdout
+        return bool(state.strip()) and not state.strip().startswith("Z")
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 class Child:

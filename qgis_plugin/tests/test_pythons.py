@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import stat
 import sys
@@ -187,6 +188,8 @@ class Probing(WithFolder):
     def test_this_one(self) -> None:
         if sys.version_info[:2] < pythons.OLDEST:
             self.assertIn("3.11 or newer", self.refused(sys.executable))
+        elif importlib.util.find_spec("ensurepip") is None:  # Debian's, without python3-venv
+            self.assertIn("python3-venv", self.refused(sys.executable))
         else:
             found = pythons.probe(sys.executable, self.environ)
             self.assertEqual(found.version, sys.version_info[:3])
