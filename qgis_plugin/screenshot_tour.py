@@ -7,7 +7,7 @@ import time
 import traceback
 from pathlib import Path
 
-from qgis.core import QgsApplication, QgsProject, QgsSettings
+from qgis.core import QgsApplication, QgsProject
 from qgis.PyQt.QtCore import QEventLoop, Qt, QTimer
 from qgis.PyQt.QtWidgets import QApplication, QDockWidget, QPushButton, QTreeView, QWidget
 from qgis.utils import iface
@@ -74,11 +74,13 @@ def set_up_engine() -> None:
     dialog = plugin._dialog
     wait_until(lambda: dialog.python.count() > 0 or dialog.python_advice.text() != "", 60)
     take(dialog, "engine-missing")
-    dialog.close()
-    QgsSettings().setValue("lposs_geo/engine", str(HOME / "engine" / "lposs-geo"))
-    plugin._dialog = None
-    plugin.show_engine_dialog()
-    dialog = plugin._dialog
+    for wheel in (HOME / "engine").glob("*.whl"):
+        dialog.from_files.setChecked(True)
+        dialog.files.setText(str(wheel))
+        dialog.set_up_button.click()
+        wait_until(dialog.set_up_button.isEnabled, 480)
+    for program in (HOME / "engine").glob("lposs-geo"):
+        dialog.other.setFilePath(str(program))
     wait_until(lambda: "Engine: lposs-geo" in dialog.state.text(), 60)
     dialog.check_button.click()
     wait_until(dialog.check_button.isEnabled, 120)

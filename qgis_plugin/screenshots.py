@@ -2,7 +2,8 @@
 
     .venv/bin/python qgis_plugin/screenshots.py docs/qgis
 
-needs QGIS and Xvfb, and the engine in `.venv`. What is done in QGIS stands in `screenshot_tour.py`.
+needs QGIS and Xvfb. The engine is that of `.venv`; with `--set-up` the plugin sets up its own, from a wheel of this
+repository and PyPI: minutes, and 10 GB of disk. What is done in QGIS stands in `screenshot_tour.py`.
 """
 
 from __future__ import annotations
@@ -26,12 +27,18 @@ def main() -> None:
     """Take the pictures and make them small."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="where the pictures go")
-    folder = parser.parse_args().folder.resolve()
+    parser.add_argument("--set-up", action="store_true", help="let the plugin set up its engine")
+    options = parser.parse_args()
+    folder = options.folder.resolve()
     if HOME.exists():
         sys.exit(f"{HOME} is there already: another tour is under way, or broke off; then remove it")
     try:
         (HOME / "engine").mkdir(parents=True)
-        (HOME / "engine" / "lposs-geo").symlink_to(Path(sys.executable).with_name("lposs-geo"))
+        if options.set_up:
+            making = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(HOME / "engine")]
+            subprocess.run([*making, str(HERE.parent)], check=True)
+        else:
+            (HOME / "engine" / "lposs-geo").symlink_to(Path(sys.executable).with_name("lposs-geo"))
         shutil.copy(HERE.parent / "examples" / "lakeside.tif", HOME)
         subprocess.run([sys.executable, str(HERE / "build.py"), "--output", str(HOME)], check=True)
         folder.mkdir(parents=True, exist_ok=True)
