@@ -91,7 +91,10 @@ def _prefix(path: str, origin: str) -> tuple[str, ...]:
     if place.suffix.lower() in (".bat", ".cmd"):  # Windows' shell runs these, and reads meaning into class words
         raise EngineError(f"'{place}' is a batch file: name lposs-geo.exe or a python.exe in {origin} instead.")
     if not os.access(place, os.X_OK):
-        raise EngineError(f"'{place}', which {origin} names as the engine, isn't a program that may be run.")
+        raise EngineError(
+            f"'{place}', which {origin} names as the engine, isn't a program that may be run: name lposs-geo or its "
+            "Python there, or nothing."
+        )
     if re.match(r"(python|pypy)[\d.]*[tw]?(\.exe)?$", place.name, re.IGNORECASE):
         return (str(place), "-P", "-m", "lposs_geo")  # -P: nothing from the folder it happens to run in
     return (str(place),)

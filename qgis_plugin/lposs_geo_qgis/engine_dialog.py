@@ -233,7 +233,10 @@ class EngineDialog(QDialog):
         except installation.SourceError as error:
             self.plan.setText(str(error))
             return
-        text = self.tr("It will be put in {0}. That takes {1:.1f} GB of free disk. QGIS's own Python stays as it is.")
+        text = self.tr(
+            "It will be put in {0}. {1:.1f} GB must be free; about two thirds of it stay in use. QGIS's own Python "
+            "stays as it is."
+        )
         text = text.format(host.engines_folder(), needed / 1e9)
         if sys.platform == "win32" and not source.wheels:  # PyPI's PyTorch is for the processor there
             text += "\n" + self.tr(
@@ -416,7 +419,12 @@ class EngineDialog(QDialog):
             if work.result:
                 self._show_doing(self.tr("The engine has all that it needs."))
             elif work.error is None and not work.stopping:
-                self._show_problem(self.tr("The engine lacks something: see the lines that don't begin with ok."))
+                self._show_problem(
+                    self.tr(
+                        "The engine lacks something, see the lines that don't begin with ok: press Set up engine, or "
+                        "send them when you ask for help."
+                    )
+                )
             self._look_at_engine()
 
         self._start(self.tr("Checking LPOSS-Geo's engine"), check, show)

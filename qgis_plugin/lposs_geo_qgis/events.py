@@ -31,7 +31,7 @@ LABELS = {
     "model": "Model",
     "gsd": "Resolution to work at, metres per pixel",
     "refine": "Sharpen borders over pixels (LPOSS+)",
-    "min-confidence": "Minimum confidence (0 to 1)",
+    "min-confidence": "Minimum confidence (0 to 1; 0.6 is 60 %)",
     "simplify": "Simplify polygons, pixels",
     "min-area": "Minimum polygon area, m²",
     "device": "Compute on",

@@ -112,5 +112,6 @@ def _how_to_go_on(request: command.MapRequest | command.VectorizeRequest) -> str
 def _unexplained(status: int, last: str) -> str:
     """What to say of an engine that ended without a word."""
     how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
-    memory = " (9 is what the system does when memory is full: choose a smaller limit)" if status == -9 else ""
+    full = " (memory was full, as a rule: close other programs, or give a map less 'Memory for the work, GB')"
+    memory = full if status == -9 else ""
     return f"The engine {how}{memory}." + (f" Its last line: {last}" if last else "")

@@ -262,12 +262,12 @@ def advice(platform: str, refusals: Sequence[str]) -> str:
             return refusal
     if platform in ("win32", "darwin"):
         return (
-            "There is no Python that the engine can be made with: install Python 3.12 from python.org (tick nothing "
+            "There is no Python that the engine can be made with: install Python 3.13 from python.org (tick nothing "
             "special), then press Set up engine again."
         )
     return (
-        "There is no Python 3.11 or newer: install Python 3.12 with your system's packages (python3.12 and "
-        "python3.12-venv on Debian and Ubuntu), then press Set up engine again."
+        "There is no Python 3.11 or newer: install your system's packages for it (python3 and python3-venv on Debian "
+        "12, Ubuntu 24.04 and newer; on older ones ask your administrator), then press Set up engine again."
     )
 
 

@@ -156,7 +156,7 @@ class Judge(unittest.TestCase):
 class Advice(unittest.TestCase):
     def test_of_each_platform(self) -> None:
         for platform in ("win32", "darwin"):
-            self.assertIn("install Python 3.12 from python.org (tick nothing special)", pythons.advice(platform, []))
+            self.assertIn("install Python 3.13 from python.org (tick nothing special)", pythons.advice(platform, []))
         self.assertIn("your system's packages", pythons.advice("linux", ["'x' is Python 3.9.2, and needs more"]))
 
     def test_an_intel_program_on_a_mac(self) -> None:

@@ -31,7 +31,10 @@ def add_area(algorithm: QgsProcessingAlgorithm) -> None:
     add_parameter(
         algorithm,
         QgsProcessingParameterExtent("EXTENT", tr("Extent to map"), optional=True),
-        tr("Only this part of the scene. In another coordinate reference system: the box around it in the scene's."),
+        tr(
+            "Only this rectangle. If it is drawn in another coordinate reference system, the rectangle around it in "
+            "the scene's is taken."
+        ),
     )
     add_parameter(
         algorithm,
@@ -39,8 +42,8 @@ def add_area(algorithm: QgsProcessingAlgorithm) -> None:
             "AOI", tr("… or area of interest"), [QgsProcessing.SourceType.TypeVectorPolygon], optional=True
         ),
         tr(
-            "Only what lies inside these polygons; in any coordinate reference system. If only the selected ones are "
-            "to count, tick so beside the layer."
+            "Only what lies inside these polygons; in any coordinate reference system. To use the selected "
+            "ones alone, tick 'Selected features only'."
         ),
     )
 

@@ -65,9 +65,14 @@ class MapLandCover(EngineAlgorithm):
         add_parameter(
             self,
             QgsProcessingParameterNumber(
-                "MIN_CONFIDENCE", self.tr("Minimum confidence (0 to 1)"), _REAL, 0.0, minValue=0.0, maxValue=1.0
+                "MIN_CONFIDENCE",
+                self.tr("Minimum confidence (0 to 1; 0.6 is 60 %)"),
+                _REAL,
+                0.0,
+                minValue=0.0,
+                maxValue=1.0,
             ),
-            self.tr("Pixels that the map is less sure of become 0, unknown."),
+            self.tr("Pixels that the map is less sure of become unknown (0). 0 keeps all."),
         )
         add_simplify(self, advanced=True)
         add_min_area(self, advanced=True)
@@ -111,7 +116,10 @@ class MapLandCover(EngineAlgorithm):
         add_parameter(
             self,
             QgsProcessingParameterString("SCALE", self.tr("Values for black and white"), "", optional=True),
-            self.tr("Two numbers, like 0,3000. Empty: 8-bit pictures as they are, others by their percentiles."),
+            self.tr(
+                "Two numbers, like 0,3000: what is shown as black and as white. Empty: 8-bit pictures as they are, "
+                "others from the 2nd to the 98th percentile."
+            ),
             advanced=True,
         )
         add_parameter(
@@ -133,7 +141,8 @@ class MapLandCover(EngineAlgorithm):
             self,
             QgsProcessingParameterEnum("MODEL", self.tr("Model"), MODELS, optional=True, usesStaticStrings=True),
             self.tr(
-                "Left open: the best one that is installed. mini comes with the engine; paper has to be fetched once."
+                "Empty: the best one that is installed. mini comes with the engine; paper is larger and slower, and "
+                "has to be fetched once on a command line: lposs-geo models pull paper."
             ),
             advanced=True,
         )
@@ -148,7 +157,7 @@ class MapLandCover(EngineAlgorithm):
         add_parameter(
             self,
             QgsProcessingParameterBoolean("REFINE", self.tr("Sharpen borders over pixels (LPOSS+)"), True),
-            self.tr("Without it the map is made faster, of patches some metres wide."),
+            self.tr("Without it the map is made faster, and its borders are coarse."),
             advanced=True,
         )
 

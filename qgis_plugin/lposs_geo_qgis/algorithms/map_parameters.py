@@ -67,7 +67,7 @@ def add_classes(algorithm: QgsProcessingAlgorithm) -> None:
         algorithm,
         QgsProcessingParameterEnum("LEGEND", tr("… or a known legend"), LEGENDS, optional=True, usesStaticStrings=True),
         tr(
-            "A nomenclature with its own names, colours and codes, in place of the words: ESA WorldCover, CORINE "
+            "A legend with its own names, colours and codes, in place of the words: ESA WorldCover, CORINE "
             "level 1, LoveDA, OpenEarthMap or Dynamic World."
         ),
     )

@@ -35,8 +35,8 @@ class Reword(EngineAlgorithm):
     def shortHelpString(self) -> str:
         return self.tr(
             "Makes another map of the same scene, with other classes and all settings of an earlier map: bands, "
-            "stretch, model, resolution, minimum confidence, polygons.\n\n"
-            "What the model saw in the scene was kept, so this takes seconds."
+            "stretch, model, resolution, minimum confidence, polygons. An area of interest is chosen again.\n\n"
+            "What the model saw in a scene is kept for a while: if it was mapped lately, this takes seconds."
         )
 
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
