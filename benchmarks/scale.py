@@ -63,6 +63,9 @@ class StandIn:
         """No word is."""
         return []
 
+    def prepare(self) -> None:
+        """There is nothing to load."""
+
     def patch_features(self, images: torch.Tensor) -> PatchFeatures:
         """(B, 3, H, W) -> (B, 64, h, w) twice."""
         colours = torch.nn.functional.avg_pool2d(images, self.patch_size)

@@ -272,7 +272,7 @@ def map_scene(
                     log.info("this scene's features are kept from before: the encoders needn't run")
                 else:  # what sees is loaded here, where a signal can break that off, and not in a thread to wait for
                     with clock.running("load"):
-                        encoder.patch_features(torch.zeros(1, 3, encoder.crop_size, encoder.crop_size))
+                        encoder.prepare()
                 source = _readable(scene, journal, budget)
                 failed, labelling = label_scene(task, source, store, journal, told)
             for stage, seconds in labelling.seconds.items():

@@ -25,6 +25,9 @@ class ColourEncoder:
     def unfamiliar(self, words) -> list[str]:
         return [word for word in words if word not in self.words]
 
+    def prepare(self) -> None:
+        pass
+
     def patch_features(self, images: torch.Tensor) -> PatchFeatures:
         unit = torch.nn.functional.normalize(torch.nn.functional.avg_pool2d(images, self.patch_size) + 1e-6, dim=1)
         return PatchFeatures(unit, unit)

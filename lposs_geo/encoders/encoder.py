@@ -81,6 +81,10 @@ class Encoder(Protocol):
         """Those of the words that are far from everything the model was trained on."""
         ...
 
+    def prepare(self) -> None:
+        """Load what `patch_features` needs, as far as that is still to be done: words alone need less."""
+        ...
+
     def patch_features(self, images: torch.Tensor) -> PatchFeatures:
         """Encode crops: (B, 3, H, W) RGB in 0..1, H and W multiples of `patch_size`."""
         ...

@@ -276,6 +276,10 @@ class MiniEncoder:
                         layer.to(torch.bfloat16)
         return trunk, head
 
+    def prepare(self) -> None:
+        """Load trunk and head, if that hasn't been done."""
+        _ = self.vision
+
     def zoom(self, gsd: float | None) -> float:
         """How much to enlarge a scene of this ground resolution (metres per px; None: unknown) before all looks.
 

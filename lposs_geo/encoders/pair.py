@@ -98,6 +98,9 @@ class PairEncoder:
         return []
 
     @torch.inference_mode()
+    def prepare(self) -> None:
+        """Nothing is left to load: `load` reads both checkpoints."""
+
     def patch_features(self, images: torch.Tensor) -> PatchFeatures:
         """Encode crops; the VLM's features are brought onto the VM's patches where their patch sizes differ."""
         images = images.to(self.device)

@@ -6,13 +6,13 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from lposs_geo_qgis import child
 
-__all__ = ["RELEASE", "VARIABLE", "Engine", "EngineError", "check", "find", "version"]
+__all__ = ["RELEASE", "VARIABLE", "Engine", "EngineError", "check", "find", "version", "version_in"]
 
 VARIABLE = "LPOSS_GEO_EXECUTABLE"
 """Names the engine, whatever the settings say: for servers and tests."""
@@ -127,7 +127,7 @@ def version(engine: Engine, environ: Mapping[str, str], cancelled: Callable[[], 
         child.run(command, environ, lambda line, is_error: said.append(line), in_vain)
     except child.ChildError as error:
         raise EngineError(f"The engine {error}. Set it up again with {_MENU}.") from error
-    found = next((match[1] for line in said if (match := re.match(r"lposs-geo, version (\S+)", line))), None)
+    found = version_in(said)
     if found is None and cancelled():
         raise EngineError("Cancelled before the engine has told its version.")
     if found is None and time.monotonic() > until:
@@ -136,6 +136,11 @@ def version(engine: Engine, environ: Mapping[str, str], cancelled: Callable[[], 
         more = f" It says: {said[-1].strip()}" if said else ""
         raise EngineError(f"'{engine.prefix[0]}' isn't lposs-geo. Set the engine up again with {_MENU}.{more}")
     return found
+
+
+def version_in(said: Iterable[str]) -> str | None:
+    """The version in what `lposs-geo --version` says; None if another program says it."""
+    return next((match[1] for line in said if (match := re.match(r"lposs-geo, version (\S+)", line))), None)
 
 
 def check(found: str) -> str | None:

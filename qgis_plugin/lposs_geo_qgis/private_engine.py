@@ -324,7 +324,7 @@ def _fill(
 
 
 def _check_version(said: Sequence[str]) -> None:
-    found = next((match[1] for line in said if (match := re.match(r"lposs-geo, version (\S+)", line))), None)
+    found = engine.version_in(said)
     if found is None:
         raise SetupError("What was installed isn't lposs-geo: choose another file or folder.")
     try:

@@ -180,15 +180,8 @@ def probe(path: str, environ: Mapping[str, str], cancelled: Callable[[], bool] =
         If it is none that an engine can be made with.
     """
     place = os.path.abspath(os.path.expanduser(path))
-    said: list[str] = []
-    until = time.monotonic() + _PATIENCE
     try:
-        child.run(
-            [place, "-I", "-c", _QUESTION],
-            environ,
-            lambda line, is_error: said.append(line),
-            lambda: cancelled() or time.monotonic() > until,
-        )
+        said = _ask([place, "-I", "-c", _QUESTION], environ, cancelled)
     except child.ChildError as error:
         raise PythonError(f"{error}. Choose a Python 3.11 or newer.") from error
     for line in reversed(said):
@@ -296,18 +289,20 @@ def _variable(environ: Mapping[str, str], name: str) -> str:
 
 
 def _launcher_lines(environ: Mapping[str, str], cancelled: Callable[[], bool]) -> str:
-    said: list[str] = []
     launcher = Path(_variable(environ, "SystemRoot") or r"C:\Windows") / "py.exe"
-    until = time.monotonic() + _PATIENCE
     for program in (str(launcher), "py.exe"):
         try:
-            child.run(
-                [program, "-0p"],
-                environ,
-                lambda line, is_error: said.append(line),
-                lambda: cancelled() or time.monotonic() > until,
-            )
-            break
+            return "\n".join(_ask([program, "-0p"], environ, cancelled))
         except child.ChildError:  # there is no launcher
             continue
-    return "\n".join(said)
+    return ""
+
+
+def _ask(command: Sequence[str], environ: Mapping[str, str], cancelled: Callable[[], bool]) -> list[str]:
+    """What a program says before patience is at its end; ChildError if it can't be started."""
+    said: list[str] = []
+    until = time.monotonic() + _PATIENCE
+    child.run(
+        command, environ, lambda line, is_error: said.append(line), lambda: cancelled() or time.monotonic() > until
+    )
+    return said
