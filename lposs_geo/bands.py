@@ -13,17 +13,12 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from lposs_geo.errors import SceneError
+from lposs_geo.band_names import COLOURS, colour_in, colour_of, folded, tell_apart
+from lposs_geo.errors import SceneError, one_line
 
 __all__ = ["PRESETS", "BandFacts", "Choice", "by_contrast", "choose", "is_opacity"]
 
 _RGB = ("red", "green", "blue")
-
-_WORDS = {"red": {"red", "r"}, "green": {"green", "g"}, "blue": {"blue", "b"}, "nir": {"nir", "infrared"}}
-"""By which a description names a colour."""
-
-_OTHER_WORDS = {"edge", "rededge", "vre", "swir", "short", "shortwave", "thermal", "coastal", "aerosol", "yellow"}
-"""A description with one of these is none of the four, though it may name one, like 'red edge'."""
 
 _RANGES = {"red": (620, 660, 690), "green": (520, 555, 600), "blue": (440, 485, 520), "nir": (760, 840, 900)}
 """Wavelengths in nm: the least, the best and the most."""
@@ -50,6 +45,9 @@ _PLANET = {4: (3, 2, 1), 5: (3, 2, 1), 8: (6, 4, 2)}
 """4: Dove; 5: RapidEye; 8: SuperDove, with the coasts' band, a second green, yellow and red edge between."""
 
 _NAIP = {3: (1, 2, 3), 4: (1, 2, 3)}
+
+MOST_NAMED = 8
+"""Of a file's names for its bands, in a message."""
 
 CONTRAST = 1.25
 """How much more contrast a band has that is red for certain than the blue one, or is blue taken for red."""
@@ -211,9 +209,13 @@ def _natural(facts: BandFacts) -> Choice:
         # bands there may be others before them.
         order, reason = (3, 2, 1), "taken for blue, green, red, infrared in this order; name others with --bands"
     bands, is_guess = _at(facts, order), order == (3, 2, 1)
+    guess = ", ".join(map(str, bands))
+    names = _names_that_tell(facts)
+    if names:
+        notice = f"'{facts.path}' names its bands {names}, which doesn't tell red, green and blue: {guess} is a guess"
+        return Choice(bands, reason, (f"{notice}; name others with --bands",), is_guess)
     if len(usable) <= 4:
         return Choice(bands, reason, is_guess=is_guess)
-    guess = ", ".join(map(str, bands))
     notice = f"'{facts.path}' doesn't tell which of its {len(usable)} bands are red, green and blue: {guess} is a guess"
     return Choice(bands, reason, (f"{notice}, name others with --bands",), is_guess)
 
@@ -224,14 +226,49 @@ def _by_hints(facts: BandFacts) -> Choice | None:
     tagged = _once(*keys[0])
     named = [_once(*key) for key in keys[1:]]
     named += [_several_times(facts, *key) for key in keys]
-    named += [_by_wavelengths(facts), _by_number(facts)]
+    named += [_by_wavelengths(facts), _by_number(facts), _by_elimination(facts)]
     by_name = next((choice for choice in named if choice is not None), None)
+    if tagged is not None and by_name is None:
+        return _beside_names(facts, tagged)
     if tagged is None or by_name is None or tagged.bands != (1, 2, 3) or by_name.bands == (1, 2, 3):
         return tagged or by_name
     # three bands of 8 bits are tagged red, green, blue by GDAL when it writes a GeoTIFF, whatever they are
     order = ", ".join(map(str, by_name.bands))
     notice = f"'{facts.path}' tags its first bands red, green, blue, but names {order} so: the names are taken"
     return replace(by_name, notices=(*by_name.notices, notice))
+
+
+def _names_that_tell(facts: BandFacts) -> str:
+    """The names of bands, for a message; empty where they say nothing but the order."""
+    names = [facts.descriptions[band - 1] for band in facts.usable]
+    if not tell_apart(names):
+        return ""
+    shown = [f"'{one_line(name)}'" for name in names if name.strip()]
+    return ", ".join(shown[:MOST_NAMED]) + (f" and {len(shown) - MOST_NAMED} more" if len(shown) > MOST_NAMED else "")
+
+
+def _beside_names(facts: BandFacts, tagged: Choice) -> Choice:
+    """A choice by tags, where names say something else: a GeoTIFF of 8 bits gets tags that nobody chose."""
+    names, order = _names_that_tell(facts), ", ".join(map(str, tagged.bands))
+    if not names or tagged.bands != (1, 2, 3):
+        return tagged
+    notice = f"'{facts.path}' names its bands {names}, but tags {order} red, green and blue: the tags are taken"
+    return replace(tagged, notices=(f"{notice}; name others with --bands",))
+
+
+def _by_elimination(facts: BandFacts) -> Choice | None:
+    """Red, green and blue where two of them are named, and of one band alone nothing is understood."""
+    keys = [colour_in(text) for text in facts.descriptions]
+    missing = [colour for colour in _RGB if colour not in keys]
+    unknown = [band for band in facts.usable if not keys[band - 1]]
+    if len(missing) != 1 or len(unknown) != 1 or facts.count < 3:
+        return None
+    keys[unknown[0] - 1] = missing[0]
+    found = _once(keys, "by band description")
+    if found is None:
+        return None
+    notice = f"'{facts.path}' doesn't tell which band is {missing[0]}: {unknown[0]} is taken, since the others are named"
+    return replace(found, notices=(f"{notice}; name others with --bands",))
 
 
 def _once(keys: Sequence[str], reason: str) -> Choice | None:
@@ -258,20 +295,11 @@ def _by_wavelengths(facts: BandFacts) -> Choice | None:
 
 def _colour_keys(facts: BandFacts) -> list[tuple[list[str], str]]:
     """Which colour each band is, by what the file says of it, the surest first; and what said so."""
-    exact = [text.strip().casefold() for text in facts.descriptions]
     return [
         (list(facts.colours), "by colour interpretation"),
-        (["nir" if text == "near infrared" else text for text in exact], "by band description"),
-        ([_colour_in(text) for text in exact], "by band description"),
+        ([colour_of(text) for text in facts.descriptions], "by band description"),
+        ([colour_in(text) for text in facts.descriptions], "by band description"),
     ]
-
-
-def _colour_in(description: str) -> str:
-    words = set(re.split(r"[\W_\d]+", description))
-    if words & _OTHER_WORDS:
-        return ""
-    # infrared before red: 'near infrared' and 'nir red' are no red
-    return next((colour for colour in ("nir", *_RGB) if words & _WORDS[colour]), "")
 
 
 def _numbers(facts: BandFacts) -> list[str]:
@@ -350,14 +378,13 @@ def _named(facts: BandFacts, word: int | str) -> int:
     if re.fullmatch(r"[+-]?\d+", text):
         found = int(text) if 1 <= int(text) <= facts.count else None
     else:
-        folded = text.casefold()
-        exact = [description.strip().casefold() for description in facts.descriptions]
-        colour = {"r": "red", "g": "green", "b": "blue", "n": "nir", "infrared": "nir"}.get(folded, folded)
+        exact = [folded(description) for description in facts.descriptions]
+        colour = "nir" if text.casefold() == "n" else colour_in(text)
         number = _NUMBER.search(text)
         numbers = _numbers(facts)
-        if folded and folded in exact:
-            found = exact.index(folded) + 1
-        elif colour in _WORDS:
+        if text and folded(text) in exact:
+            found = exact.index(folded(text)) + 1
+        elif colour in COLOURS:
             found = _coloured(facts, colour)
         elif number is not None and number.group(1).upper() in numbers:
             found = numbers.index(number.group(1).upper()) + 1

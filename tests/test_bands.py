@@ -232,3 +232,110 @@ def test_alpha_is_told_from_infrared_tagged_alpha():
 
 def test_presets_are_those_that_are_documented():
     assert list(PRESETS) == ["rgb", "nrg", "s2", "naip", "landsat", "planet"]
+
+
+@pytest.mark.parametrize(
+    ("names", "bands"),
+    [
+        (("Rot", "Grün", "Blau", "NIR"), (1, 2, 3)),
+        (("BLAU", "GRUEN", "ROT", "Nahes Infrarot"), (3, 2, 1)),
+        (("nahinfraroter Kanal", "roter Kanal", "grüner Kanal", "blauer Kanal"), (2, 3, 4)),
+        (("Küstenblau", "Blaukanal", "Grünkanal", "gelb", "Rotkanal", "Rote Kante"), (5, 3, 2)),
+        (("Rouge", "Vert", "Bleu", "PIR"), (1, 2, 3)),
+        (("proche infrarouge", "bande rouge", "bande verte", "bande bleue", "infrarouge moyen"), (2, 3, 4)),
+        (("R", "V", "B", "PIR"), (1, 2, 3)),
+        (("azul", "verde", "rojo", "infrarrojo cercano", "borde rojo"), (3, 2, 1)),
+        (("Blu", "Verde", "Rosso", "Infrarosso vicino"), (3, 2, 1)),
+        (("azul", "verde", "vermelho", "infravermelho próximo"), (3, 2, 1)),
+        (("blauw", "groen", "rood", "nabij-infrarood"), (3, 2, 1)),
+        (("niebieski", "zielony", "czerwony", "bliska podczerwień"), (3, 2, 1)),
+        (("modrá", "zelená", "červená", "blízké infračervené"), (3, 2, 1)),
+        (("blå", "grön", "röd", "närinfraröd"), (3, 2, 1)),
+        (("blå", "grønn", "rød", "nær infrarød"), (3, 2, 1)),
+        (("sininen", "vihreä", "punainen", "lähi-infrapuna"), (3, 2, 1)),
+        (("синий", "зелёный", "красный", "ближний инфракрасный"), (3, 2, 1)),
+        (("СИНИЙ", "ЗЕЛЕНЫЙ", "КРАСНЫЙ", "БИК"), (3, 2, 1)),
+        (("mavi", "yeşil", "KIRMIZI", "yakın kızılötesi"), (3, 2, 1)),
+        (("青", "緑", "赤", "近赤外"), (3, 2, 1)),
+        (("蓝波段", "绿波段", "红波段", "近红外波段", "红边"), (3, 2, 1)),
+        (("파랑", "초록", "빨강", "근적외선"), (3, 2, 1)),
+        (("μπλε", "πράσινο", "κόκκινο", "εγγύς υπέρυθρο"), (3, 2, 1)),
+        (("kék", "zöld", "vörös", "közeli infravörös"), (3, 2, 1)),
+        (("Blau", "Gru\u0308n", "Rot", "NIR"), (3, 2, 1)),  # letter by letter
+        (("blueBand", "greenBand", "redBand", "nirBand"), (3, 2, 1)),
+    ],
+)
+@pytest.mark.parametrize("dtype", ["uint16", "uint8"])
+def test_names_in_many_languages(names, bands, dtype):
+    colours = ("red", "green", "blue", *("undefined",) * (len(names) - 3)) if dtype == "uint8" else ()
+    found = choose(_facts(names=names, dtype=dtype, colours=colours))
+    assert found.bands == bands
+    assert found.reason == ("by colour interpretation" if colours and bands == (1, 2, 3) else "by band description")
+    infrared = re.compile(".*(nir|inf|инф|podczer|kızılöt|υπέρυθρ)|pir|бик|近|근", re.IGNORECASE)
+    nir = next((band for band, name in enumerate(names, 1) if infrared.match(name)), None)
+    assert nir is None or choose(_facts(names=names), "nrg").bands[0] == nir
+
+
+def test_a_band_may_be_asked_for_in_any_language():
+    named = _facts(names=("Blau", "Grün", "Rot", "Nahes Infrarot"))
+    for asked in ("rot,grün,blau", "red,green,blue", "ROUGE,vert,bleu", "красный,зелёный,синий", "赤,緑,青", "r,g,b"):
+        assert choose(named, asked).bands == (3, 2, 1)
+    assert choose(_facts(names=("blue", "green", "red", "nir")), "PIR,rot,Gru\u0308n").bands == (4, 3, 2)
+
+
+@pytest.mark.parametrize(
+    ("names", "order"),
+    [
+        (("Foo", "Bar", "Baz"), "1, 2, 3"),
+        (("Foo", "Bar", "Baz", "Qux"), "3, 2, 1"),
+        (("Foo", "Bar", "Baz", "Qux", "Quux"), "3, 2, 1"),
+        (("NIR", "Rot", "Grün"), "1, 2, 3"),
+        (("B5", "B4", "B3"), "1, 2, 3"),
+        (("mean", "", ""), None),
+    ],
+)
+def test_a_guess_beside_names_that_are_not_understood_is_said(names, order):
+    found = choose(_facts(names=names))
+    if order is None:
+        assert found.notices == ()
+        return
+    shown = ", ".join(f"'{name}'" for name in names if name)
+    assert found.notices == (
+        f"'scene.tif' names its bands {shown}, which doesn't tell red, green and blue: {order} is a guess; "
+        "name others with --bands",
+    )
+
+
+def test_tags_beside_names_that_say_something_else_are_said():
+    (notice,) = choose(_facts(names=("NIR", "Red", "Green"), colours=("red", "green", "blue"), dtype="uint8")).notices
+    assert notice == (
+        "'scene.tif' names its bands 'NIR', 'Red', 'Green', but tags 1, 2, 3 red, green and blue: the tags are taken; "
+        "name others with --bands"
+    )
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("Band 1", "Band 2", "Band 3"),
+        ("Layer_1", "Layer_2", "Layer_3"),
+        ("band_0", "band_1", "band_2"),
+        ("ortho.tif: 1", "ortho.tif: 2", "ortho.tif: 3"),
+        ("ortho", "ortho", "ortho"),
+        ("Gray", "", ""),
+        ("1", "2", "3"),
+        ("Kanal 1", "Kanal 2", "Kanal 3"),
+        ("", "", ""),
+    ],
+)
+def test_names_that_say_nothing_are_no_matter(names):
+    assert choose(_facts(names=names)).notices == ()
+    assert choose(_facts(names=names, colours=("red", "green", "blue"), dtype="uint8")).notices == ()
+
+
+def test_the_one_band_that_is_not_understood_is_the_missing_colour():
+    found = choose(_facts(names=("Azul", "Verde", "Rjo", "NIR", "SWIR")))
+    assert found.bands == (3, 2, 1)
+    assert found.notices == (
+        "'scene.tif' doesn't tell which band is red: 3 is taken, since the others are named; name others with --bands",
+    )
