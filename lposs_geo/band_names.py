@@ -1,6 +1,6 @@
 """Which colour the name of a band tells, in the languages that maps are made in.
 
-Names are compared without case, accents and the way that letters are composed: Grün, GRUN and a u with a trema behind it.
+Names are compared without case and accents: Grün and GRUN are one.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ _NAMES = {
         vermello rood rode röd röda rött rød røde rødt rauður rautt punainen puna punane gorri gorria
         czerwony czerwona czerwone czerwień červená červený červené crvena crveni crveno rdeča rdeči rdeče
         vörös piros roșu roșie красный красная красное красного червоний червона червоне червен червено црвена црвени
-        kırmızı qırmızı κόκκινο κόκκινη ερυθρό ερυθρά sarkans sarkanā sarkanais raudona raudonas raudonoji
+        kirmizi qirmizi κόκκινο κόκκινη ερυθρό ερυθρά sarkans sarkanā sarkanais raudona raudonas raudonoji
         merah đỏ أحمر الأحمر حمراء قرمز سرخ אדום אדומה लाल แดง""",
     "green": """
         green g v grün grüne grüner grünes gruen vert verte verts verde groen groene grön gröna grönt grøn grønn grønne
         grønt grænn grænt vihreä vihr roheline berde berdea verd verda zielony zielona zielone zieleń
         zelená zelený zelené zelena zeleni zeleno zöld зеленый зелёный зеленая зелёная зеленое зелёное зелёного
-        зелений зелена зелене зелен зелено yeşil yaşıl πράσινο πράσινη zaļš zaļā zaļais žalia žalias žalioji
+        зелений зелена зелене зелен зелено yeşil yaşil πράσινο πράσινη zaļš zaļā zaļais žalia žalias žalioji
         hijau lục أخضر الأخضر خضراء سبز ירוק ירוקה हरा เขียว""",
     "blue": """
         blue b blau blaue blauer blaues bleu bleue bleus azul blu azzurro azzurra blau blava blauw blauwe
@@ -43,13 +43,20 @@ _OTHER_NAMES = """
     bordo corte lontano termico termica giallo costiero borda limite curta curtas médio distante amarelo costeiro
     rand kortegolf thermische geel kust kant kort termisk gul kust reuna lyhytaalto keltainen
     krawędź krótkofalowa termiczny termalny żółty hrana okraj krátkovlnné termální žlutá
-    край крайний коротковолновый коротковолновая тепловой тепловая желтый жёлтый дальний kenar kısa termal sarı
+    край крайний коротковолновый коротковолновая тепловой тепловая желтый жёлтый дальний kenar kisa termal sari
 """
 """A name with one of these is none of the four, though it may hold one of their words, like 'red edge'."""
 
 _WRITTEN_TOGETHER = (
-    ("other", "红边 紅邊 レッドエッジ 短波 热红 熱紅 熱赤 中红外 中紅外 中赤外 远红 遠紅 遠赤 黄 黃 海岸 레드엣지 단파 열적외"),
-    ("nir", "infra 红外 紅外 赤外 적외 инфракрасн інфрачервон инфрачервен kızılöt podczerwie υπέρυθρ تحت فروسرخ תת-אדום อินฟรา ngoại"),
+    (
+        "other",
+        "红边 紅邊 レッドエッジ 短波 热红 熱紅 熱赤 中红外 中紅外 中赤外 远红 遠紅 遠赤 黄 黃 海岸 레드엣지 단파 열적외",
+    ),
+    (
+        "nir",
+        "infra 红外 紅外 赤外 적외 инфракрасн інфрачервон инфрачервен kizilöt "
+        "podczerwie υπέρυθρ تحت فروسرخ תת-אדום อินฟรา ngoại",
+    ),
     ("red", "红 紅 赤 レッド 빨강 빨간 적색"),
     ("green", "绿 綠 緑 グリーン 초록 녹색"),
     ("blue", "蓝 藍 青 ブルー 파랑 파란 청색"),
@@ -78,7 +85,7 @@ def folded(text: str) -> str:
     return plain.translate(_WITHOUT_STROKES)
 
 
-_WITHOUT_STROKES = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ı": "i", "æ": "ae"})
+_WITHOUT_STROKES = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "\u0131": "i", "æ": "ae"})
 
 _WORDS = {colour: frozenset(folded(names).split()) for colour, names in _NAMES.items()}
 _OTHER = frozenset(folded(_OTHER_NAMES).split())

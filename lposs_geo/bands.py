@@ -267,7 +267,7 @@ def _by_elimination(facts: BandFacts) -> Choice | None:
     found = _once(keys, "by band description")
     if found is None:
         return None
-    notice = f"'{facts.path}' doesn't tell which band is {missing[0]}: {unknown[0]} is taken, since the others are named"
+    notice = f"'{facts.path}' names no band {missing[0]}: {unknown[0]} is taken, since the others are named"
     return replace(found, notices=(f"{notice}; name others with --bands",))
 
 
