@@ -77,8 +77,13 @@ class Grid:
         return None if size is None else math.sqrt(size[0] * size[1])
 
     def part(self, window: Window) -> Grid:
-        """The grid of a part of the pixels."""
-        corner = self.transform @ Affine.translation(window.col_off, window.row_off)
+        """The grid of a part of the pixels; a part of a plain picture lies where a GIS shows it, its rows downwards."""
+        col, row = window.col_off, window.row_off
+        is_picture = self.crs is None and self.transform.is_identity
+        if is_picture and (col or row):
+            corner = Affine(1, 0, col, 0, -1, -row)
+        else:
+            corner = self.transform @ Affine.translation(col, row)
         return Grid(int(window.height), int(window.width), self.crs, corner)
 
     def pixel_areas(self) -> NDArray[np.float64]:

@@ -24,6 +24,7 @@ from lposs_geo import cache, encoders, models, provenance
 from lposs_geo.aoi import area_on, is_file, read_aoi
 from lposs_geo.errors import FinishedError, OutOfMemoryError, OutputError, ParameterError
 from lposs_geo.features import is_encoded
+from lposs_geo.georeference import notices_of_crs
 from lposs_geo.ground import overstates_areas, rounded
 from lposs_geo.journal import Journal, open_journal
 from lposs_geo.labelling import TILES, FailedTile, Task, finished_tile, label_scene, plan_tiles
@@ -217,7 +218,7 @@ def map_scene(
             area = inside.window if inside else _area(scene, window)
             asked_zoom = None if gsd is None else _zoom_to(scene, gsd)
             log.info("bands %s as red, green, blue: %s", ",".join(map(str, scene.bands)), scene.bands_reason)
-            notices = [*scene.notices, *_notices_of_areas(scene)]
+            notices = [*scene.notices, *notices_of_crs(scene.grid.crs), *_notices_of_areas(scene)]
             _warn(notices)
             chosen = models.choose(model)
             encoder = encoders.load(chosen, encoders.choose_device(device))

@@ -23,6 +23,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from lposs_geo.errors import OutputError, SceneError, one_line
+from lposs_geo.georeference import keep_georeference, read_sidecar, write_sidecar
 from lposs_geo.ground import Grid, without_georeference_warnings
 from lposs_geo.legend import NODATA, UNKNOWN, UNKNOWN_CLASS, LandClass, Legend
 from lposs_geo.outputs import room_left, sidecar
@@ -229,16 +230,14 @@ def _cog(path: Path, grid: Grid, count: int, overviews: str, **options: str) -> 
     with _failures_named(path), without_georeference_warnings():
         rasterio.shutil.copy(plain, path, driver="COG", OVERVIEW_RESAMPLING=overviews, **_COG_OPTIONS)
         plain.unlink()
+        sidecar(plain).unlink(missing_ok=True)
+        keep_georeference(path, grid)
 
 
 def _georeference(grid: Grid) -> dict[str, Affine]:
     """Where a file says that it lies; nothing for a plain picture, so that a GIS lays the map over it."""
-    t = grid.transform
-    if grid.crs is not None or (t.a, t.b, t.d, t.e) != (1, 0, 0, 1):
-        return {"transform": t}
-    if t.is_identity:
-        return {}
-    return {"transform": Affine(1, 0, t.c, 0, -1, -t.f)}  # of a part of one: a GIS has its rows downwards
+    is_picture = grid.crs is None and grid.transform.is_identity
+    return {} if is_picture else {"transform": grid.transform}
 
 
 @contextmanager
@@ -297,9 +296,11 @@ def _colour_table(legend: Legend) -> dict[int, tuple[int, int, int, int]]:
 
 
 def _write_sidecar(path: Path, legend: Legend, writer: LabelWriter) -> None:
-    """Write category names and the attribute table in GDAL's persistent auxiliary metadata format."""
-    root = ElementTree.Element("PAMDataset")
-    band = ElementTree.SubElement(root, "PAMRasterBand", band="1")
+    """Add category names and the attribute table to what GDAL keeps beside the file: it may be the CRS."""
+    root = read_sidecar(path)
+    band = root.find("PAMRasterBand[@band='1']")
+    if band is None:
+        band = ElementTree.SubElement(root, "PAMRasterBand", band="1")
     names = ElementTree.SubElement(band, "CategoryNames")
     rows = (UNKNOWN_CLASS, *legend.classes)
     for land_class in rows:
@@ -321,5 +322,4 @@ def _write_sidecar(path: Path, legend: Legend, writer: LabelWriter) -> None:
         codes = [-1 if land_class.code is None else land_class.code] * has_codes
         for cell in (land_class.id, land_class.name, *land_class.colour, *counted, *codes):
             ElementTree.SubElement(row, "F").text = str(cell)
-    ElementTree.indent(root)
-    ElementTree.ElementTree(root).write(sidecar(path), encoding="utf-8")
+    write_sidecar(path, root)

@@ -68,11 +68,10 @@ def copy_in_tiles(scene: Scene, path: Path) -> Scene:
     """
     grid = scene.grid
     profile = {
-        "driver": "GTiff", "count": 3, "height": grid.height, "width": grid.width, "crs": grid.crs,
-        "transform": grid.transform, "dtype": scene.dtype, "photometric": "minisblack", "tiled": True,
-        "blockxsize": COPY_BLOCK, "blockysize": COPY_BLOCK, "compress": "lzw", "bigtiff": "if_safer",
-        "interleave": "pixel",
-    }  # fmt: skip
+        "driver": "GTiff", "count": 3, "height": grid.height, "width": grid.width, "dtype": scene.dtype,
+        "photometric": "minisblack", "tiled": True, "blockxsize": COPY_BLOCK, "blockysize": COPY_BLOCK,
+        "compress": "lzw", "bigtiff": "if_safer", "interleave": "pixel",
+    }  # fmt: skip  # where it lies the scene knows
     with open_source(scene.source, scene.warp) as dataset, without_georeference_warnings():
         # as many rows as one row of the copy's blocks has, or a strip of the original if that is higher
         strip = _block(dataset, scene)[0]
