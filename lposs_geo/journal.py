@@ -1,18 +1,28 @@
 """Arrays on disk that survive a kill: a file that only grows, and an index of what is complete in it.
 
-A record is written whole before the index names it, and carries a checksum. Whatever was being written when the power
-went is not in the index, or fails its checksum; it and all that came after it is as if it had never been.
+A record is written whole before the index names it. Its line in the index holds a checksum of the record, and one of
+the line itself together with all lines before it: no bit can change, and no line be lost or moved, without notice. The
+first line that doesn't fit, or whose record doesn't, is the end of what is sound. It and all that came after is as if
+it had never been, and both files are cut there.
+
+Nothing is synced on the way. After a power cut the disk may hold lines without their records, but those fail their
+checksum: what was written in the last half-minute or so, before the system wrote it out by itself, is made once more,
+and nothing else is lost. Who calls a journal done, and lets go of what it would be made from again, calls
+`Journal.sync` first.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import os
+import re
 import zlib
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from io import FileIO
+from io import BufferedReader, FileIO
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -20,13 +30,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from lposs_geo.durable import sync_folder
 from lposs_geo.errors import OutputError
 from lposs_geo.outputs import room_left
 
 __all__ = ["ChunkedArray", "Journal", "open_journal"]
 
 _ALIGNMENT = 64
-"""Bytes: where records begin, so that every dtype can be mapped in place."""
+"""Bytes: where records begin."""
+
+_FORMAT = zlib.crc32(b"lposs-geo journal 2")
+"""What the first line's checksum goes on from: a journal of another format holds nothing."""
+
+_DTYPES = re.compile(r"\|b1|[|<>](?:[iu](?:1|2|4|8)|f(?:2|4|8|16)|c(?:8|16|32)|S[1-9][0-9]{0,5})")
+"""The types that are written, as numpy spells them."""
+
+_LONGEST_LINE = 4096
+"""Bytes."""
+
+_MOST_AXES = 32
+
+_PIECE = 1 << 20
+"""Bytes that are read at once to be checked."""
 
 
 @dataclass(frozen=True)
@@ -37,17 +62,24 @@ class _Record:
     checksum: int
 
     @property
+    def step(self) -> int:
+        """Bytes of one step along the first axis."""
+        return np.dtype(self.dtype).itemsize * math.prod(self.shape[1:])
+
+    @property
     def nbytes(self) -> int:
-        return int(np.dtype(self.dtype).itemsize * np.prod(self.shape, dtype=np.int64))
+        return self.step * math.prod(self.shape[:1])
 
-    def to_line(self, key: str) -> bytes:
-        fields = {"key": key, "offset": self.offset, "dtype": self.dtype, "shape": self.shape, "crc32": self.checksum}
-        return json.dumps(fields).encode() + b"\n"
+    def end_after(self, end: int) -> int:
+        """Where the data end with this record, if they ended at `end` before it."""
+        return self.offset + self.nbytes if self.nbytes else end
 
 
-@dataclass(frozen=True)
+@dataclass
 class Journal:
     """Arrays by key, open for appending, by several threads if need be.
+
+    It goes by its open files, whatever happens to their names meanwhile.
 
     Attributes
     ----------
@@ -58,8 +90,12 @@ class Journal:
     folder: Path
     _data: FileIO
     _index: FileIO
-    _records: dict[str, _Record] = field(default_factory=dict)
     _turn: Lock = field(default_factory=Lock)
+    _records: dict[str, _Record] = field(default_factory=dict)
+    _ends: tuple[int, int] = (0, 0)  # of what is sound in both files
+    _chain: int = _FORMAT  # the checksum of the last line
+    _before: tuple[dict[str, _Record], tuple[int, int]] = ({}, (0, 0))  # when it was opened
+    _is_closed: bool = False
 
     def __contains__(self, key: str) -> bool:
         return key in self._records
@@ -77,46 +113,152 @@ class Journal:
         Raises
         ------
         OutputError
-            If the disk is full or fails; all earlier records stay as they are.
+            If the disk is full or fails, or another program changed the files; all earlier records stay as they are.
         """
         contiguous = np.asarray(array, order="C")  # ascontiguousarray would give a lone number an axis
         content = contiguous.reshape(-1).view(np.uint8).data
+        checksum = zlib.crc32(content)
         with self._turn:
-            begin = self._data.seek(0, 2), self._index.seek(0, 2)
-            offset = -(-begin[0] // _ALIGNMENT) * _ALIGNMENT
-            record = _Record(offset, contiguous.dtype.str, contiguous.shape, zlib.crc32(content))
+            data_end, index_end = self._ends
+            record = _Record(_aligned(data_end), contiguous.dtype.str, contiguous.shape, checksum)
             known = self._records.get(key)
-            if known is not None and replace(known, offset=offset) == record:
+            if known is not None and replace(known, offset=record.offset) == record:
                 return
+            if self._is_closed:
+                raise OutputError(f"'{self.folder}' was given up: nothing more is written into it")
+            line, chain = _to_line(key, record, self._chain)
+            if _parse(line, self._chain) != (key, record, chain):
+                raise ValueError(f"a journal holds no array of {contiguous.dtype} {contiguous.shape} as {key!r}")
+            self._check_ends()
             try:
-                self._data.seek(offset)
+                self._data.seek(record.offset)
                 _write_all(self._data, content)
-                _write_all(self._index, record.to_line(key))
-            except OSError as error:
+                self._index.seek(index_end)
+                _write_all(self._index, line)
+            except BaseException as error:
                 # what comes later must not stand behind half a record
-                self._data.truncate(begin[0])
-                self._index.truncate(begin[1])
-                raise OutputError(
-                    f"can't write into '{self.folder}': {error.strerror}{room_left(self.folder)}"
-                ) from error
+                self._data.truncate(data_end)
+                self._index.truncate(index_end)
+                if isinstance(error, OSError):
+                    raise OutputError(
+                        f"can't write into '{self.folder}': {error.strerror}{room_left(self.folder)}"
+                    ) from error
+                raise
             self._records[key] = record
+            self._ends, self._chain = (record.end_after(data_end), index_end + len(line)), chain
 
-    def read(self, key: str) -> NDArray[Any]:
-        """The array under a key, mapped from the disk and read-only; its memory goes when it does."""
-        return self._map(self._records[key])
+    def read(self, key: str, rows: slice = slice(None)) -> NDArray[Any]:
+        """The array under a key, or some rows of it, in memory and read-only.
 
-    def _map(self, record: _Record) -> NDArray[Any]:
-        if not record.nbytes:
-            return np.zeros(record.shape, record.dtype)
-        return np.memmap(
-            self.folder / "records", dtype=record.dtype, mode="r", offset=record.offset, shape=record.shape
-        )
+        Raises
+        ------
+        OutputError
+            If the disk fails, or another program cut the file.
+        """
+        record = self._records[key]
+        if not record.shape:
+            return self._load(record.offset, record.dtype, ())
+        first, stop, _ = rows.indices(record.shape[0])
+        shape = (max(0, stop - first), *record.shape[1:])
+        return self._load(record.offset + first * record.step, record.dtype, shape)
 
-    def _is_sound(self, record: _Record) -> bool:
-        if not record.nbytes:
-            return True
-        end = self._data.seek(0, 2)
-        return record.offset + record.nbytes <= end and zlib.crc32(self._map(record).data) == record.checksum
+    def expect(self, key: str, shape: Sequence[int], dtype: DTypeLike) -> None:
+        """Make sure that an array has the form that its reader relies on; if not, `drop` all.
+
+        Raises
+        ------
+        OutputError
+            If it has another form.
+        """
+        record = self._records[key]
+        if record.shape != tuple(shape) or np.dtype(record.dtype) != np.dtype(dtype):
+            self.drop()
+            raise OutputError(
+                f"'{self.folder}' is damaged and was emptied: run it again ('{key}' is {record.dtype} {record.shape} "
+                f"and not {np.dtype(dtype).str} {tuple(shape)})"
+            )
+
+    def sync(self) -> None:
+        """Wait until all records, and the names of both files, are on the disk.
+
+        Raises
+        ------
+        OutputError
+            If the disk failed to take them.
+        """
+        try:
+            for file in (self._data, self._index):
+                os.fsync(file.fileno())
+            sync_folder(self.folder)
+        except OSError as error:
+            raise OutputError(f"can't write into '{self.folder}': {error.strerror}") from error
+
+    def undo(self) -> None:
+        """Drop all that was appended since the journal was opened, and take nothing more."""
+        self._cut(*self._before)
+
+    def drop(self) -> None:
+        """Drop all records, and take no more."""
+        self._cut({}, (0, 0))
+
+    def _cut(self, records: dict[str, _Record], ends: tuple[int, int]) -> None:
+        with self._turn:
+            self._is_closed = True
+            self._records, self._ends = dict(records), ends
+            with suppress(OSError):  # then its lines or its records are gone anyway
+                self._index.truncate(ends[1])
+                self._data.truncate(ends[0])
+
+    def _load(self, offset: int, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
+        array = np.empty(math.prod(shape), dtype)
+        rest = array.view(np.uint8).data if array.size else memoryview(b"")
+        try:
+            with self._turn:
+                self._data.seek(offset)
+                while rest:
+                    count = self._data.readinto(rest)
+                    if not count:
+                        raise self._changed()
+                    rest = rest[count:]
+        except OutputError:
+            raise
+        except OSError as error:
+            raise OutputError(f"can't read from '{self.folder}': {error.strerror}") from error
+        array.flags.writeable = False
+        return array.reshape(shape)
+
+    def _check_ends(self) -> None:
+        # behind what another program cut we would leave a hole, and what was there would read as zeros
+        if self._ends != (os.fstat(self._data.fileno()).st_size, os.fstat(self._index.fileno()).st_size):
+            raise self._changed()
+
+    def _changed(self) -> OutputError:
+        return OutputError(f"another program changed '{self.folder}' while it was in use: run it again")
+
+    def _find_records(self) -> None:
+        """Take over the records up to the first that isn't sound, and cut the rest off."""
+        size = self._data.seek(0, os.SEEK_END)
+        lines = BufferedReader(self._index)
+        while (line := lines.readline(_LONGEST_LINE)) and (parsed := _parse(line, self._chain)) is not None:
+            key, record, chain = parsed
+            data_end, index_end = self._ends
+            end = record.end_after(data_end)
+            # what was written after a record that is lost may rely on it
+            if record.offset != _aligned(data_end) or end > size or self._checksum(record) != record.checksum:
+                break
+            self._records[key] = record
+            self._ends, self._chain = (end, index_end + len(line)), chain
+        lines.detach()  # or the file would be closed with it
+        self._index.truncate(self._ends[1])
+        self._data.truncate(self._ends[0])
+        self._before = dict(self._records), self._ends
+
+    def _checksum(self, record: _Record) -> int:
+        found, left = 0, record.nbytes
+        self._data.seek(record.offset)
+        while left and (piece := self._data.read(min(left, _PIECE))):
+            found, left = zlib.crc32(piece, found), left - len(piece)
+        return found
 
 
 @contextmanager
@@ -126,30 +268,30 @@ def open_journal(folder: Path) -> Iterator[Journal]:
     Raises
     ------
     OutputError
-        If the folder can't be written to.
+        If the folder can't be written to, or it or a file in it is a link.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        data, index = (_open(folder / name) for name in ("records", "index.jsonl"))
-    except OSError as error:
-        raise OutputError(f"can't write into '{folder}': {error.strerror}") from error
-    with data, index:
-        journal = Journal(folder, data, index)
-        sound = 0
-        for line in index.readall().splitlines(keepends=True):
-            parsed = _parse(line)
-            # what was written after a record that is lost may rely on it
-            if parsed is None or not line.endswith(b"\n") or not journal._is_sound(parsed[1]):
-                break
-            journal._records[parsed[0]] = parsed[1]
-            sound += len(line)
-        index.truncate(sound)
+    with ExitStack() as files:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if folder.is_symlink():
+                raise OutputError(f"'{folder}' is a link: remove it")
+            data, index = (files.enter_context(_open(folder / name)) for name in ("records", "index.jsonl"))
+            journal = Journal(folder, data, index)
+            journal._find_records()
+        except OutputError:
+            raise
+        except OSError as error:
+            raise OutputError(f"can't write into '{folder}': {error.strerror}") from error
         yield journal
 
 
 def _open(path: Path) -> FileIO:
-    path.touch()
-    return path.open("r+b", buffering=0)  # what a buffer keeps back, a kill takes along
+    """A file to read and to write, new if it isn't there; OutputError where it is none, or leads elsewhere."""
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise OutputError(f"'{path}' is no file: remove it")
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    # what a buffer keeps back, a kill takes along
+    return FileIO(path, "r+", opener=lambda name, _: os.open(name, flags, 0o666))
 
 
 def _write_all(file: FileIO, data: bytes | memoryview) -> None:
@@ -158,12 +300,39 @@ def _write_all(file: FileIO, data: bytes | memoryview) -> None:
         rest = rest[file.write(rest) :]
 
 
-def _parse(line: bytes) -> tuple[str, _Record] | None:
-    try:
-        fields = json.loads(line)
-        return fields["key"], _Record(fields["offset"], fields["dtype"], tuple(fields["shape"]), fields["crc32"])
-    except (ValueError, KeyError, TypeError):
+def _aligned(offset: int) -> int:
+    return -(-offset // _ALIGNMENT) * _ALIGNMENT
+
+
+def _to_line(key: str, record: _Record, before: int) -> tuple[bytes, int]:
+    """A line of the index, and its checksum; `before` is that of the line before it."""
+    fields = {"key": key, "offset": record.offset, "dtype": record.dtype, "shape": record.shape}
+    text = json.dumps(fields | {"crc32": record.checksum}).encode()
+    chain = zlib.crc32(text, before)
+    return b"%08x %s\n" % (chain, text), chain
+
+
+def _parse(line: bytes, before: int) -> tuple[str, _Record, int] | None:
+    """Key, record and checksum of a line, or None if it isn't just as one would be written there."""
+    chain = zlib.crc32(line[9:-1], before)
+    if len(line) >= _LONGEST_LINE or line[:9] != b"%08x " % chain or line[-1:] != b"\n":
         return None
+    try:
+        match json.loads(line[9:]):
+            case {"key": str(key), "offset": int(offset), "dtype": str(dtype), "shape": list(shape), "crc32": int(crc)}:
+                record = _Record(offset, dtype, tuple(shape), crc)
+            case _:
+                return None
+    except (ValueError, RecursionError):
+        return None
+    are_numbers = all(type(number) is int and number >= 0 for number in (offset, crc, *shape))
+    if not (are_numbers and len(shape) <= _MOST_AXES and _DTYPES.fullmatch(dtype)):
+        return None
+    try:
+        np.empty(0, dtype).reshape(shape if 0 in shape else 0)  # a type or a shape that numpy here hasn't
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return (key, record, chain) if _to_line(key, record, before)[0] == line else None
 
 
 @dataclass(frozen=True)
@@ -200,7 +369,13 @@ class ChunkedArray:
         return f"{self.name}/{row}/{col}"
 
     def __getitem__(self, window: tuple[slice, slice]) -> NDArray[Any]:
-        """A window, as an array of its own in memory."""
+        """A window, as an array of its own in memory.
+
+        Raises
+        ------
+        OutputError
+            If a chunk can't be read, or has another form: then the journal is empty from now on.
+        """
         (top, bottom, _), (left, right, _) = (
             part.indices(edges[-1]) for part, edges in zip(window, (self.rows, self.cols), strict=True)
         )
@@ -210,8 +385,11 @@ class ChunkedArray:
                 key = self.key(row, col)
                 if key in self.journal:
                     above, before = self.rows[row], self.cols[col]
-                    out[first_row - top : last_row - top, first_col - left : last_col - left] = self.journal.read(key)[
-                        first_row - above : last_row - above, first_col - before : last_col - before
+                    form = self.rows[row + 1] - above, self.cols[col + 1] - before, *self.trailing
+                    self.journal.expect(key, form, self.dtype)
+                    part = self.journal.read(key, slice(first_row - above, last_row - above))
+                    out[first_row - top : last_row - top, first_col - left : last_col - left] = part[
+                        :, first_col - before : last_col - before
                     ]
         return out
 

@@ -19,7 +19,7 @@ from rasterio.windows import Window
 
 from lposs_geo import lposs
 from lposs_geo.encoders.encoder import Encoder
-from lposs_geo.errors import ParameterError, SceneError, one_line
+from lposs_geo.errors import OutputError, ParameterError, SceneError, one_line
 from lposs_geo.features import Encoded, LatticeFeatures, encode_scene, has_features, stored_features
 from lposs_geo.ground import Grid
 from lposs_geo.journal import ChunkedArray, Journal
@@ -392,6 +392,8 @@ def _label_or_reason(
             if isinstance(pixels, SceneError):
                 raise pixels
             return labeller.label(tile, *pixels)
+        except OutputError:  # what is damaged is no tile: the next one would fail, too
+            raise
         except Exception as error:
             failure = error.with_traceback(None)  # or what the attempt took would stay in memory
         if is_out_of_memory(failure):

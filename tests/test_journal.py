@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import itertools
 import operator
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -219,6 +222,216 @@ def test_a_folder_that_cannot_be_is_one_line(tmp_path):
     assert "\n" not in str(caught.value)
 
 
+def _tear(content: bytes, rng: np.random.Generator) -> bytes:
+    """Change a bit, cut the end off, or put something else in: one of what happens to files."""
+    place, kind = int(rng.integers(len(content))), rng.integers(6)
+    if kind == 0:
+        return content[:place]
+    if kind == 1:
+        return content[:place] + bytes(int(rng.integers(1, 100))) + content[place:]
+    if kind == 2:
+        return content[:place] + rng.bytes(int(rng.integers(1, 100)))
+    torn = bytearray(content)
+    torn[place] ^= 1 << int(rng.integers(8))
+    return bytes(torn)
+
+
+def test_of_a_torn_journal_only_a_sound_beginning_is_left(tmp_path):
+    rng, folder = np.random.default_rng(0), tmp_path / "journal"
+    kinds = ("<f2", ">f4", "|b1", "|u1", "<i8", "|S3")
+    written = [rng.integers(0, 2, rng.integers(0, 9, rng.integers(0, 4))).astype(kinds[n % 6]) for n in range(12)]
+    with open_journal(folder) as journal:
+        for number, array in enumerate(written):
+            journal.append(f"part/{number}", array)
+    sound = {name: (folder / name).read_bytes() for name in ("records", "index.jsonl")}
+    lost = []
+    for round_ in range(400):
+        torn = ("index.jsonl", "index.jsonl", "records")[round_ % 3]
+        for name, content in sound.items():
+            (folder / name).write_bytes(_tear(content, rng) if name == torn else content)
+        with open_journal(folder) as journal:
+            found = [f"part/{number}" in journal for number in range(12)]
+            assert found == sorted(found, reverse=True)
+            assert len(journal) == sum(found)
+            for number, array in enumerate(written[: sum(found)]):
+                assert _same(journal.read(f"part/{number}"), array)
+            for number, array in enumerate(written):
+                journal.append(f"part/{number}", array)
+            assert all(_same(journal.read(f"part/{number}"), array) for number, array in enumerate(written))
+        assert (folder / "index.jsonl").read_bytes() == sound["index.jsonl"]
+        assert (folder / "records").stat().st_size == len(sound["records"])
+        lost.append(12 - sum(found))
+    assert set(lost) >= {0, 1, 6, 12}
+
+
+def _crafted(folder: Path, text: bytes) -> None:
+    """A journal of one line with a right checksum, over as much data as it may want."""
+    _write(folder, [1000])
+    chain = zlib.crc32(text, zlib.crc32(b"lposs-geo journal 2"))
+    (folder / "index.jsonl").write_bytes(b"%08x %s\n" % (chain, text))
+
+
+@pytest.mark.parametrize(
+    ("text", "is_sound"),
+    [
+        (b'{"key": "a", "offset": 0, "dtype": "|u1", "shape": [0], "crc32": 0}', True),
+        (b'{"key": "a", "offset": 0, "dtype": "<g2", "shape": [0], "crc32": 0}', False),
+        (b'{"key": "a", "offset": 0, "dtype": "|O", "shape": [0], "crc32": 0}', False),
+        (b'{"key": "a", "offset": 0, "dtype": "<f3", "shape": [0], "crc32": 0}', False),
+        (b'{"key": "a", "offset": 0, "dtype": "u1,u1", "shape": [0], "crc32": 0}', False),
+        (b'{"key": "a", "offset": 64, "dtype": "|u1", "shape": [0], "crc32": 0}', False),
+        (b'{"key": "a", "offset": -64, "dtype": "|u1", "shape": [0], "crc32": 0}', False),
+        (b'{"key": "a", "offset": false, "dtype": "|u1", "shape": [0], "crc32": 0}', False),
+        (b'{"key": "a", "offset": 0, "dtype": "|u1", "shape": [0, 1e999], "crc32": 0}', False),
+        (b'{"key": "a", "offset": 0, "dtype": "|u1", "shape": [-1, -1], "crc32": 0}', False),
+        (b'{"key": "a", "offset": 0, "dtype": "|u1", "shape": [0, 9223372036854775808], "crc32": 0}', False),
+        (b'{"key": "a", "offset": 0, "dtype": "|u1", "shape": [0, 4294967296, 4294967296], "crc32": 0}', False),
+        (b'{"key": "a", "offset": 0, "dtype": "|u1", "shape": [4294967296, 4294967296], "crc32": 0}', False),
+        (b'{"key": "a", "offset": 0, "dtype": "|u1", "shape": 0, "crc32": 0}', False),
+        (b'{"key": "a", "offset": 0, "dtype": "|u1", "shape": [%s0], "crc32": 0}' % (b"0, " * 99), False),
+        (b'{"key": ["a"], "offset": 0, "dtype": "|u1", "shape": [0], "crc32": 0}', False),
+        (b'{"key": "a", "offset": 0, "dtype": "|u1", "shape": [0], "crc32": 0, "more": 1}', False),
+        (b'{"key": "a", "offset": 0, "dtype": "|u1", "shape": [0], "crc32": %s}' % (b"9" * 4000), False),
+        (b"[" * 3000, False),
+        (b"[" * 100_000, False),
+        (b"\xff\xfe", False),
+        (b"null", False),
+        (b"", False),
+    ],
+)
+def test_a_line_that_no_journal_writes_is_no_record_though_its_checksum_is_right(tmp_path, text, is_sound):
+    _crafted(tmp_path, text)
+    with open_journal(tmp_path) as journal:
+        assert len(journal) == is_sound
+        journal.append("b", np.arange(4))
+    with open_journal(tmp_path) as journal:
+        assert len(journal) == is_sound + 1
+        assert journal.read("b").tolist() == [0, 1, 2, 3]
+
+
+def test_lines_in_another_order_or_of_another_journal_do_not_count(tmp_path):
+    _write(tmp_path / "one", [0, 0, 0])
+    _write(tmp_path / "other", [0, 0, 64])
+    lines, others = ((tmp_path / n / "index.jsonl").read_bytes().splitlines(True) for n in ("one", "other"))
+    for order, sound in (([1, 0, 2], 0), ([0, 2, 1], 1), ([0, 2], 1), ([0, 0, 1, 2], 1), ([0, 1, 2], 3)):
+        (tmp_path / "one" / "index.jsonl").write_bytes(b"".join(lines[place] for place in order))
+        with open_journal(tmp_path / "one") as journal:
+            assert len(journal) == sound
+    (tmp_path / "one" / "index.jsonl").write_bytes(b"".join([*lines[:2], others[2]]))
+    with open_journal(tmp_path / "one") as journal:
+        assert len(journal) == 2
+
+
+def test_a_journal_of_an_earlier_format_is_made_again(tmp_path):
+    (tmp_path / "records").write_bytes(bytes(range(4)))
+    crc = zlib.crc32(bytes(range(4)))
+    line = f'{{"key": "a", "offset": 0, "dtype": "|u1", "shape": [4], "crc32": {crc}}}\n'
+    (tmp_path / "index.jsonl").write_text(line)
+    with open_journal(tmp_path) as journal:
+        assert len(journal) == 0
+    assert [file.stat().st_size for file in tmp_path.iterdir()] == [0, 0]
+
+
+def test_what_no_journal_can_hold_is_refused_when_it_is_written(tmp_path):
+    with open_journal(tmp_path) as journal:
+        for key, array in (("k" * 5000, np.zeros(3)), ("a", np.zeros(3, "M8[s]")), ("a", np.zeros(3, "<U4"))):
+            with pytest.raises(ValueError, match="a journal holds no array"):
+                journal.append(key, array)
+        assert len(journal) == 0
+    assert [file.stat().st_size for file in tmp_path.iterdir()] == [0, 0]
+
+
+def test_rows_of_an_array_are_read_by_themselves(tmp_path):
+    array = np.arange(60, dtype="<f4").reshape(5, 4, 3)
+    with open_journal(tmp_path) as journal:
+        journal.append("a", array)
+        for rows in (slice(1, 3), slice(None), slice(4, 99), slice(2, 2), slice(-2, None)):
+            assert _same(journal.read("a", rows), array[rows])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="what is open can't be removed there")
+def test_a_journal_that_is_removed_while_it_is_open_can_be_used_to_the_end(tmp_path):
+    with open_journal(tmp_path / "journal") as journal:
+        journal.append("a", np.arange(5))
+        shutil.rmtree(tmp_path / "journal")
+        journal.append("b", np.arange(6))
+        assert journal.read("a").tolist() == [0, 1, 2, 3, 4]
+        assert journal.read("b").tolist() == [0, 1, 2, 3, 4, 5]
+        with pytest.raises(OutputError, match="can't write into"):
+            journal.sync()
+
+
+@pytest.mark.parametrize("name", ["records", "index.jsonl"])
+def test_a_journal_that_another_program_cuts_is_one_line_and_never_zeros(tmp_path, name):
+    with open_journal(tmp_path) as journal:
+        for key in ("a", "b"):
+            journal.append(key, np.ones(1000))
+        os.truncate(tmp_path / name, 50)
+        with pytest.raises(OutputError, match="another program changed") as caught:
+            journal.append("c", np.ones(1000))
+        assert "\n" not in str(caught.value)
+        if name == "records":
+            with pytest.raises(OutputError, match="another program changed"):
+                journal.read("b")
+    with open_journal(tmp_path) as journal:
+        assert len(journal) == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+@pytest.mark.parametrize("name", ["records", "index.jsonl", "."])
+def test_links_are_not_followed(tmp_path, name):
+    victim, folder = tmp_path / "victim", tmp_path / "journal"
+    if name == ".":
+        victim.mkdir()
+        folder.symlink_to(victim)
+    else:
+        victim.write_text("precious")
+        folder.mkdir()
+        (folder / name).symlink_to(victim)
+    with pytest.raises(OutputError, match="remove it") as caught, open_journal(folder):
+        pass
+    assert "\n" not in str(caught.value)
+    assert (list(victim.iterdir()) == []) if name == "." else (victim.read_text() == "precious")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with a name there")
+@pytest.mark.parametrize("make", [os.mkdir, getattr(os, "mkfifo", None)])
+def test_what_is_no_file_is_one_line(tmp_path, make):
+    make(tmp_path / "records")
+    with pytest.raises(OutputError, match=r"records' is no file: remove it"), open_journal(tmp_path):
+        pass
+
+
+def test_what_was_appended_can_be_undone_and_all_be_dropped(tmp_path):
+    _write(tmp_path, [10, 20])
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    with open_journal(tmp_path) as journal:
+        journal.append("part/1", np.zeros(3))
+        journal.append("part/2", np.zeros(3))
+        journal.undo()
+        with pytest.raises(OutputError, match="given up"):
+            journal.append("part/3", np.zeros(3))
+        assert _same(journal.read("part/1"), _content(1, 20))
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+    with open_journal(tmp_path) as journal:
+        journal.drop()
+        assert len(journal) == 0
+        with pytest.raises(OutputError, match="given up"):
+            journal.append("part/3", np.zeros(3))
+    assert [file.stat().st_size for file in tmp_path.iterdir()] == [0, 0]
+    _check_found(tmp_path, [10, 20], [False, False])
+
+
+def test_contents_are_synced_before_what_leads_to_them(tmp_path, monkeypatch):
+    with open_journal(tmp_path) as journal:
+        journal.append("a", np.arange(5))
+        synced = []
+        monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.fstat(file).st_ino))
+        journal.sync()
+    names = [tmp_path / "records", tmp_path / "index.jsonl", *([tmp_path] if os.name != "nt" else [])]
+    assert synced == [name.stat().st_ino for name in names]
+
+
 FULL_DISK = """
 import resource, sys
 import numpy as np
@@ -318,3 +531,16 @@ def test_windows_are_counted_as_in_any_array_and_are_copies(tmp_path):
         assert (chunked[-2:, :100] == plain[-2:]).all()
         chunked[:, :][:] = 0
         assert (chunked[:, :] == plain).all()
+
+
+@pytest.mark.parametrize("chunk", [np.zeros((5, 7), np.int16), np.zeros((5, 6, 1), np.int16), np.zeros((5, 6))])
+def test_a_chunk_of_another_form_is_one_line_and_the_journal_is_made_again(tmp_path, chunk):
+    with open_journal(tmp_path) as journal:
+        chunked = _chunked(journal, [0, 5], [0, 6], (), 0)
+        journal.append("before", np.zeros(3))
+        journal.append(chunked.key(0, 0), chunk)
+        with pytest.raises(OutputError, match=r"is damaged and was emptied: run it again \('scores/0/0' is ") as caught:
+            chunked[:2, :2]
+        assert "\n" not in str(caught.value)
+    with open_journal(tmp_path) as journal:
+        assert len(journal) == 0

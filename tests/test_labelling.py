@@ -7,7 +7,7 @@ from rasterio.windows import Window
 from test_lposs import ColourEncoder
 
 from lposs_geo import labelling
-from lposs_geo.errors import SceneError
+from lposs_geo.errors import OutputError, SceneError
 from lposs_geo.journal import open_journal
 from lposs_geo.labelling import Task, finished_tile, label_scene, plan_tiles
 from lposs_geo.memory import Budget
@@ -282,3 +282,19 @@ def test_a_tile_whose_features_are_missing_fails_and_is_not_taken_for_the_first_
     monkeypatch.undo()
     _, failed, _ = _label(scene, _task(refine=False, tile_size=50), tmp_path)
     assert not failed
+
+
+def test_features_that_another_program_cuts_end_the_run_and_no_tile_is_nodata_for_it(scene, tmp_path):
+    whole, _, _ = _label(scene, _task(), tmp_path / "whole")
+
+    def cut_after_a_tile(stage, *_):
+        if stage == "refine":
+            (tmp_path / "cut" / "store" / "records").write_bytes(b"")
+
+    with pytest.raises(OutputError, match=r"another program changed '.*store' while it was in use"):
+        _label(scene, _task(), tmp_path / "cut", cut_after_a_tile)
+    with open_journal(tmp_path / "cut" / "run") as journal:
+        assert journal.count("tiles") == 1
+    labels, failed, _ = _label(scene, _task(), tmp_path / "cut")
+    assert not failed
+    assert np.array_equal(labels, whole)
