@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -40,6 +41,9 @@ MINI_FOLDER = Path(__file__).parent / "weights" / "mini"
 
 _AND = " + "
 """Between the two sources in a pair's name."""
+
+_NAME = re.compile(r"[A-Za-z0-9][\w.+-]{,200}", re.ASCII)
+"""Of an architecture or a tag."""
 
 _FILES_BY_LIBRARY = {
     "open_clip": ("open_clip_model.safetensors", "open_clip_pytorch_model.bin"),
@@ -117,7 +121,9 @@ class Source:
         named, _, file = text.partition("@")
         library, _, name = named.partition(":")
         architecture, _, tag = name.partition("/")
-        if library not in _FILES_BY_LIBRARY or not architecture:
+        # both become names of folders
+        names = [architecture] if "/" not in name else [architecture, tag]
+        if library not in _FILES_BY_LIBRARY or not all(_NAME.fullmatch(name) for name in names):
             raise ModelError(
                 f"'{text}' names no model: write open_clip:ARCHITECTURE/TAG or timm:NAME, with @FILE behind it "
                 f"for a checkpoint of your own"

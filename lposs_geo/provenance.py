@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -12,15 +14,16 @@ from typing import Any
 
 from lposs_geo import models
 from lposs_geo.aoi import Area
-from lposs_geo.errors import SceneError
+from lposs_geo.errors import SceneError, one_line
 from lposs_geo.labelling import FailedTile, Task
 from lposs_geo.legend import Legend
 from lposs_geo.patch_stage import parameters_for
 from lposs_geo.scene import Scene, identity
-from lposs_geo.sources import MAP_TAG, Source, open_source, stem
+from lposs_geo.sources import MAP_TAG, Source, on_disk, open_source, stem
 
 __all__ = [
     "FAILED_TAG",
+    "OPTIONS",
     "REQUEST_TAG",
     "Facts",
     "Settings",
@@ -128,6 +131,64 @@ def tags(
     } | ({FAILED_TAG: json.dumps(missing)} if failed else {})
 
 
+LONGEST_SETTINGS = 100_000
+"""Characters of a tag with settings, which has some hundred."""
+
+LONGEST_TEXT = 2_000
+"""Characters of one text among them; a pair's name holds two paths."""
+
+
+def _is_flag(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not _is_flag(value) and abs(value) <= sys.float_info.max
+
+
+def _is_text(value: object) -> bool:
+    """Without control characters, and with nothing that UTF-8 can't say."""
+    return (
+        isinstance(value, str)
+        and len(value) <= LONGEST_TEXT
+        and not re.search(r"[\0-\x1f\x7f-\x9f\ud800-\udfff]", value)
+    )
+
+
+def _is_band(value: object) -> bool:
+    return _is_text(value) or (isinstance(value, int) and _is_number(value))
+
+
+def _are(each: Callable[[object], bool], least: int, most: int) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, list) and least <= len(value) <= most and all(map(each, value))
+
+
+def _optional(check: Callable[[object], bool]) -> Callable[[object], bool]:
+    return lambda value: value is None or check(value)
+
+
+_ARE_BANDS = _are(_is_band, 1, 3)
+
+_KINDS: dict[str, Callable[[object], bool]] = {
+    "bands": _optional(lambda value: _is_text(value) or _ARE_BANDS(value)),
+    "scale": _optional(_are(_is_number, 2, 2)),
+    "collar": _is_flag,
+    "warp": _is_flag,
+    "gsd": _optional(_is_number),
+    "aoi": _optional(_is_text),
+    "aoi_layer": _optional(_is_text),
+    "window": _optional(_are(_is_number, 4, 4)),
+    "refine": _is_flag,
+    "min_confidence": _is_number,
+    "simplify": lambda value: _is_text(value) or _is_number(value),
+    "min_area": _is_number,
+}
+
+OPTIONS = tuple(_KINDS)
+"""Names of what is asked for beside the classes and decides the map: none tells where anything is written or read,
+how much memory or time it takes, or what is overwritten."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """What an earlier map was asked for beside its scene and classes.
@@ -135,32 +196,52 @@ class Settings:
     Attributes
     ----------
     model : str
-        A name that `models.find` knows, be it a pair's.
+        A name that `models.find` may know, be it a pair's.
     options : dict of str to object
-        By the names of `map_scene`'s arguments; of a file as the area of interest only the name, without folders.
+        By those names of `map_scene`'s arguments that are `OPTIONS`, of the kinds that these take; that they are within
+        their ranges, who uses them checks. Of a file as the area of interest only the name, without folders.
+    others : tuple of str
+        Names of options that this release writes into no map.
     """
 
     model: str
     options: dict[str, Any]
+    others: tuple[str, ...] = ()
 
 
 def settings_of(path: str | Path) -> Settings:
-    """Read from a map's tags what it was asked for, whichever release wrote it.
+    """Read from a map's tags what it was asked for, whichever release wrote it, whoever changed it since.
 
     Raises
     ------
     SceneError
         If it can't be read, is no map of lposs-geo, or its tags are damaged.
     """
+    there = on_disk(str(path))
+    if there is not None and not there.is_file():  # a pipe would be waited for
+        raise SceneError(f"'{path}' is no file, so no map of lposs-geo")
     with open_source(Source(str(path), str(path))) as dataset:
-        found = dataset.tags()
+        try:
+            found = dataset.tags()
+        except Exception as error:  # tags of any kind, by anybody
+            raise SceneError(f"the tags of '{path}' can't be read ({one_line(error)}): take another map") from error
     if MAP_TAG not in found:
         raise SceneError(f"'{path}' is no map of lposs-geo: its tags tell no settings")
+    damaged = f"the settings in the tags of '{path}' are damaged"
     try:
-        options = dict[str, Any](json.loads(found[_OPTIONS_TAG]))
-        return Settings(found[_MODEL_TAG], options | {"scale": options.get("scale") and tuple(options["scale"])})
-    except (KeyError, TypeError, ValueError) as error:
-        raise SceneError(f"the settings in the tags of '{path}' are damaged: take another map") from error
+        text, model = found[_OPTIONS_TAG], found[_MODEL_TAG]
+        options = json.loads(text) if len(text) <= LONGEST_SETTINGS else None
+    except (KeyError, ValueError, RecursionError) as error:
+        raise SceneError(f"{damaged}: take another map") from error
+    if not isinstance(options, dict) or not _is_text(model):
+        raise SceneError(f"{damaged}: take another map")
+    known = {name: value for name, value in options.items() if name in _KINDS}
+    for name, value in known.items():
+        if not _KINDS[name](value):
+            raise SceneError(f"{damaged} ({name} can't be {json.dumps(value)[:60]}): take another map")
+    if known.get("scale") is not None:
+        known["scale"] = tuple(known["scale"])
+    return Settings(model, known, tuple(sorted(options.keys() - known.keys())))
 
 
 def request(facts: Facts, legend: Legend, options: Mapping[str, object]) -> str:

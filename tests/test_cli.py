@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -11,11 +12,11 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
-from conftest import write_damaged
+from conftest import write_damaged, write_geotiff
 from PIL import Image
 from rasterio.windows import Window
 
-from lposs_geo import cli, map_scene
+from lposs_geo import cli, map_scene, provenance
 
 
 @pytest.fixture
@@ -460,7 +461,12 @@ def test_like_a_map_of_a_pair_of_ones_own(run, chip, checkpoints):
     vm = f"timm:vit_tiny_patch16_224@{checkpoints / 'vit.pth'}"
     arguments = ["map", chip, "--classes", "water,forest", "--no-refine", "-o"]
     assert run(*arguments, "first.tif", "--vlm", vlm, "--vm", vm)[0] == 0
+    # whoever made the map doesn't choose which file is opened here
     code, _, err = run(*arguments, "m.tif", "--like", "first.tif")
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "'first.tif' was made with weights in a file of somebody's own" in err
+    assert "with --vlm and --vm" in err
+    code, _, err = run(*arguments, "m.tif", "--like", "first.tif", "--vlm", vlm, "--vm", vm)
     assert code == 0, err
     assert f"model {vlm} + {vm} on" in err
     code, _, err = run(*arguments, "n.tif", "--like", "first.tif", "--model", "mini")
@@ -510,6 +516,136 @@ NO_SETTINGS = {
     ),
     "an unknown model": (lambda _: _retagged(Path("first.tif"), LPOSS_GEO_MODEL="best"), "unknown model 'best'"),
 }
+
+
+_ASKED: dict[str, object] = {
+    "bands": None,
+    "scale": None,
+    "collar": True,
+    "warp": False,
+    "gsd": None,
+    "aoi": None,
+    "aoi_layer": None,
+    "window": None,
+    "refine": True,
+    "min_confidence": 0.0,
+    "simplify": "1px",
+    "min_area": 0.0,
+}
+
+
+def _refused_like(run, chip, tags: dict[str, str]) -> str:
+    """What is said of a map with these tags, of which nothing is taken over and for which nothing is written."""
+    write_geotiff(Path("like.tif"), np.ones((1, 4, 4), np.uint8), nodata=255)
+    with rasterio.open("like.tif", "r+") as dataset:
+        dataset.update_tags(**{"LPOSS_GEO_VERSION": "0.1.0", "LPOSS_GEO_MODEL": "mini"} | tags)
+    there = {path: path.read_bytes() for path in Path().iterdir()}
+    # without --overwrite the output that is there would be refused before the rest is looked at
+    code, out, err = run("map", chip, "--classes", "a,b", "-o", "m.tif", "--like", "like.tif", "--overwrite", "-q")
+    assert (code in (1, 2), out, len(err.splitlines()), len(err) < 400) == (True, "", 1, True), err
+    assert err[:-1].isprintable()
+    assert "unexpected" not in err
+    assert {path: path.read_bytes() for path in Path().iterdir()} == there
+    return err
+
+
+_FORGED = {
+    "a file to overwrite": (
+        {"confidence": "precious.tif", "stac": "package.json", "overwrite": True},
+        "never takes over",
+    ),
+    "a report": ({"report": "precious.tif"}, "never takes over: report"),
+    "a vector": ({"vector": "precious.gpkg", "quicklook": "precious.tif"}, "never takes over"),
+    "a tile of 1 px": ({"tile_size": 1}, "never takes over: tile_size"),
+    "memory": ({"max_memory": "x", "device": "cuda:9", "use_cache": False, "resume": True}, "never takes over"),
+    "another scene": ({"scenes": ["/etc/passwd"], "speed": 1}, "by another release"),
+    "escapes": ({"\u001b[2J\ud800\n" + "x" * 9000: 1}, "by another release with options that this one lacks: \\x1b"),
+    "many names": ({f"n{i}": 1 for i in range(500)}, "and 495 more"),
+    "gsd a word": ({"gsd": "abc"}, "damaged (gsd can't be"),
+    "gsd a flag": ({"gsd": True}, "damaged (gsd can't be"),
+    "gsd below 0": ({"gsd": -1}, "damaged: Invalid value for '--gsd'"),
+    "gsd nought": ({"gsd": 0}, "damaged: Invalid value for '--gsd'"),
+    "gsd endless": ({"gsd": float("inf")}, "damaged (gsd can't be"),
+    "gsd no number": ({"gsd": float("nan")}, "damaged (gsd can't be"),
+    "gsd of 400 digits": ({"gsd": 10**400}, "damaged (gsd can't be"),
+    "no area": ({"min_area": None}, "damaged (min_area can't be"),
+    "an area below 0": ({"min_area": -2.5}, "damaged: Invalid value for '--min-area'"),
+    "too sure": ({"min_confidence": 1.5}, "damaged: Invalid value for '--min-confidence'"),
+    "bands a number": ({"bands": 5}, "damaged (bands can't be"),
+    "bands flags": ({"bands": [True, 2, 3]}, "damaged (bands can't be"),
+    "nested bands": ({"bands": [[[1]], 2, 3]}, "damaged (bands can't be"),
+    "bands without end": ({"bands": "1," * 5000}, "damaged (bands can't be"),
+    "one end of a scale": ({"scale": [1]}, "damaged (scale can't be"),
+    "a scale of words": ({"scale": ["0", "900"]}, "damaged (scale can't be"),
+    "a scale of an object": ({"scale": {"0": 1, "1": 2}}, "damaged (scale can't be"),
+    "a scale turned round": ({"scale": [900, 0]}, "scale must be two numbers"),
+    "a flag that is a number": ({"refine": 1}, "damaged (refine can't be"),
+    "a flag that is a word": ({"warp": "false"}, "damaged (warp can't be"),
+    "simplify a word": ({"simplify": "soon"}, "damaged: simplify must be"),
+    "simplify a list": ({"simplify": ["1px"]}, "damaged (simplify can't be"),
+    "an area elsewhere": ({"aoi": "/etc/areas.gpkg"}, "was cut to '/etc/areas.gpkg': name that file"),
+    "an area on the net": ({"aoi": "http://127.0.0.1:9/a.geojson"}, "name that file with --aoi"),
+    "half a box": ({"aoi": "1,2,/vsicurl/http://127.0.0.1:9/a"}, "must be four numbers"),
+    "an area of signs": ({"aoi": "a\u0000b"}, "damaged (aoi can't be"),
+    "half a letter": ({"aoi_layer": "\ud800"}, "damaged (aoi_layer can't be"),
+    "a window of words": ({"window": "0,0,1,1"}, "damaged (window can't be"),
+}
+
+
+@pytest.mark.parametrize("case", _FORGED)
+def test_a_map_that_somebody_changed_decides_nothing_but_its_settings(run, chip, case):
+    forged, said = _FORGED[case]
+    Path("precious.tif").write_text("precious")
+    Path("m.tif").write_text("mine")
+    assert said in _refused_like(run, chip, {"LPOSS_GEO_OPTIONS": json.dumps(_ASKED | forged)})
+
+
+_TAGS = {
+    "cut off": '{"bands": ',
+    "nested deep": "[" * 50_000,
+    "endless": "{" + " " * 200_000 + "}",
+    "digits": '{"gsd": ' + "9" * 9000 + "}",
+    "a text": '"bands"',
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("case", _TAGS)
+def test_a_tag_that_holds_no_settings(run, chip, case):
+    assert "the settings in the tags of 'like.tif' are damaged" in _refused_like(
+        run, chip, {"LPOSS_GEO_OPTIONS": _TAGS[case]}
+    )
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_is_no_map(run, chip, make):
+    make("like.tif")
+    code, _, err = run("map", chip, "--classes", "a,b", "-o", "m.tif", "--like", "like.tif")
+    assert (code, err) == (1, "Error: 'like.tif' is no file, so no map of lposs-geo\n")
+
+
+_FORGED_MODELS = {
+    "a file": ("open_clip:ViT-B-16@/tmp/x.pth + timm:vit_tiny_patch16_224@/tmp/x.pth", "somebody's own"),
+    "a file of home": ("timm:vit_tiny_patch16_224@~nobody/x", "somebody's own"),
+    "a way out of the cache": ("open_clip:ViT-B-16/../../../../x + timm:vit_tiny_patch16_224", "names no model"),
+    "a way up": ("open_clip:ViT-B-16/a + timm:..", "names no model"),
+    "a hub": ("open_clip:hf-hub:who/what + timm:hf-hub:who/what", "names no model"),
+    "not pulled": ("open_clip:ViT-B-16/openai + timm:vit_tiny_patch16_224", "are not installed"),
+    "a list": ('["mini"]', "unknown model"),
+    "much": ("m" * 10_000, "are damaged"),
+}
+
+
+@pytest.mark.parametrize("case", _FORGED_MODELS)
+def test_a_map_that_somebody_changed_chooses_among_the_models_that_are_here(run, chip, case):
+    model, said = _FORGED_MODELS[case]
+    assert said in _refused_like(run, chip, {"LPOSS_GEO_OPTIONS": json.dumps(_ASKED), "LPOSS_GEO_MODEL": model})
+
+
+def test_the_settings_of_a_map_are_all_that_is_ever_taken_over(first):
+    settings = provenance.settings_of(first)
+    assert (settings.options.keys(), settings.others) == (_ASKED.keys(), ())
+    assert set(provenance.OPTIONS) == _ASKED.keys()
 
 
 @pytest.mark.parametrize("case", NO_SETTINGS)

@@ -1,20 +1,31 @@
-"""What `lposs-geo map --like` takes over from an earlier map."""
+"""What `lposs-geo map --like` takes over from an earlier map.
+
+A map may come from anybody, and its tags say what they say: they never decide what is written where, or what is read.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import click
 
 from lposs_geo.errors import ParameterError
 
 if TYPE_CHECKING:
+    from lposs_geo.models import Model
     from lposs_geo.provenance import Settings
 
-__all__ = ["with_settings"]
+__all__ = ["model_of", "with_settings"]
+
+MOST_NAMED = 5
+"""Of the names in a message."""
 
 
-def with_settings(settings: Settings, like: Path, options: Mapping[str, Any], named: frozenset[str]) -> dict[str, Any]:
+def with_settings(
+    settings: Settings, like: Path, options: Mapping[str, Any], named: frozenset[str], context: click.Context
+) -> dict[str, Any]:
     """The options of a command with an earlier map's in place of those that nobody named.
 
     Parameters
@@ -27,14 +38,27 @@ def with_settings(settings: Settings, like: Path, options: Mapping[str, Any], na
         All that the command knows, as given or by default.
     named : frozenset of str
         Which of them were given: they win.
+    context : click.Context
+        Of the command, whose own checks hold for the earlier map's values, too.
 
     Raises
     ------
     ParameterError
-        If the map was made with what these options can't tell, or its area of interest must be named again.
+        If the map was made with what these options can't tell, its area of interest must be named again, a value is
+        out of its range, or its tags name an option that no map takes over to another.
     """
     from lposs_geo.aoi import is_box
 
+    never = [name for name in settings.others if name in options]
+    if never:
+        raise ParameterError(
+            f"the tags of '{like}' set what --like never takes over: {_listed(never)}; no such map is ours, so "
+            f"don't trust it"
+        )
+    if settings.others:
+        raise ParameterError(
+            f"the map '{like}' was made by another release with options that this one lacks: {_listed(settings.others)}"
+        )
     earlier = dict(settings.options)
     window, area = earlier.pop("window", None), earlier.get("aoi")
     if "aoi" in named:
@@ -44,9 +68,46 @@ def with_settings(settings: Settings, like: Path, options: Mapping[str, Any], na
         raise ParameterError(f"the map '{like}' was made of a window in pixels: name its box with --aoi")
     elif area is not None and not is_box(area):  # the tags tell no folder
         raise ParameterError(f"the map '{like}' was cut to '{area}': name that file with --aoi")
-    unknown = sorted(earlier.keys() - options.keys())
-    if unknown:
+    taken = {name: value for name, value in earlier.items() if name not in named}
+    _check_ranges(taken, like, context)
+    return dict(options) | taken
+
+
+def model_of(settings: Settings, like: Path) -> Model:
+    """The model of an earlier map; its weights are the bundled or the pulled ones.
+
+    Raises
+    ------
+    ParameterError
+        If the map names a file with weights: whose map it is doesn't choose which file is opened here.
+    ModelError
+        If no model has that name.
+    """
+    from lposs_geo import models
+
+    if "@" in settings.model:
         raise ParameterError(
-            f"the map '{like}' was made by another release with options that this one lacks: {', '.join(unknown)}"
+            f"the map '{like}' was made with weights in a file of somebody's own ({settings.model}): name the model "
+            f"again, with --vlm and --vm"
         )
-    return dict(options) | {name: value for name, value in earlier.items() if name not in named}
+    return models.find(settings.model)
+
+
+def _check_ranges(taken: Mapping[str, Any], like: Path, context: click.Context) -> None:
+    from lposs_geo.vectorizing import parse_tolerance
+
+    parameters = {parameter.name: parameter for parameter in context.command.params}
+    try:
+        for name, value in taken.items():
+            if isinstance(parameters[name].type, click.FloatRange) and value is not None:
+                parameters[name].type.convert(value, parameters[name], context)
+        parse_tolerance(taken.get("simplify", 0))
+    except (click.BadParameter, ParameterError) as error:
+        said = error.format_message() if isinstance(error, click.BadParameter) else str(error)
+        raise ParameterError(f"the settings in the tags of '{like}' are damaged: {said}") from error
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names that somebody else wrote, as one short line."""
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(ascii(name)[1:-1][:40] for name in names[:MOST_NAMED]) + more

@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 
 from lposs_geo.cli.console import messages, say, show_progress
-from lposs_geo.cli.like import with_settings
+from lposs_geo.cli.like import model_of, with_settings
 from lposs_geo.cli.options import (
     BANDS,
     COLLAR,
@@ -135,12 +135,12 @@ def map_command(
     chosen = _legend(classes, legend_name)
     model = _model(model_name, vlm, vm)
     if like is not None:
-        from lposs_geo import models, provenance
+        from lposs_geo import provenance
 
         settings = provenance.settings_of(like)
         named = frozenset(name for name in options if context.get_parameter_source(name) != ParameterSource.DEFAULT)
-        options = with_settings(settings, like, options, named)
-        model = model or models.find(settings.model)
+        options = with_settings(settings, like, options, named, context)
+        model = model or model_of(settings, like)
     options["model"] = model
     source = scenes[0] if len(scenes) == 1 else scenes
     output = output or Path(f"{PLACEHOLDER if batch else _stem(source)}_landcover.tif")
