@@ -16,13 +16,27 @@ __all__ = [
     "OutputError",
     "ParameterError",
     "SceneError",
+    "escaped",
     "one_line",
 ]
 
 
+def escaped(text: str) -> str:
+    r"""A text that can be shown and written anywhere: in a name that isn't UTF-8, odd bytes are like ``\xfc``."""
+    if text.isascii():
+        return text
+    # other lone surrogates are no bytes of a name
+    plain = "".join(letter if not _is_lone(letter) else f"\\u{ord(letter):x}" for letter in text)
+    return plain.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+def _is_lone(letter: str) -> bool:
+    return "\ud800" <= letter <= "\udfff" and not "\udc80" <= letter <= "\udcff"
+
+
 def one_line(error: object) -> str:
-    """What an error of another library says, on one line."""
-    return " ".join(str(error).split())
+    """What an error of another library says, on one line that can be shown anywhere."""
+    return escaped(" ".join(str(error).split()))
 
 
 class LpossGeoError(Exception):

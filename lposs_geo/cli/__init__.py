@@ -24,10 +24,14 @@ from lposs_geo.cli.info import info_command
 from lposs_geo.cli.legends import legends_group
 from lposs_geo.cli.map import map_command
 from lposs_geo.cli.models import models_group
+from lposs_geo.cli.streams import json_lines, prepare, undelivered
 from lposs_geo.cli.vectorize import vectorize_command
 from lposs_geo.errors import LpossGeoError, ParameterError, one_line
 
 __all__ = ["cli", "main"]
+
+_WRITE_FILES = ("map", "vectorize")
+"""Commands whose result is files; what they print only tells of it."""
 
 FAILED, USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 
@@ -59,14 +63,18 @@ def _terminate(*_: object) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit; every error is one line on stderr."""
+    prepare()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in arguments
+    if as_json:
+        json_lines(begin=True)
     # SIGBREAK is how Windows asks a process of a console to end; it has no SIGHUP, others have no SIGBREAK
     for name in ("SIGTERM", "SIGHUP", "SIGBREAK"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), _terminate)
     try:
         cli.main(arguments, prog_name="lposs-geo", standalone_mode=False)
+        _check_delivered(arguments, as_json)
         sys.exit(0)
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "lposs-geo"
@@ -81,6 +89,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         try:
             _fail(_with_notes("terminated; no output was written", error), TERMINATED, as_json)
         finally:
+            lines = json_lines()
+            if lines is not None:
+                lines.end()
             os._exit(TERMINATED)  # all is put away; who asks us to end mustn't wait for torch to be taken down
     except Exception as error:  # a defect of ours: still one line, and how to tell us
         if "--verbose" in arguments or "-v" in arguments:
@@ -88,6 +99,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         first = (str(error).splitlines() or [""])[0]
         said = f"unexpected {type(error).__name__}: {first} (a defect: please report it, with lposs-geo doctor)"
         _fail(_with_notes(said, error), FAILED, as_json)
+
+
+def _check_delivered(arguments: Sequence[str], as_json: bool) -> None:
+    """LpossGeoError if the result was to be printed and couldn't be; where files are the result, a line is enough."""
+    failure = undelivered()
+    if failure is None:
+        return
+    said = f"standard output can't be written: {failure.strerror or failure}"
+    if as_json or arguments[0] not in _WRITE_FILES:
+        raise LpossGeoError(f"{said}; all files are written" if arguments[0] in _WRITE_FILES else said)
+    say(f"Warning: {said}; all files are written")
 
 
 def _with_notes(message: str, error: BaseException) -> str:

@@ -7,10 +7,13 @@ import logging
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from lposs_geo.cli.streams import json_lines
+from lposs_geo.errors import escaped
 
 if TYPE_CHECKING:
     from lposs_geo.stages import Progress
@@ -31,10 +34,15 @@ class Terminated(BaseException):
 
 
 def say(line: str) -> None:
-    """Print a line on stderr; Terminated if nobody is there any more to read it."""
+    """Print a line on stderr, if that takes it; Terminated if a program listened there and is gone."""
+    lines = json_lines()
+    if lines is None:
+        with suppress(OSError):  # a person who reads no more still wants the map
+            click.echo(escaped(line), err=True)
+        return
     try:
-        click.echo(line, err=True)
-    except OSError as error:  # EPIPE; Windows says EINVAL
+        lines.say(line)
+    except BrokenPipeError as error:
         raise Terminated from error
 
 
