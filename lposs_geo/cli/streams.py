@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 __all__ = ["JsonLines", "json_lines", "prepare", "undelivered"]
@@ -62,7 +63,7 @@ def prepare() -> None:
                 os.close(nothing)
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  as long as the process lives
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))
         elif mode == "w" and isinstance(stream, io.TextIOWrapper):
             setattr(sys, name, _safe(stream, number))
 
