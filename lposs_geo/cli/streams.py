@@ -57,13 +57,14 @@ def prepare() -> None:
         try:
             os.fstat(number)
         except OSError:
-            nothing = os.open(os.devnull, os.O_RDONLY if mode == "r" else os.O_WRONLY)
-            if nothing != number:
-                os.dup2(nothing, number)
-                os.close(nothing)
+            opened = os.open(os.devnull, os.O_RDONLY if mode == "r" else os.O_WRONLY)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))
+            nothing = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115  as long as the process lives
+            setattr(sys, name, nothing)
         elif mode == "w" and isinstance(stream, io.TextIOWrapper):
             setattr(sys, name, _safe(stream, number))
 
