@@ -1,22 +1,27 @@
 """The feature cache: what the encoders made of each scene, kept for the next words.
 
 Each store is a folder with a journal; which scene and model it belongs to is hashed into its name. When all together
-grow beyond the limit, those that weren't used for the longest time go.
+grow beyond the limit, those that weren't used for the longest time go. Folders of other names, and links, are none of
+ours: they are neither counted nor touched.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
-import shutil
+import re
+import stat
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
+from lposs_geo.durable import replace_with, sync_folder
 from lposs_geo.errors import OutputError, ParameterError
 from lposs_geo.journal import Journal, open_journal
 from lposs_geo.memory import parse_size
@@ -27,6 +32,18 @@ __all__ = ["Store", "clear", "folder", "limit", "open_store", "stores"]
 DEFAULT_LIMIT = 20_000_000_000
 """Bytes: with `mini` about 500 Mpx."""
 
+_NAME = re.compile(r"[0-9a-f]{24}(?P<is_leftover>\.[0-9]+\.removed)?")
+"""Of a store's folder, or of one that is being removed: if nobody does so any more, a kill left it."""
+
+_INDEX, _FACTS = "index.jsonl", "facts.json"
+_FILES = (_INDEX, "records", _FACTS, f"{_FACTS}.new", "lock")
+"""All that a store holds."""
+
+_MOST_FACTS = 100_000_000
+"""Bytes."""
+
+log = logging.getLogger("lposs_geo")
+
 
 @dataclass(frozen=True)
 class Store:
@@ -35,8 +52,8 @@ class Store:
     Attributes
     ----------
     folder : Path
-    scene, model : str
-        Names, for people.
+    scene, model : str or None
+        Names, for people; None where they aren't known any more.
     size : int
         Bytes on the disk.
     used : float
@@ -44,8 +61,8 @@ class Store:
     """
 
     folder: Path
-    scene: str
-    model: str
+    scene: str | None
+    model: str | None
     size: int
     used: float
 
@@ -65,21 +82,17 @@ def limit() -> int:
 
 
 def stores() -> list[Store]:
-    """What is in the cache, the latest used first."""
-    found = []
-    for place in folder().glob("*/facts.json"):
-        try:
-            facts = json.loads(place.read_text())
-            size = sum(file.stat().st_size for file in place.parent.iterdir())
-            used = place.stat().st_mtime
-            found.append(Store(place.parent, facts["scene"]["name"], facts["model"]["name"], size, used))
-        except (OSError, ValueError, KeyError, TypeError):
-            continue  # being removed, or not ours
+    """All that the cache holds, the latest used first; also what a kill has left of a store."""
+    try:
+        named = [place for place in folder().iterdir() if _NAME.fullmatch(place.name)]
+    except OSError:  # there is none
+        return []
+    found = [store for place in named if (store := _look_at(place)) is not None]
     return sorted(found, key=lambda store: -store.used)
 
 
 def clear() -> list[Store]:
-    """Remove all stores that no run is using, and give back what was removed."""
+    """Remove all stores that no run is using, and give back those that were removed."""
     return [store for store in stores() if _remove(store.folder)]
 
 
@@ -87,13 +100,16 @@ def clear() -> list[Store]:
 def open_store(facts: Mapping[str, object], spare: Path) -> Iterator[Journal]:
     """Open the store for what `facts` describe, new or as it was left.
 
+    At the end of the block it is on the disk for good, or a warning says that it isn't.
+
     Parameters
     ----------
     facts : mapping of str to object
         All that the features depend on, ready for JSON; ``facts["scene"]["name"]`` and ``facts["model"]["name"]`` are
         for people.
     spare : Path
-        A folder to use in place of the cache, where that can't be written to or another run has the same store open.
+        A folder to use in place of the cache, where that can't be written to or another run has the same store open;
+        a warning says so.
 
     Raises
     ------
@@ -109,38 +125,134 @@ def open_store(facts: Mapping[str, object], spare: Path) -> Iterator[Journal]:
     try:
         with ExitStack() as stack:
             try:
-                own.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(FileLock(own / "lock").acquire(timeout=0))
-                (own / "facts.json").write_text(text)  # and so was used now
-                journal = stack.enter_context(open_journal(own))
-            except (Timeout, OSError, OutputError):
+                journal = _open(own, text, stack)
+            except Timeout:
+                log.warning("another run is at work on the same scene and keeps its features: this one won't")
+                journal = stack.enter_context(open_journal(spare))
+            except (OSError, NotImplementedError) as error:  # the latter where the file system has no locks
+                log.warning("%s: this scene's features won't be kept", _reason(error, own))
                 journal = stack.enter_context(open_journal(spare))
             yield journal
+            if journal.folder == own:
+                _sync(journal)
         spared = None
     finally:
         _prune(most, spared)
 
 
+def _open(own: Path, facts: str, stack: ExitStack) -> Journal:
+    own.mkdir(parents=True, exist_ok=True)
+    if own.is_symlink():
+        raise OutputError(f"'{own}' is a link: remove it")
+    stack.enter_context(_lock(own).acquire(timeout=0))
+    _mark_as_used(own / _FACTS, facts)
+    return stack.enter_context(open_journal(own))
+
+
+def _lock(place: Path) -> FileLock:
+    lock = place / "lock"
+    if lock.is_symlink():  # which would be followed, and its end emptied
+        lock.unlink()
+    return FileLock(lock)
+
+
+def _mark_as_used(place: Path, facts: str) -> None:
+    if _read(place) == facts.encode():
+        os.utime(place)
+    else:
+        replace_with(place, facts.encode())
+
+
+def _read(place: Path) -> bytes:
+    """A store's facts as they were written, or nothing where they are none."""
+    try:
+        found = place.lstat()
+        return place.read_bytes() if stat.S_ISREG(found.st_mode) and found.st_size <= _MOST_FACTS else b""
+    except OSError:
+        return b""
+
+
+def _sync(journal: Journal) -> None:
+    try:
+        journal.sync()
+        for parent in (journal.folder.parent, journal.folder.parent.parent):
+            sync_folder(parent)
+    except OSError as error:
+        log.warning("%s: this scene's features may be lost", _reason(error, journal.folder))
+
+
+def _reason(error: Exception, place: Path) -> str:
+    if isinstance(error, OutputError):
+        return str(error)
+    return f"can't write into '{place}': {getattr(error, 'strerror', None) or error}"
+
+
+def _look_at(place: Path) -> Store | None:
+    """A store, whole or not; None where it is none, or is just being removed."""
+    try:
+        if not stat.S_ISDIR(place.lstat().st_mode):
+            return None
+        files = {file.name: file.lstat() for file in place.iterdir()}
+        used = place.stat().st_mtime
+    except OSError:
+        return None
+    own = {name: found for name, found in files.items() if name in _FILES}
+    if files and not own:
+        return None
+    if own:
+        used = own[_FACTS].st_mtime if _FACTS in own else max(found.st_mtime for found in own.values())
+    return Store(place, *_names(place), sum(found.st_size for found in own.values()), used)
+
+
+def _names(place: Path) -> tuple[str | None, str | None]:
+    """Of a store's scene and model, unless its facts were cut off."""
+    try:
+        facts: Any = json.loads(_read(place / _FACTS))
+    except (ValueError, RecursionError):
+        return None, None
+    match facts:
+        case {"scene": {"name": str(scene)}, "model": {"name": str(model)}}:
+            return scene, model
+    return None, None
+
+
 def _prune(room: int, spared: Path | None) -> None:
-    """Remove what has no room among so many bytes, the latest used first to be kept."""
+    """Remove what has no room among so many bytes, the latest used first to be kept, and what kills have left."""
     for store in stores():
-        if store.size <= room or store.folder == spared or not _remove(store.folder):
+        keep = not _is_leftover(store.folder) and (store.size <= room or store.folder == spared)
+        if keep or not _remove(store.folder):
             room -= store.size
 
 
+def _is_leftover(place: Path) -> bool:
+    match = _NAME.fullmatch(place.name)
+    return match is not None and match["is_leftover"] is not None
+
+
 def _remove(doomed: Path) -> bool:
-    """Remove a store unless a run is using it."""
-    lock = FileLock(doomed / "lock")
+    """Remove a store unless a run is using it, and tell whether it is gone."""
+    if _is_leftover(doomed):
+        return _delete(doomed)
     try:
+        lock = _lock(doomed)
         lock.acquire(timeout=0)
-    except (Timeout, OSError):
+    except (Timeout, OSError, NotImplementedError):
         return False
-    (doomed / "index.jsonl").unlink(missing_ok=True)  # from now on it holds nothing
     away = doomed.with_name(f"{doomed.name}.{os.getpid()}.removed")  # where no run looks for it
     try:
+        (doomed / _INDEX).unlink(missing_ok=True)  # from now on it holds nothing
         doomed.rename(away)
     except OSError:  # Windows holds on to what is open
         away = doomed
     lock.release()
-    shutil.rmtree(away, ignore_errors=True)
-    return True
+    return _delete(away)
+
+
+def _delete(place: Path) -> bool:
+    """Remove a store's own files, and its folder unless somebody keeps something else in it."""
+    for name in _FILES:
+        with suppress(OSError):
+            (place / name).unlink()
+    with suppress(OSError):
+        place.rmdir()
+    return not any((place / name).exists() for name in _FILES)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -198,10 +200,140 @@ def test_what_is_not_ours_is_neither_listed_nor_removed(spare, monkeypatch):
     assert set(cache.folder().rglob("*")) == before
 
 
-def test_a_store_whose_facts_were_lost_is_made_whole_again(spare):
-    place = _fill("a", spare)
-    (place / "facts.json").write_text('{"sce')
-    assert cache.stores() == []
+@pytest.mark.parametrize(
+    "content", [*STRANGE, b'{"sce', b"[" * 100_000, b'{"scene": {"name": 7}, "model": {"name": "m"}}']
+)
+def test_a_store_whose_facts_were_lost_is_counted_and_made_whole_again(spare, content):
+    place = _fill("a", spare, 5000, used=1e9)
+    (place / "facts.json").write_bytes(content)
+    os.utime(place / "facts.json", (1e9, 1e9))
+    (store,) = cache.stores()
+    assert (store.folder, store.scene, store.model, store.used) == (place, None, None, 1e9)
+    assert store.size > 5000
     with cache.open_store(_facts("a"), spare) as journal:
         assert "features" in journal
     assert _scenes() == ["a"]
+    (place / "facts.json").write_bytes(content)
+    assert [store.folder for store in cache.clear()] == [place]
+    assert list(cache.folder().iterdir()) == []
+
+
+def test_what_a_kill_has_left_of_a_store_counts_and_goes(spare, monkeypatch):
+    parts = {"records": bytes(900_000), "index.jsonl": b"{", "facts.json.new": b"{", "lock": b""}
+
+    def leave(names, ending=""):
+        place = cache.folder() / f"{len(names):024x}{ending}"
+        place.mkdir(parents=True)
+        for name in names:
+            (place / name).write_bytes(parts[name])
+        return place
+
+    left = {leave(list(parts)[:count]) for count in range(5)}
+    assert {store.folder for store in cache.stores()} == left
+    assert all(store.scene is None and store.size >= 900_000 for store in cache.stores() if any(store.folder.iterdir()))
+    assert {store.folder for store in cache.clear()} == left
+    assert list(cache.folder().iterdir()) == []
+    leave(["records"])
+    leave(["records", "lock"])
+    half_removed = leave(["records", "index.jsonl"], ".4711.removed")
+    assert half_removed in [store.folder for store in cache.stores()]
+    monkeypatch.setenv("LPOSS_GEO_CACHE_LIMIT", "1MB")
+    _fill("new", spare, 10)
+    assert not half_removed.exists()
+    assert sum(store.size for store in cache.stores()) < 1e6
+    assert "new" in _scenes()
+
+
+def test_facts_that_cannot_be_written_leave_those_of_before(spare, monkeypatch):
+    place = _fill("a", spare)
+    before = (place / "facts.json").read_text()
+    (place / "facts.json").write_text("another")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with cache.open_store(_facts("a"), spare) as journal:
+            assert journal.folder == spare
+    assert (place / "facts.json").read_text() == "another"
+    _fill("a", spare)
+    assert (place / "facts.json").read_text() == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_links_in_the_cache_are_never_followed(spare, tmp_path):
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    precious = {name: f"precious {name}" for name in ("records", "index.jsonl", "facts.json", "lock")}
+    for name, text in precious.items():
+        (victim / name).write_text(text)
+    place = _fill("a", spare)
+    assert cache.clear()
+    place.symlink_to(victim)
+    assert cache.stores() == cache.clear() == []
+    with cache.open_store(_facts("a"), spare) as journal:
+        assert journal.folder == spare
+    place.unlink()
+    for name in precious:
+        place.mkdir()
+        (place / name).symlink_to(victim / name)
+        assert cache.stores()[0].size < 1000
+        with cache.open_store(_facts("a"), spare) as journal:
+            assert len(journal) == 0
+        assert [store.folder for store in cache.clear()] == [place]
+        assert not place.exists()
+    assert {file.name: file.read_text() for file in victim.iterdir()} == precious
+
+
+def test_what_somebody_puts_into_a_store_stays(spare):
+    place = _fill("a", spare)
+    (place / "notes.txt").write_text("mine")
+    (place / "photos").mkdir()
+    assert len(cache.clear()) == 1
+    (kept,) = cache.folder().iterdir()
+    assert {file.name for file in kept.iterdir()} == {"notes.txt", "photos"}
+    assert cache.stores() == cache.clear() == []
+
+
+def test_a_run_that_cannot_use_the_cache_says_why(spare, caplog, tmp_path):
+    with cache.open_store(_facts(), spare):
+        assert not caplog.records
+        with cache.open_store(_facts(), spare):
+            (record,) = caplog.records
+            assert (
+                record.getMessage() == "another run is at work on the same scene and keeps its features: this one won't"
+            )
+    caplog.clear()
+    cache.clear()
+    cache.folder().rmdir()
+    cache.folder().write_text("in the way")
+    with cache.open_store(_facts(), spare):
+        (record,) = caplog.records
+        assert record.levelname == "WARNING"
+        assert record.getMessage().startswith(f"can't write into '{cache.folder()}{os.sep}")
+        assert record.getMessage().endswith(": this scene's features won't be kept")
+        assert "\n" not in record.getMessage()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="what is open can't be removed there")
+def test_a_cache_that_is_removed_during_a_run_can_be_used_to_the_end(spare, tmp_path, caplog):
+    with cache.open_store(_facts(), spare) as journal:
+        journal.append("features", np.arange(4))
+        shutil.rmtree(tmp_path / "cache")
+        journal.append("more", np.arange(5))
+        assert journal.read("features").tolist() == [0, 1, 2, 3]
+        assert journal.read("more").tolist() == [0, 1, 2, 3, 4]
+    (record,) = caplog.records
+    assert record.getMessage().endswith("this scene's features may be lost")
+    assert cache.stores() == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no folder is synced there")
+def test_a_store_is_on_the_disk_before_its_run_ends(spare, monkeypatch):
+    synced, sync = [], os.fsync
+    with cache.open_store(_facts(), spare) as journal:
+        journal.append("features", np.arange(4))
+        monkeypatch.setattr(os, "fsync", lambda file: (synced.append(os.fstat(file).st_ino), sync(file)))
+    order = [journal.folder / "records", journal.folder / "index.jsonl", journal.folder, cache.folder()]
+    assert synced == [place.stat().st_ino for place in (*order, cache.folder().parent)]

@@ -385,6 +385,22 @@ def test_the_cache_can_be_seen_and_emptied(run, chip):
     assert "clear" in run("cache")[1]
 
 
+def test_the_cache_is_shown_whatever_its_facts_hold(run, tmp_path):
+    names = ["line\nbreak", "\x1b[31mred", "\ud800.tif", "\u5c71.tif", None]
+    for number, name in enumerate(names):
+        (tmp_path / "cache" / "features" / f"{number:024x}").mkdir(parents=True)
+        facts = {"scene": {"name": name}, "model": {"name": "mini"}}
+        (tmp_path / "cache" / "features" / f"{number:024x}" / "facts.json").write_text(json.dumps(facts))
+    code, out, err = run("cache", "list")
+    assert (code, err) == (0, "")
+    shown = {line[42:] for line in out.splitlines()[:-1]}
+    cut_off = "? (left by a run that was cut off)"
+    assert shown == {"line\\nbreak", "\\x1b[31mred", "\\ud800.tif", "\u5c71.tif", cut_off}
+    lines = run("cache", "list", "--json")[1].splitlines()
+    assert {json.loads(line)["scene"] for line in lines} == set(names)
+    assert run("cache", "clear")[1] == "0.0 MB of 5 scenes removed\n"
+
+
 LIKE = ["--bands", "3,2,1", "--scale", "0,900", "--gsd", "0.9", "--no-refine", "--min-confidence", "0.9"]
 
 

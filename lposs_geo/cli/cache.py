@@ -33,10 +33,18 @@ def cache_list(as_json: bool) -> None:
             click.echo(json.dumps(line | {"folder": str(store.folder)}))
         else:
             used = time.strftime("%Y-%m-%d %H:%M", time.localtime(store.used))
-            click.echo(f"{store.size / 1e6:>10,.1f} MB  {used}  {store.model:<8} {store.scene}")
+            model, scene = _shown(store.model, "?"), _shown(store.scene, "? (left by a run that was cut off)")
+            click.echo(f"{store.size / 1e6:>10,.1f} MB  {used}  {model:<8} {scene}")
     if not as_json:
         total = sum(store.size for store in found)
         click.echo(f"{total / 1e6:>10,.1f} MB of {cache.limit() / 1e6:,.0f} MB in {cache.folder()}")
+
+
+def _shown(name: str | None, unknown: str) -> str:
+    """A name on one line, whatever characters it holds."""
+    if name is None:
+        return unknown
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)
 
 
 @cache_group.command("clear")
