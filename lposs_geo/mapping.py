@@ -32,7 +32,7 @@ from lposs_geo.legend import Legend, from_words
 from lposs_geo.memory import DEFAULT, Budget, is_out_of_memory
 from lposs_geo.products import Content, Outputs, Polygonising, write_products
 from lposs_geo.raster import ClassArea
-from lposs_geo.runs import open_run
+from lposs_geo.runs import may_replace, open_run, run_folder, settle
 from lposs_geo.scene import Scene, describe
 from lposs_geo.stages import Clock, Progress
 from lposs_geo.tiled_copy import copy_in_tiles, is_slow_in_tiles
@@ -208,6 +208,7 @@ def map_scene(
     told = progress or (lambda stage, done, total: None)
     others = (vector, quicklook, confidence, scores, report, stac)
     outputs = Outputs(Path(dst), *(None if path is None else Path(path) for path in others))
+    settle(outputs.labels)
     with rasterio.Env(GDAL_CACHEMAX=budget.file_cache), _out_of_memory_explained(), torch.inference_mode():
         with clock.running("load"):
             scene = describe(src, bands=bands, scale=scale, collar=collar, warp=warp)
@@ -264,10 +265,15 @@ def map_scene(
             "min_area": min_area,
         }
         asked = provenance.request(begun_with, legend, options)
-        if resume and outputs.are_finished(asked):
+        wanted = list(outputs.wanted().values())
+        if resume and not run_folder(outputs.labels).exists() and outputs.are_finished(asked):
             raise FinishedError(f"'{outputs.labels}' is finished already, with the same scene, words and numbers")
-        outputs.check(scene, sources=sources, overwrite=overwrite)
-        with open_run(outputs.labels, begun_with, kind=TILES, resume=resume, overwrite=overwrite) as journal:
+        overwrites = overwrite or (resume and may_replace(outputs.labels, begun_with, wanted))
+        outputs.check(scene, sources=sources, overwrite=overwrites)
+        replaces = wanted if overwrite else []
+        with open_run(
+            outputs.labels, begun_with, kind=TILES, resume=resume, overwrite=overwrite, replaces=replaces
+        ) as journal:
             with _feature_store(facts, journal, use_cache) as store:
                 if is_encoded(shape, encoder, store, zoom=zoom, window=task.seen(scene.grid)):
                     log.info("this scene's features are kept from before: the encoders needn't run")
@@ -294,6 +300,7 @@ def map_scene(
                 Polygonising(simplify, min_area),
                 clock,
                 told,
+                run_folder(outputs.labels),
             )
     return MapResult(
         outputs=outputs,

@@ -1,13 +1,10 @@
-"""Outputs that appear only when all are complete: written under a temporary name beside their place, then renamed."""
+"""The files that are written: their names, what belongs beside them, and whether they may be written at all."""
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,9 +19,9 @@ __all__ = [
     "Output",
     "check_outputs",
     "for_scene",
+    "may_be_output",
     "room_left",
     "sidecar",
-    "staged",
     "write_text",
 ]
 
@@ -46,8 +43,11 @@ BESIDE_LABELS = ("vector", "quicklook", "confidence", "scores", "report", "stac"
 LONGEST_NAME = 240
 """Bytes of a file name that leave room for a sidecar's ending; file systems allow 255."""
 
-_BEFORE = ".before"
-"""Added to the name of what was there before, while it isn't clear yet that all goes well."""
+_ENDINGS = (".tif", ".tiff", ".gpkg", ".parquet", ".fgb", ".geojson", ".png", ".html", ".htm", ".json")
+"""That the outputs of any command have."""
+
+_STYLES = (".qml", ".sld")
+"""Endings of styles beside a raster."""
 
 
 def room_left(folder: Path) -> str:
@@ -67,6 +67,12 @@ def write_text(path: Path, text: str) -> None:
 def for_scene(output: str | Path, name: str) -> Path:
     """The output of one scene of a batch."""
     return Path(str(output).replace(PLACEHOLDER, name))
+
+
+def may_be_output(name: str, *, is_beside: bool = False) -> bool:
+    """Whether a file of that name may be an output, or at least lie beside one; else it isn't ours to move."""
+    beside = (*(ending[1:] for ending in (*RASTER_BESIDE, *GEOPACKAGE_BESIDE)), *_STYLES)
+    return name.lower().endswith(beside if is_beside else (*_ENDINGS, *beside))
 
 
 def sidecar(output: Path) -> Path:
@@ -148,95 +154,3 @@ def _is_same(place: Path, source: Path) -> bool:
         return place.samefile(source)
     except OSError:  # one of them doesn't exist, or isn't a file of this machine
         return place.resolve() == source.resolve()
-
-
-@contextmanager
-def staged(*outputs: Output) -> Iterator[list[Path]]:
-    """Give paths to write to; on success all that was written moves to its place, on failure it all vanishes.
-
-    What belongs beside an output moves with it; an earlier one that wasn't written anew goes: it told of another file.
-    Where an output is a symbolic link, the link is replaced and what it points to stays as it is.
-
-    Parameters
-    ----------
-    *outputs : Output
-        The final places.
-
-    Yields
-    ------
-    list of Path
-        Paths of the same names in hidden temporary folders on the same file systems.
-
-    Raises
-    ------
-    OutputError
-        If a folder can't be written to; then every output is as it was before.
-    """
-    with ExitStack() as stack:
-        folders = [stack.enter_context(_hidden_folder(output.path.parent)) for output in outputs]
-        written = [folder / output.path.name for folder, output in zip(folders, outputs, strict=True)]
-        yield written
-        for path in written:
-            if not path.exists():
-                raise OutputError(f"'{path.name}' wasn't written")
-        moves = [
-            _Move(folder / place.name, place, folder / f"{place.name}{_BEFORE}")
-            for folder, output in zip(folders, outputs, strict=True)
-            for place in output.places
-            if (folder / place.name).exists() or os.path.lexists(place)
-        ]
-        _move_all(moves)
-        for move in moves:  # from here on it is a success
-            move.before.unlink(missing_ok=True)
-
-
-@contextmanager
-def _hidden_folder(parent: Path) -> Iterator[Path]:
-    try:
-        folder = Path(tempfile.mkdtemp(dir=parent, prefix=".lposs-geo-"))
-    except OSError as error:
-        raise OutputError(f"can't write into '{parent}': {error.strerror or error}") from error
-    try:
-        yield folder
-    except BaseException as error:
-        kept = [file for file in folder.iterdir() if file.name.endswith(_BEFORE)]
-        if kept:  # it couldn't be put back: better here than nowhere
-            error.add_note(f"what was there before is in '{folder}'")
-            raise
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-@dataclass(frozen=True)
-class _Move:
-    """A file that was written, if it was; its place; and where what was there before goes meanwhile."""
-
-    written: Path
-    place: Path
-    before: Path
-
-
-def _move_all(moves: Sequence[_Move]) -> None:
-    """Rename all, keeping what was there; whatever interrupts that, Ctrl-C too, undoes all of it."""
-    begun: list[tuple[_Move, bool]] = []
-    try:
-        for move in moves:
-            if move.place.is_dir():  # made since the outputs were checked
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(move.place))
-            begun.append((move, move.written.exists()))
-            if os.path.lexists(move.place):
-                move.place.replace(move.before)
-            if move.written.exists():
-                move.written.replace(move.place)
-    except BaseException as error:
-        for move, is_new in reversed(begun):
-            with suppress(OSError):
-                if os.path.lexists(move.before):
-                    move.before.replace(move.place)
-                elif is_new and not move.written.exists():
-                    move.place.unlink()
-        if isinstance(error, OSError):
-            name, reason = error.filename2 or error.filename, error.strerror or error
-            raise OutputError(f"can't write '{name}': {reason}") from error
-        raise

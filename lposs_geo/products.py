@@ -23,6 +23,7 @@ from rasterio.windows import Window
 
 from lposs_geo import quicklook, report, stac, styles
 from lposs_geo.errors import SceneError
+from lposs_geo.finished import are_as_written, put_on_record
 from lposs_geo.ground import (
     Grid,
     lonlat_transformer,
@@ -32,7 +33,7 @@ from lposs_geo.ground import (
     without_georeference_warnings,
 )
 from lposs_geo.legend import NODATA, UNKNOWN, Legend
-from lposs_geo.outputs import GEOPACKAGE_BESIDE, RASTER_BESIDE, Output, check_outputs, staged, write_text
+from lposs_geo.outputs import GEOPACKAGE_BESIDE, RASTER_BESIDE, Output, check_outputs, write_text
 from lposs_geo.provenance import FAILED_TAG, REQUEST_TAG, as_properties, for_people
 from lposs_geo.raster import (
     MOST_PERCENT,
@@ -43,6 +44,7 @@ from lposs_geo.raster import (
 )
 from lposs_geo.scene import Scene, open_scene
 from lposs_geo.stages import Clock, Progress
+from lposs_geo.staging import staged_in
 from lposs_geo.vector_files import SUFFIXES, check_vector
 from lposs_geo.vectorizing import draw_polygons
 
@@ -102,7 +104,7 @@ class Outputs:
         return [Output(path, *_KINDS[name]) for name, path in self.wanted().items()]
 
     def are_finished(self, asked: str) -> bool:
-        """Whether all are there, made of the same `provenance.request` without a failed tile."""
+        """Whether all are there as they were written, made of the same `provenance.request` without a failed tile."""
         if not all(path.is_file() for path in self.wanted().values()):
             return False
         try:
@@ -110,7 +112,7 @@ class Outputs:
                 tags = dataset.tags()
         except RasterioError:
             return False
-        return tags.get(REQUEST_TAG) == asked and FAILED_TAG not in tags
+        return tags.get(REQUEST_TAG) == asked and FAILED_TAG not in tags and are_as_written(self.wanted())
 
     def check(self, scene: Scene, *, sources: Sequence[str | Path] = (), overwrite: bool) -> None:
         """Refuse files that can't or mustn't be written, the scene's own and `sources` among them.
@@ -185,7 +187,7 @@ class Content:
 
 
 def write_products(
-    outputs: Outputs, content: Content, polygons: Polygonising, clock: Clock, progress: Progress
+    outputs: Outputs, content: Content, polygons: Polygonising, clock: Clock, progress: Progress, folder: Path
 ) -> tuple[ClassArea, ...]:
     """Write all files of a map.
 
@@ -197,6 +199,8 @@ def write_products(
     clock : Clock
         Receives the time of "write", "vectorize", "quicklook" and "report".
     progress : Progress
+    folder : Path
+        The run's, where the files are until all are complete.
 
     Returns
     -------
@@ -209,7 +213,7 @@ def write_products(
         If one can't be written; then all is as it was before.
     """
     wanted = outputs.wanted()
-    with staged(*outputs.files()) as paths:
+    with staged_in(folder, outputs.files()) as paths:
         written = dict(zip(wanted, paths, strict=True))
         labels = written["labels"]
         # polygons and report tell the confidence even where it is no file of its own
@@ -237,6 +241,7 @@ def write_products(
                 _draw(written, confidence, content, counted, areas)
         if "stac" in written:
             _write_stac(outputs, written["stac"], content)
+        put_on_record(labels, written)
     return areas
 
 

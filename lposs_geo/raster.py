@@ -135,7 +135,7 @@ def label_writer(path: Path, grid: Grid, legend: Legend, tags: Mapping[str, str]
     Parameters
     ----------
     path : Path
-        The GeoTIFF to be; needs not appear atomically, see `outputs.staged`.
+        The GeoTIFF to be; needs not appear atomically, see `staging.staged_in`.
     grid : Grid
     legend : Legend
     tags : mapping of str to str

@@ -120,7 +120,7 @@ def write_polygons(batches: Iterable[PolygonBatch], path: Path, legend: Legend, 
     batches : iterable of PolygonBatch
         Taken one at a time and let go when written.
     path : Path
-        Needs not appear atomically, see `outputs.staged`; must not exist.
+        Needs not appear atomically, see `staging.staged_in`; must not exist.
     legend : Legend
         Names, codes and colours of the class ids.
     crs : CRS or None

@@ -20,8 +20,9 @@ from rasterio.windows import Window
 from lposs_geo.errors import OutputError, ParameterError, SceneError, one_line
 from lposs_geo.ground import Grid, without_georeference_warnings
 from lposs_geo.legend import NODATA, Legend
-from lposs_geo.outputs import GEOPACKAGE_BESIDE, Output, check_outputs, room_left, staged
+from lposs_geo.outputs import GEOPACKAGE_BESIDE, Output, check_outputs, room_left
 from lposs_geo.raster import read_label_legend
+from lposs_geo.runs import settle, staged
 from lposs_geo.stages import Progress
 from lposs_geo.vector import SIMPLIFY_PX, polygon_batches
 from lposs_geo.vector_files import SUFFIXES, check_vector, write_polygons
@@ -82,6 +83,7 @@ def vectorize(
     grid = _grid(sources[0])
     check_vector(Path(dst), grid.crs)
     output = Output(Path(dst), SUFFIXES, GEOPACKAGE_BESIDE)
+    settle(output.path)
     check_outputs([output], sources=sources, overwrite=overwrite)
     if confidence is not None:
         _check_confidence(sources[1], sources[0], grid)

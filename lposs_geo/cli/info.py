@@ -41,11 +41,13 @@ def info_command(
     grid = found.grid
     size = grid.pixel_size
     if quicklook is not None:
-        from lposs_geo.outputs import Output, check_outputs, staged
+        from lposs_geo.outputs import Output, check_outputs
         from lposs_geo.quicklook import draw_scene, save_picture
+        from lposs_geo.runs import settle, staged
         from lposs_geo.scene import open_scene
 
         output = Output(quicklook, ".png")
+        settle(output.path)
         check_outputs([output], sources=found.files, overwrite=overwrite)
         with open_scene(found) as reader, staged(output) as (path,):
             image, valid = reader.overview(THUMBNAIL)
