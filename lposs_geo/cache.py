@@ -144,7 +144,10 @@ def _open(own: Path, facts: str, stack: ExitStack) -> Journal:
     own.mkdir(parents=True, exist_ok=True)
     if own.is_symlink():
         raise OutputError(f"'{own}' is a link: remove it")
+    before = own.lstat()
     stack.enter_context(_lock(own).acquire(timeout=0))
+    if not os.path.samestat(before, own.lstat()):  # who removes it took it away, with the lock that we hold
+        raise OutputError(f"'{own}' was removed just now")
     _mark_as_used(own / _FACTS, facts)
     return stack.enter_context(open_journal(own))
 

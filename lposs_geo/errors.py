@@ -15,6 +15,7 @@ __all__ = [
     "OutOfMemoryError",
     "OutputError",
     "ParameterError",
+    "SceneChangedError",
     "SceneError",
     "escaped",
     "one_line",
@@ -45,6 +46,10 @@ class LpossGeoError(Exception):
 
 class SceneError(LpossGeoError, ValueError):
     """The input raster can't be opened, or can't be used as asked."""
+
+
+class SceneChangedError(SceneError):
+    """A file of the scene isn't any more as it was when the work began: what was made of it can't be relied on."""
 
 
 class LegendError(LpossGeoError, ValueError):

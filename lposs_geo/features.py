@@ -14,6 +14,7 @@ import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,7 +29,7 @@ from lposs_geo.journal import ChunkedArray, Journal, open_journal
 from lposs_geo.lposs import BATCH_SIZE
 from lposs_geo.memory import is_out_of_memory
 from lposs_geo.pipeline import made_ahead
-from lposs_geo.scene import SceneReader
+from lposs_geo.scene import SceneReader, check_unchanged
 from lposs_geo.tiling import Lattice, resample, zoomed
 
 __all__ = [
@@ -178,7 +179,8 @@ def encode_scene(
 
     Crops without a valid pixel never reach the encoder. Pixels without data inside a crop are shown to it in the mean
     colour of the crop's valid ones. A part of the scene that can't be read is tried twice, then said and taken for
-    empty; the next run on the same journal tries it again.
+    empty; the next run on the same journal tries it again. Nothing is written that was read after the scene was
+    changed.
 
     Parameters
     ----------
@@ -195,10 +197,17 @@ def encode_scene(
     ------
     Encoded
         After each batch of crops; the last one has ``rows`` infinite.
+
+    Raises
+    ------
+    SceneChangedError
+        If a file of the scene was changed since it was described.
+    OutputError
+        If the journal can't be written to.
     """
     grid = reader.scene.grid
     looks = _looks(grid.height, grid.width, encoder, zoom, window, _scene_source(reader))
-    yield from _encode(looks, encoder, journal)
+    yield from _encode(looks, encoder, journal, partial(check_unchanged, reader.scene))
 
 
 def encode_image(image: NDArray[np.float32], encoder: Encoder, *, zoom: float = 1.0) -> tuple[LatticeFeatures, ...]:
@@ -301,6 +310,7 @@ def _reaching(starts: Sequence[int], side: int, first: float, last: float) -> ra
 
 
 def _stored(looks: Sequence[_Look], journal: Journal) -> tuple[LatticeFeatures, ...]:
+    journal.expect("widths", (2,), np.int64)
     vlm_width, vm_width = journal.read("widths").tolist()
 
     def features(look: _Look) -> LatticeFeatures:
@@ -334,7 +344,9 @@ def _rows_to_do(look: _Look, journal: Journal) -> list[tuple[int, bool]]:
     return [*((place, False) for place in again), *((place, True) for place in range(first, look.places.stop))]
 
 
-def _encode(looks: Sequence[_Look], encoder: Encoder, journal: Journal) -> Iterator[Encoded]:
+def _encode(
+    looks: Sequence[_Look], encoder: Encoder, journal: Journal, check: Callable[[], None] = lambda: None
+) -> Iterator[Encoded]:
     to_do = {look.number: _rows_to_do(look, journal) for look in looks}
     # from top to bottom, all looks together, so that the first rows are soon of use
     order = sorted(
@@ -350,13 +362,14 @@ def _encode(looks: Sequence[_Look], encoder: Encoder, journal: Journal) -> Itera
         for batch in batches:
             began = time.perf_counter()
             store = stores[batch.look.number]
+            check()  # all that is written below was read before this
             if batch.error is not None:
                 log.warning("%s: taken for empty there", batch.error)
                 store.spoil(batch.place)
             if batch.crops:
                 vlm, vm, limit = _patch_features(encoder, batch.crops, limit)
                 if not has_features(journal):
-                    journal.append("widths", np.array([vlm.shape[-1], vm.shape[-1]]))
+                    journal.append("widths", np.array([vlm.shape[-1], vm.shape[-1]], np.int64))
                 store.add(batch, vlm, vm)
             if batch.ends_row:
                 store.finish_row(batch)

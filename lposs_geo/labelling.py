@@ -34,7 +34,7 @@ from lposs_geo.patch_stage import (
     sample_scores,
 )
 from lposs_geo.pipeline import made_ahead
-from lposs_geo.scene import Scene, SceneReader, open_scene
+from lposs_geo.scene import Scene, SceneReader, check_unchanged, open_scene
 from lposs_geo.stages import Clock, Progress
 from lposs_geo.tiling import Tile, bilinear_taps, grown, tiles
 
@@ -196,6 +196,8 @@ def label_scene(
     ------
     SceneError
         If no pixel is valid, or nothing can be read.
+    SceneChangedError
+        If a file of the scene was changed since it was described; the journals hold nothing that was read after that.
     OutputError
         If the disk is full.
     """
@@ -219,6 +221,7 @@ def label_scene(
                     tile, pixels = waiting
                     with clock.running("refine"):
                         layers = _label_or_reason(tile, pixels, _Labeller(task, reader, scores, features))
+                    check_unchanged(scene)
                     if isinstance(layers, Exception):
                         failed.append(FailedTile(tile.core, one_line(layers)))
                         log.warning("%s", failed[-1])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +23,14 @@ from rasterio.windows import Window
 
 from lposs_geo import cache, encoders, models, provenance
 from lposs_geo.aoi import area_on, is_file, read_aoi
-from lposs_geo.errors import FinishedError, OutOfMemoryError, OutputError, ParameterError
+from lposs_geo.errors import (
+    FinishedError,
+    OutOfMemoryError,
+    OutputError,
+    ParameterError,
+    SceneChangedError,
+    SceneError,
+)
 from lposs_geo.features import is_encoded
 from lposs_geo.georeference import notices_of_crs
 from lposs_geo.ground import overstates_areas, rounded
@@ -33,7 +41,7 @@ from lposs_geo.memory import DEFAULT, Budget, is_out_of_memory
 from lposs_geo.products import Content, Outputs, Polygonising, write_products
 from lposs_geo.raster import ClassArea
 from lposs_geo.runs import may_replace, open_run, run_folder, settle
-from lposs_geo.scene import Scene, describe
+from lposs_geo.scene import Scene, check_unchanged, describe
 from lposs_geo.stages import Clock, Progress
 from lposs_geo.tiled_copy import copy_in_tiles, is_slow_in_tiles
 from lposs_geo.vectorizing import DEFAULT_SIMPLIFY, check_min_area, parse_tolerance, tolerance_px
@@ -271,10 +279,13 @@ def map_scene(
         overwrites = overwrite or (resume and may_replace(outputs.labels, begun_with, wanted))
         outputs.check(scene, sources=sources, overwrite=overwrites)
         replaces = wanted if overwrite else []
-        with open_run(
-            outputs.labels, begun_with, kind=TILES, resume=resume, overwrite=overwrite, replaces=replaces
-        ) as journal:
-            with _feature_store(facts, journal, use_cache) as store:
+        with (
+            open_run(
+                outputs.labels, begun_with, kind=TILES, resume=resume, overwrite=overwrite, replaces=replaces
+            ) as journal,
+            _dropped_if_changed(journal),
+        ):
+            with _feature_store(scene, facts, journal, use_cache) as store:
                 if is_encoded(shape, encoder, store, zoom=zoom, window=task.seen(scene.grid)):
                     log.info("this scene's features are kept from before: the encoders needn't run")
                 else:  # what sees is loaded here, where a signal can break that off, and not in a thread to wait for
@@ -401,18 +412,50 @@ def _area(scene: Scene, window: Window | None) -> Window:
 
 
 @contextmanager
-def _feature_store(facts: Mapping[str, object], journal: Journal, use_cache: bool) -> Iterator[Journal]:
-    """The cache's store for this scene and model, or one of the run's own."""
-    own = journal.folder.parent / "features"
+def _dropped_if_changed(journal: Journal) -> Iterator[None]:
+    """Keep nothing for `resume` of a scene that was changed meanwhile: the map of the new one is another."""
+    try:
+        yield
+    except SceneChangedError:
+        journal.drop()
+        shutil.rmtree(_own_features(journal), ignore_errors=True)
+        raise
+
+
+def _own_features(journal: Journal) -> Path:
+    """Where a run keeps its features if they aren't in the cache."""
+    return journal.folder.parent / "features"
+
+
+@contextmanager
+def _feature_store(scene: Scene, facts: Mapping[str, object], journal: Journal, use_cache: bool) -> Iterator[Journal]:
+    """The cache's store for this scene and model, or one of the run's own; it keeps nothing of a changed scene."""
+    own = _own_features(journal)
     try:
         with cache.open_store(facts, own) if use_cache else open_journal(own) as store:
-            yield store
+            try:
+                with _changes_told(scene):
+                    yield store
+            except SceneChangedError:
+                store.undo()
+                raise
     except OutputError as error:
         if str(cache.folder()) in str(error):
             error.add_note(
                 "the cache can be emptied (lposs-geo cache clear), moved (LPOSS_GEO_CACHE) or left (--no-cache)"
             )
         raise
+
+
+@contextmanager
+def _changes_told(scene: Scene) -> Iterator[None]:
+    """At the end, or in place of what follows from it, tell that the scene was changed meanwhile."""
+    try:
+        yield
+    except SceneError:
+        check_unchanged(scene)
+        raise
+    check_unchanged(scene)
 
 
 def _readable(scene: Scene, journal: Journal, budget: Budget) -> Scene:

@@ -10,7 +10,7 @@ import math
 import re
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window
 
-from lposs_geo.errors import SceneError
+from lposs_geo.errors import SceneChangedError, SceneError
 from lposs_geo.first_look import choose_layers, fix_radiometry, sample_layers, turn_by_contrast
 from lposs_geo.ground import Grid
 from lposs_geo.pixels import Handle, Layers, is_written
@@ -31,13 +31,27 @@ from lposs_geo.radiometry import Radiometry
 from lposs_geo.sources import Source, Warp, files_of, is_remote, on_disk, open_source, resolve
 from lposs_geo.tiling import resample
 
-__all__ = ["Layers", "Scene", "SceneReader", "describe", "identity", "open_scene"]
+__all__ = ["Layers", "Scene", "SceneReader", "Stamp", "check_unchanged", "describe", "identity", "open_scene"]
 
 # Set once: to suppress a warning where it comes up isn't safe in threads.
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning, module=r"lposs_geo\.")
 
 LEAST_SHARE = 0.2
 """Of one valid pixel in a resampled one that is valid itself; less comes only from the kernel's negative lobes."""
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """A file's size, bytes, and when it was changed, nanoseconds since 1970."""
+
+    file: Path
+    size: int
+    changed: int
+
+    @classmethod
+    def of(cls, file: Path) -> Stamp:
+        found = file.stat()
+        return cls(file, found.st_size, found.st_mtime_ns)
 
 
 @dataclass(frozen=True)
@@ -50,6 +64,8 @@ class Scene:
         What it is read from.
     files : tuple of str
         All files that it is read from: those a VRT refers to, sidecars.
+    stamps : tuple of Stamp
+        How those on this machine were when it was described.
     grid : Grid
         Its pixels and where they lie.
     layers : Layers
@@ -70,6 +86,7 @@ class Scene:
 
     source: Source
     files: tuple[str, ...]
+    stamps: tuple[Stamp, ...]
     grid: Grid
     layers: Layers
     bands_reason: str
@@ -223,6 +240,7 @@ def describe(
     source = resolve(path)
     with open_source(source) as dataset:
         files = files_of(source, dataset)
+        stamps = _stamps(files)
         check_parts(dataset, source, files)
         check_georeference(dataset, source, warp)
         handle = Handle(source, dataset)
@@ -239,6 +257,7 @@ def describe(
     return Scene(
         source=source,
         files=tuple(sorted(files)),
+        stamps=stamps,
         grid=grid,
         layers=layers,
         bands_reason=choice.reason,
@@ -264,14 +283,40 @@ def _blank(source: Source, sample: NDArray[Any]) -> tuple[str, ...]:
     return ()
 
 
+def _stamps(files: Iterable[str]) -> tuple[Stamp, ...]:
+    # by their own names: a link may come to lead elsewhere
+    there = [file.absolute() for name in sorted(files) if (file := on_disk(name)) and file.is_file()]
+    return tuple(Stamp.of(file) for file in there)
+
+
+def check_unchanged(scene: Scene) -> None:
+    """Make sure that all files of a scene on this machine are as they were when it was described.
+
+    What was read before this is then of those files; of what is at an URL it can't be known.
+
+    Raises
+    ------
+    SceneChangedError
+        If one has another size or time of change, or is gone.
+    """
+    for stamp in scene.stamps:
+        try:
+            what = "changed" if Stamp.of(stamp.file) != stamp else None
+        except OSError:
+            what = "moved or removed"
+        if what is not None:
+            whose = "" if stamp.file == Path(scene.path).absolute() else f", a file of '{scene.path}',"
+            raise SceneChangedError(f"'{stamp.file}'{whose} was {what} while it was being mapped: map it again")
+
+
 def identity(scene: Scene) -> dict[str, object]:
     """What tells a scene from every other one, and from itself once it was changed, ready for JSON."""
     grid, layers, opened = scene.grid, scene.layers, scene.source.opened
-    place, files = on_disk(opened), [file for name in scene.files if (file := on_disk(name)) and file.is_file()]
+    place = on_disk(opened)
     return {
         # an URL may hold a key, and a VRT's text is long
         "source": zlib.crc32(_lasting(opened).encode()) if place is None else str(place.resolve()),
-        "files": {str(file.resolve()): [file.stat().st_size, file.stat().st_mtime_ns] for file in files},
+        "files": {str(stamp.file.resolve()): [stamp.size, stamp.changed] for stamp in scene.stamps},
         "shape": [grid.height, grid.width],
         "crs": grid.crs.to_wkt() if grid.crs else None,
         "transform": list(grid.transform)[:6],

@@ -18,7 +18,7 @@ from lposs_geo.errors import OutputError, SceneError, one_line
 from lposs_geo.ground import without_georeference_warnings
 from lposs_geo.outputs import room_left
 from lposs_geo.pixels import Handle, Layers
-from lposs_geo.scene import Scene
+from lposs_geo.scene import Scene, check_unchanged
 from lposs_geo.sources import Source, open_source
 
 __all__ = ["copy_in_tiles", "is_slow_in_tiles"]
@@ -63,6 +63,8 @@ def copy_in_tiles(scene: Scene, path: Path) -> Scene:
     ------
     SceneError
         If nothing can be read.
+    SceneChangedError
+        If a file of the original was changed since it was described.
     OutputError
         If the copy can't be written.
     """
@@ -89,6 +91,7 @@ def copy_in_tiles(scene: Scene, path: Path) -> Scene:
                 raise
             reason = one_line(error.__cause__ or error)
             raise OutputError(f"can't copy '{scene.path}' into tiles: {reason}{room_left(path.parent)}") from error
+    check_unchanged(scene)
     if sum(stop - first for first, stop, _ in lost) == grid.height:
         raise SceneError(lost[0][2])
     return replace(scene, source=Source(str(path), str(path)), layers=Layers((1, 2, 3)), warp=None, lost=tuple(lost))

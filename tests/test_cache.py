@@ -337,3 +337,31 @@ def test_a_store_is_on_the_disk_before_its_run_ends(spare, monkeypatch):
         monkeypatch.setattr(os, "fsync", lambda file: (synced.append(os.fstat(file).st_ino), sync(file)))
     order = [journal.folder / "records", journal.folder / "index.jsonl", journal.folder, cache.folder()]
     assert synced == [place.stat().st_ino for place in (*order, cache.folder().parent)]
+
+
+def test_a_torn_store_gives_back_what_was_stored_or_nothing(spare):
+    arrays = [np.full(number, number) for number in range(6)]
+    place, rng, left = _fill("a", spare), np.random.default_rng(0), set()
+    names = ("index.jsonl", "records", "facts.json")
+    for round_ in range(40):
+        with cache.open_store(_facts("a"), spare) as journal:
+            assert journal.folder == place
+            for number, array in enumerate(arrays):
+                journal.append(str(number), array)
+        torn = place / names[round_ % 3]
+        content = bytearray(torn.read_bytes())
+        where = int(rng.integers(len(content)))
+        if rng.integers(3):
+            content[where] ^= 1 << int(rng.integers(8))
+        else:
+            content[where:] = rng.bytes(int(rng.integers(9)))
+        torn.write_bytes(content)
+        (store,) = cache.stores()
+        assert store.size == sum((place / name).stat().st_size for name in (*names, "lock"))
+        with cache.open_store(_facts("a"), spare) as journal:
+            assert _scenes() == ["a"]
+            assert len(journal) == sum(str(number) in journal for number in range(6)) + ("features" in journal)
+            for number in range(6):
+                assert str(number) not in journal or np.array_equal(journal.read(str(number)), arrays[number])
+            left.add(len(journal))
+    assert len(left) > 4

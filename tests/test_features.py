@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ from rasterio.windows import Window
 from test_lposs import ColourEncoder
 
 from lposs_geo import features as features_module
+from lposs_geo.errors import SceneChangedError
 from lposs_geo.features import encode_image, encode_scene, has_features, is_encoded, stored_features
 from lposs_geo.journal import open_journal
 from lposs_geo.scene import SceneReader, describe, open_scene
@@ -233,12 +235,14 @@ def test_batches_are_halved_until_they_fit_into_memory(write_raster, folder, cap
 
 def test_what_cannot_be_read_is_said_and_tried_again_by_the_next_run(write_raster, folder, caplog):
     array = np.random.default_rng(0).integers(1, 255, (3, 400, 201)).astype("uint8")
-    path = write_raster(array, blockysize=1)
-    sound = path.read_bytes()
+    path = write_raster(array, blockysize=1, compress="deflate")
+    sound, found = path.read_bytes(), path.stat()
     scene = describe(path)
     with rasterio.open(path) as dataset:
         offset = int(dataset.get_tag_item("BLOCK_OFFSET_0_200", "TIFF", bidx=1))
-    path.write_bytes(sound[:offset])  # the rows from 200 on are gone
+    # the rows from 200 on can't be read, and nothing tells it, as of a disk that wears out
+    path.write_bytes(sound[:offset].ljust(len(sound), b"\0"))
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
     with caplog.at_level("WARNING", "lposs_geo"), open_scene(scene) as reader, open_journal(folder) as journal:
         list(encode_scene(reader, ColourEncoder(), journal))
         assert "damaged" in caplog.text
@@ -248,3 +252,57 @@ def test_what_cannot_be_read_is_said_and_tried_again_by_the_next_run(write_raste
         assert not features.valid[slice(14, None), slice(None)].any()
     path.write_bytes(sound)
     assert np.array_equal(_encode(path, folder).vlm, _encode(path, folder / "sound").vlm)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 4, 9])
+def test_nothing_is_kept_that_was_read_after_the_scene_was_changed(write_raster, folder, monkeypatch, steps):
+    monkeypatch.setattr(features_module, "BATCH_SIZE", 4)
+    monkeypatch.setattr(features_module, "SEGMENT", 5)
+    array = np.random.default_rng(0).integers(1, 255, (3, 250, 201)).astype("uint8")
+    path = write_raster(array)
+    sound, found = path.read_bytes(), path.stat()
+    whole = _encode(path, folder / "whole")
+    scene = describe(path)
+    with open_journal(folder / "kept") as journal, open_scene(scene) as reader:
+        begun = encode_scene(reader, ColourEncoder(), journal)
+        for _ in range(steps):
+            next(begun)
+        write_raster(255 - array)
+        before = len(journal)
+        with pytest.raises(SceneChangedError, match=r"scene\.tif' was changed while it was being mapped"):
+            list(begun)
+        assert len(journal) == before
+    path.write_bytes(sound)
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+    again = _encode(path, folder / "kept")
+    assert np.array_equal(again.vlm, whole.vlm)
+    assert np.array_equal(again.valid, whole.valid)
+
+
+def test_features_from_a_torn_journal_are_those_of_a_sound_one(write_raster, folder, monkeypatch):
+    monkeypatch.setattr(features_module, "SEGMENT", 5)
+    array = np.random.default_rng(0).integers(1, 255, (3, 120, 130)).astype("uint8")
+    array[:, :30, :40] = 0
+    scene, encoder, rng = describe(write_raster(array, nodata=0)), CountingEncoder(), np.random.default_rng(0)
+
+    def encode():
+        with open_scene(scene) as reader, open_journal(folder) as journal:
+            list(encode_scene(reader, encoder, journal))
+            (found,) = stored_features((120, 130), encoder, journal)
+            return found.vlm[EVERYTHING], found.vm[EVERYTHING], found.valid[EVERYTHING]
+
+    whole, again = encode(), []
+    for round_ in range(120):
+        torn = folder / ("records" if round_ % 3 == 0 else "index.jsonl")
+        content = bytearray(torn.read_bytes())
+        where = int(rng.integers(len(content)))
+        if rng.integers(4):
+            content[where] ^= 1 << int(rng.integers(8))
+        else:
+            del content[where:]
+        torn.write_bytes(content)
+        encoder.crops = 0
+        for one, other in zip(encode(), whole, strict=True):
+            assert np.array_equal(one, other)
+        again.append(encoder.crops)
+    assert min(again) < max(again) == 12

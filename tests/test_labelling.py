@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +10,7 @@ from rasterio.windows import Window
 from test_lposs import ColourEncoder
 
 from lposs_geo import labelling
-from lposs_geo.errors import OutputError, SceneError
+from lposs_geo.errors import OutputError, SceneChangedError, SceneError
 from lposs_geo.journal import open_journal
 from lposs_geo.labelling import Task, finished_tile, label_scene, plan_tiles
 from lposs_geo.memory import Budget
@@ -298,3 +301,36 @@ def test_features_that_another_program_cuts_end_the_run_and_no_tile_is_nodata_fo
     labels, failed, _ = _label(scene, _task(), tmp_path / "cut")
     assert not failed
     assert np.array_equal(labels, whole)
+
+
+@pytest.mark.parametrize("stage", ["encode", "propagate", "refine"])
+def test_no_tile_is_finished_that_may_show_another_scene(scene, write_raster, tmp_path, stage):
+    whole, _, _ = _label(scene, _task(), tmp_path / "whole")
+    path, stamp = Path(scene.path), scene.stamps[0]
+    sound = path.read_bytes()
+
+    def replace(now, done, total):
+        if now == stage and done:
+            write_raster(np.full((3, 150, 201), 9, "uint8"))
+
+    with pytest.raises(SceneChangedError, match=r"scene\.tif' was changed"):
+        _label(scene, _task(), tmp_path / "changed", replace)
+    with open_journal(tmp_path / "changed" / "run") as journal:
+        assert journal.count("tiles") == (stage == "refine")
+    path.write_bytes(sound)
+    os.utime(path, ns=(0, stamp.changed))
+    labels, failed, _ = _label(scene, _task(), tmp_path / "changed")
+    assert not failed
+    assert np.array_equal(labels, whole)
+
+
+def test_a_scene_that_is_cut_off_while_it_is_mapped_has_changed_and_is_not_damaged(scene, tmp_path, caplog):
+    path = Path(scene.path)
+
+    def cut(stage, done, _):
+        if stage == "refine":
+            path.write_bytes(path.read_bytes()[:1000])
+
+    with pytest.raises(SceneChangedError, match=r"scene\.tif' was changed"):
+        _label(scene, _task(), tmp_path, cut)
+    assert "nodata" not in caplog.text

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 
 import geopandas
 import numpy as np
@@ -15,9 +16,17 @@ from conftest import served, write_chip, write_damaged
 from PIL import Image
 from rasterio.windows import Window
 from rio_cogeo.cogeo import cog_validate
+from test_lposs import ColourEncoder
 
 import lposs_geo
-from lposs_geo.errors import LpossGeoError, OutOfMemoryError, OutputError, ParameterError, SceneError
+from lposs_geo.errors import (
+    LpossGeoError,
+    OutOfMemoryError,
+    OutputError,
+    ParameterError,
+    SceneChangedError,
+    SceneError,
+)
 from lposs_geo.mapping import map_scene
 from lposs_geo.vectorizing import vectorize
 
@@ -237,6 +246,34 @@ def test_a_run_that_breaks_off_later_keeps_its_tiles_for_resume(mapped, tmp_path
     map_scene(folder / "chip.tif", WORDS, tmp_path / "whole.tif", tile_size=100)
     assert (_labels(tmp_path / "map.tif") == _labels(tmp_path / "whole.tif")).all()
     assert not (tmp_path / ".map.tif.lposs-geo").exists()
+
+
+@pytest.mark.parametrize(
+    ("stage", "done", "use_cache"), [("encode", 1, True), ("refine", 2, True), ("refine", 4, False)]
+)
+def test_a_scene_that_changes_is_refused_and_leaves_nothing(
+    write_raster, tmp_path, monkeypatch, stage, done, use_cache
+):
+    monkeypatch.setenv("LPOSS_GEO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("lposs_geo.mapping.encoders.load", lambda *_: ColourEncoder())
+    scene = write_raster(np.random.default_rng(0).integers(1, 255, (3, 150, 160)).astype("uint8"))
+    sound, found = scene.read_bytes(), scene.stat()
+    options = {"tile_size": 80, "refine": False, "use_cache": use_cache}
+
+    def replace(now: str, now_done: int, total: int) -> None:
+        if now == stage and now_done >= done:
+            with rasterio.open(scene, "r+") as dataset:
+                dataset.write(255 - dataset.read())
+
+    with pytest.raises(SceneChangedError, match=r"scene\.tif' was changed while") as caught:
+        map_scene(scene, "red,green", tmp_path / "map.tif", progress=replace, **options)
+    assert not hasattr(caught.value, "__notes__")
+    assert {path.name for path in tmp_path.iterdir()} - {"cache"} == {"scene.tif"}
+    scene.write_bytes(sound)
+    os.utime(scene, ns=(0, found.st_mtime_ns))
+    map_scene(scene, "red,green", tmp_path / "map.tif", **options)
+    map_scene(scene, "red,green", tmp_path / "whole.tif", **options | {"use_cache": False})
+    assert (_labels(tmp_path / "map.tif") == _labels(tmp_path / "whole.tif")).all()
 
 
 @pytest.mark.parametrize("allocate", [lambda: torch.empty(1 << 58), lambda: np.empty(1 << 58)], ids=["torch", "numpy"])

@@ -6,7 +6,7 @@ import rasterio
 from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
-from lposs_geo.errors import OutputError, SceneError
+from lposs_geo.errors import OutputError, SceneChangedError, SceneError
 from lposs_geo.scene import describe, open_scene
 from lposs_geo.tiled_copy import copy_in_tiles, is_slow_in_tiles
 
@@ -48,6 +48,13 @@ def test_each_row_is_read_once_for_a_copy(write_raster, tmp_path, monkeypatch):
     monkeypatch.setattr("lposs_geo.pixels._load", _noting_rows(rows))
     copy_in_tiles(scene, tmp_path / "copy.tif")
     assert sorted(rows) == list(range(1300))
+
+
+def test_a_scene_that_is_changed_while_it_is_copied_is_refused(write_raster, tmp_path):
+    scene = describe(write_raster(np.full((3, 1300, 30), 9, "uint8"), blockysize=1))
+    write_raster(np.full((3, 1300, 30), 200, "uint8"), blockysize=1)
+    with pytest.raises(SceneChangedError, match=r"scene\.tif' was changed"):
+        copy_in_tiles(scene, tmp_path / "copy.tif")
 
 
 def _noting_rows(rows: list[int]):
