@@ -19,6 +19,7 @@ GRACE = 1.2
 _POLL = 0.1
 _LAST_WORDS = 1.0  # seconds of silence until a pipe counts as held open by a grandchild
 _MANY = 1000  # lines that may wait to be handed on; then the child waits
+_LONGEST = 2**24  # letters of a line; what goes beyond is left out
 _WINDOWS = os.name == "nt"
 
 
@@ -32,6 +33,7 @@ def run(
     handle: Callable[[str, bool], None],
     cancelled: Callable[[], bool],
     folder: str | None = None,
+    umask: int = -1,
 ) -> int:
     """Run a program without a shell.
 
@@ -47,7 +49,10 @@ def run(
         Asked about ten times a second; once it says True, the child and its children end within two seconds. What they
         still say is handed on.
     folder : str, optional
-        Where it runs.
+        Where it runs; by default where the program lies. Programs and libraries read files of the folder that they run
+        in, and whoever may write there may change the program, too.
+    umask : int, optional
+        What others may not do with the files it makes; by default what this process has. Windows has none.
 
     Returns
     -------
@@ -63,12 +68,13 @@ def run(
         process = subprocess.Popen(
             list(command),
             env=dict(environment),
-            cwd=folder,
+            cwd=folder or os.path.dirname(os.path.abspath(command[0])),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             encoding="utf-8",
             errors="replace",
+            umask=umask,
             start_new_session=not _WINDOWS,  # a group of its own, so that its children end with it
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),  # no console pops up on Windows
         )
@@ -115,10 +121,13 @@ def run(
 
 def _read(stream: TextIO, is_error: bool, lines: queue.Queue[tuple[str, bool]], given_up: threading.Event) -> None:
     with stream:
-        for line in stream:
+        goes_on = False
+        while line := stream.readline(_LONGEST):
             if given_up.is_set():
                 return
-            lines.put((line.rstrip("\r\n"), is_error))
+            if not goes_on:
+                lines.put((line.rstrip("\r\n"), is_error))
+            goes_on = not line.endswith("\n")
 
 
 def _coming(lines: queue.Queue[tuple[str, bool]], seconds: float) -> Iterator[tuple[str, bool]]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lposs_geo_qgis import child
+from lposs_geo_qgis.events import plain
 
 __all__ = ["RELEASE", "VARIABLE", "Engine", "EngineError", "check", "find", "version", "version_in"]
 
@@ -24,6 +25,7 @@ PATIENCE = 30.0
 """Seconds that the engine has to tell its version: just after it was installed, a virus scanner may read all of it."""
 
 _TALK = 1000  # lines; who says more when asked for a version is something else
+_ANSWER = re.compile(r"lposs-geo, version (\d{1,6}(?:\.\d{1,6}){0,5}[\w.+-]{0,60})(?!\S)")
 _WINDOWS = os.name == "nt"
 _MENU = "Raster > LPOSS-Geo > Engine"
 
@@ -133,14 +135,14 @@ def version(engine: Engine, environ: Mapping[str, str], cancelled: Callable[[], 
     if found is None and time.monotonic() > until:
         raise EngineError(f"'{engine.prefix[0]}' didn't tell its version in {PATIENCE:.0f} seconds: try again.")
     if found is None:
-        more = f" It says: {said[-1].strip()}" if said else ""
+        more = f" It says: {plain(said[-1]).strip()}" if said else ""
         raise EngineError(f"'{engine.prefix[0]}' isn't lposs-geo. Set the engine up again with {_MENU}.{more}")
     return found
 
 
 def version_in(said: Iterable[str]) -> str | None:
     """The version in what `lposs-geo --version` says; None if another program says it."""
-    return next((match[1] for line in said if (match := re.match(r"lposs-geo, version (\S+)", line))), None)
+    return next((match[1] for line in said if (match := _ANSWER.match(line))), None)
 
 
 def check(found: str) -> str | None:

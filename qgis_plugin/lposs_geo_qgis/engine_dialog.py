@@ -32,7 +32,7 @@ from qgis.PyQt.QtWidgets import (
     QWidget,
 )
 
-from lposs_geo_qgis import child, command, engine, host, installation, private_engine, pythons
+from lposs_geo_qgis import child, command, engine, events, host, installation, private_engine, pythons, scrubbing
 from lposs_geo_qgis.background import Work
 
 __all__ = ["EngineDialog"]
@@ -238,7 +238,7 @@ class EngineDialog(QDialog):
             "stays as it is."
         )
         text = text.format(host.engines_folder(), needed / 1e9)
-        if sys.platform == "win32" and not source.wheels:  # PyPI's PyTorch is for the processor there
+        if sys.platform == "win32" and source.online:  # PyPI's PyTorch is for the processor there
             text += "\n" + self.tr(
                 "The engine will compute on the processor. Whoever has an NVIDIA card can name an lposs-geo of their "
                 "own below, whose PyTorch is built for it."
@@ -411,9 +411,12 @@ class EngineDialog(QDialog):
 
         def check(work: Work) -> bool:
             work.relay.said.emit(command.for_people(called, os.name == "nt"))
-            say = work.relay.said.emit
+
+            def say(line: str, is_error: bool) -> None:
+                work.relay.said.emit(scrubbing.scrub(events.plain(line), environ))
+
             with private_engine.in_use(called[0]):
-                return child.run(called, environ, lambda line, is_error: say(line), work.isCanceled) == 0
+                return child.run(called, environ, say, work.isCanceled) == 0
 
         def show(work: Work) -> None:
             if work.result:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["LABELS", "STAGES", "Event", "doing", "for_qgis", "overall", "parse", "summary"]
+__all__ = ["LABELS", "STAGES", "Event", "doing", "for_qgis", "overall", "parse", "plain", "share", "summary"]
+
+_LONGEST = 2000  # letters of a line that is shown
+_MOST = 1000  # classes
+_STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 # Share of each stage in the time of a usual map, and what it is called. The first ones overlap.
 _STAGES = {
@@ -67,11 +72,21 @@ def parse(line: str) -> Event:
         return Event("text", line)
     if not isinstance(facts, dict) or not isinstance(facts.get("event"), str):
         return Event("text", line)
-    return Event(facts["event"], str(facts.get("message", "")), facts)
+    message = facts.get("message", "")
+    return Event(facts["event"], message if isinstance(message, str) else json.dumps(message), facts)
+
+
+def plain(text: str) -> str:
+    """A text as one line for a window or a log: without what steers terminals, half letters, and more than fits."""
+    if len(text) > _LONGEST:
+        text = text[:_LONGEST] + "…"
+    text = _STEERING.sub(" ", text)
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def for_qgis(message: str) -> str:
     """A message with the names that options have in QGIS, without what only helps on the command line."""
+    message = plain(message)
     message = re.sub(r" \(see lposs-geo[^)]*\)$", "", message)
     message = message.replace("add --resume to go on", "run again with the same output to go on")
 
@@ -84,7 +99,25 @@ def for_qgis(message: str) -> str:
 
 def doing(stage: str) -> str:
     """What goes on in a stage, for people."""
-    return _STAGES.get(stage, (0, stage.capitalize()))[1]
+    return _STAGES.get(stage, (0, plain(stage).capitalize()))[1]
+
+
+def share(facts: Mapping[str, Any]) -> float | None:
+    """How far a stage is by a line of progress, 0..1; None if it doesn't tell."""
+    done, total = _number(facts.get("done")), _number(facts.get("total"))
+    if done is None or total is None or total < 0:
+        return None
+    return max(0.0, min(1.0, done / total)) if total else 1.0
+
+
+def _number(value: Any) -> float | None:
+    """A number that can be reckoned with, else None."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # a whole number of hundreds of digits
+        return None
 
 
 def overall(shares: Mapping[str, float], stages: Collection[str]) -> float:
@@ -105,9 +138,13 @@ def overall(shares: Mapping[str, float], stages: Collection[str]) -> float:
 def summary(facts: Mapping[str, Any]) -> list[str]:
     """The areas of a finished map, a line a class; nothing for other results."""
     lines = []
-    for area in facts.get("classes", []):
-        sure = area.get("confidence")
-        sure = "" if sure is None else f", confidence {sure:.0f} %"
-        lines.append(f"{area['name']}: {100 * area['share']:.1f} %{sure}")
-    unknown = facts.get("unknown_share", 0)
-    return lines + ([f"unknown: {100 * unknown:.1f} %"] if unknown > 1e-9 else [])
+    areas = facts.get("classes")
+    for area in areas[:_MOST] if isinstance(areas, list) else []:
+        part = _number(area.get("share")) if isinstance(area, dict) else None
+        if part is None:
+            continue
+        sure = _number(area.get("confidence"))
+        told = "" if sure is None else f", confidence {sure:.0f} %"
+        lines.append(f"{plain(str(area.get('name', '')))}: {100 * part:.1f} %{told}")
+    unknown = _number(facts.get("unknown_share"))
+    return lines + ([f"unknown: {100 * unknown:.1f} %"] if unknown is not None and unknown > 1e-9 else [])

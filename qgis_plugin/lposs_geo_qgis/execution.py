@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
 from typing import Any
 
 from qgis.core import QgsProcessingException, QgsProcessingFeedback, QgsProcessingUtils
 
-from lposs_geo_qgis import child, command, engine, events, host, private_engine
+from lposs_geo_qgis import child, command, engine, events, host, private_engine, scrubbing
 
 __all__ = ["run"]
 
@@ -32,12 +31,14 @@ def run(request: command.MapRequest | command.VectorizeRequest, feedback: QgsPro
         feedback.pushWarning(remark)
     _require_closed(request)
     called = [*found.prefix, *command.as_arguments(request)]
-    shown = command.for_people(called, os.name == "nt")
+    # it is kept in the layers' history, and logs are sent to others
+    told = [part if part.startswith("--classes=") else scrubbing.scrub(part, environ) for part in called]
+    shown = command.for_people(told, os.name == "nt")
     feedback.pushCommandInfo(shown)
-    listener = _Listener(feedback, request)
+    listener = _Listener(feedback, request, environ)
     try:
         with private_engine.in_use(found.prefix[0]):
-            status = child.run(called, environ, listener.hear, feedback.isCanceled, tempfile.gettempdir())
+            status = child.run(called, environ, listener.hear, feedback.isCanceled)
     except child.ChildError as error:
         raise QgsProcessingException(f"The engine {error}.") from error
     if feedback.isCanceled():
@@ -65,11 +66,17 @@ def _require_closed(request: command.MapRequest | command.VectorizeRequest) -> N
 class _Listener:
     """Hands the engine's lines on to Processing, and keeps what is needed at the end."""
 
-    def __init__(self, feedback: QgsProcessingFeedback, request: command.MapRequest | command.VectorizeRequest) -> None:
+    def __init__(
+        self,
+        feedback: QgsProcessingFeedback,
+        request: command.MapRequest | command.VectorizeRequest,
+        environ: Mapping[str, str],
+    ) -> None:
         self.result: Mapping[str, Any] | None = None
         self.error = ""
         self.rest = ""
         self._feedback = feedback
+        self._environ = environ
         self._stages = request.stages
         self._shares: dict[str, float] = {}
         self._stage = ""
@@ -83,21 +90,28 @@ class _Listener:
             for told in events.summary(event.facts):
                 self._feedback.pushInfo(told)
         elif event.kind == "error":
-            self.error = events.for_qgis(event.message)
+            self.error = self._shown(event)
         elif event.kind in ("warning", "failed"):
-            self._feedback.pushWarning(events.for_qgis(event.message))
+            self._feedback.pushWarning(self._shown(event))
         elif event.kind == "text":
-            self.rest = event.message or self.rest
-            self._feedback.pushConsoleInfo(event.message)
+            self.rest = self._shown(event) or self.rest
+            self._feedback.pushConsoleInfo(self._shown(event))
         else:
-            self._feedback.pushInfo(events.for_qgis(event.message))
+            self._feedback.pushInfo(self._shown(event))
+
+    def _shown(self, event: events.Event) -> str:
+        """A message for people, who may send it to others."""
+        said = events.plain(event.message) if event.kind == "text" else events.for_qgis(event.message)
+        return scrubbing.scrub(said, self._environ)
 
     def _advance(self, facts: Mapping[str, Any]) -> None:
-        stage, done, total = str(facts.get("stage")), facts.get("done", 0), facts.get("total", 0)
+        stage, share = str(facts.get("stage")), events.share(facts)
+        if share is None:
+            return
         if stage != self._stage and stage not in self._shares:
             self._feedback.setProgressText(events.doing(stage))
         self._stage = stage
-        self._shares[stage] = done / total if total else 1.0
+        self._shares[stage] = share
         self._feedback.setProgress(events.overall(self._shares, self._stages))
 
 

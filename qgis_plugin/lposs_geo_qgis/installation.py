@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
-from lposs_geo_qgis import engine
+from lposs_geo_qgis import engine, wheels
 
 __all__ = [
     "REQUIREMENT",
@@ -19,10 +18,9 @@ __all__ = [
     "choose_source",
     "explain",
     "lposs_geo",
-    "pip_environment",
+    "pip",
     "progress",
     "room",
-    "scrub",
     "steps",
 ]
 
@@ -31,7 +29,6 @@ REQUIREMENT = "lposs-geo>={0}.{1},<{0}.{2}".format(*engine.RELEASE, engine.RELEA
 
 _CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 _GB = 10**9
-_CREDENTIALS = re.compile(r"://([^/\s:@'\"]*)(:[^/\s'\"]*)?@")
 _WINDOWS = os.name == "nt"
 
 
@@ -45,20 +42,27 @@ class Source:
 
     Attributes
     ----------
-    requirement : str
-        As pip takes it; it begins with the name, so that it can't be taken for an option.
-    wheels : str
-        Folder of wheels to look in as well; empty for none.
-    online : bool
-        Whether an index is asked: PyPI, or the one that the user has set for pip.
+    wheel : str
+        File of lposs-geo, alone: nothing else comes from its folder. Empty for what the index has.
+    folder : str
+        Folder of wheels from which alone everything comes; empty where an index is asked, PyPI or the user's own.
     cpu_only : bool
         Take PyTorch for the processor alone, without the libraries for NVIDIA's GPUs.
     """
 
-    requirement: str = REQUIREMENT
-    wheels: str = ""
-    online: bool = True
+    wheel: str = ""
+    folder: str = ""
     cpu_only: bool = False
+
+    @property
+    def online(self) -> bool:
+        """Whether an index is asked."""
+        return not self.folder
+
+    @property
+    def files(self) -> list[Path]:
+        """What is installed from the user's disk."""
+        return [Path(self.wheel)] if self.wheel else wheels.in_folder(Path(self.folder)) if self.folder else []
 
 
 @dataclass(frozen=True)
@@ -95,23 +99,25 @@ def choose_source(path: str = "", cpu_only: bool = False) -> Source:
         return Source(cpu_only=cpu_only)
     place = Path(os.path.abspath(os.path.expanduser(path.strip())))
     if place.is_dir():
-        if not any(_is_ours(wheel.name) for wheel in place.glob("*.whl")):
+        if not any(_is_ours(wheel.name) for wheel in wheels.in_folder(place)):
             raise SourceError(
                 f"There is no wheel of lposs-geo in '{place}': fill it on a computer with the same system and Python "
                 f'by pip download "{REQUIREMENT}".'
             )
-        return Source(wheels=str(place), online=False)
+        return Source(folder=str(place))
     if not place.is_file():
         raise SourceError(f"There is no '{place}': choose the wheel of lposs-geo, or a folder of wheels.")
     if not _is_ours(place.name):
         raise SourceError(f"'{place}' isn't a wheel of lposs-geo: choose one, lposs_geo-...whl, or a folder of wheels.")
-    others = any(wheel != place for wheel in place.parent.glob("*.whl"))
-    # As a URL it may hold any letter; with the name before it, pip makes sure of what is inside.
-    return Source(f"lposs-geo @ {place.as_uri()}", str(place.parent) if others else "", True, cpu_only)
+    try:
+        engine.check(place.name.split("-")[1])
+    except engine.EngineError as error:
+        raise SourceError(f"{error} Choose a newer file or folder.") from error
+    return Source(str(place), cpu_only=cpu_only)
 
 
 def _is_ours(name: str) -> bool:
-    return re.match(r"lposs[-_.]geo-.+\.whl$", name, re.IGNORECASE) is not None
+    return re.match(r"lposs[_.]geo-.+\.whl$", name, re.IGNORECASE) is not None
 
 
 def room(source: Source, platform: str) -> int:
@@ -123,13 +129,20 @@ def room(source: Source, platform: str) -> int:
     platform : str
         `sys.platform`.
     """
-    if not source.online:
-        return 3 * sum(wheel.stat().st_size for wheel in Path(source.wheels).glob("*.whl")) + _GB // 20
+    if not source.online:  # the copies, and what comes out of them
+        return 4 * sum(_size(wheel) for wheel in source.files) + _GB // 20
     # PyPI's PyTorch brings NVIDIA's libraries on Linux, and only there
     return 10 * _GB if platform.startswith("linux") and not source.cpu_only else 5 * _GB // 2
 
 
-def steps(python: str, env_folder: str, source: Source, windows: bool = _WINDOWS) -> list[Step]:
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # it has just gone
+        return 0
+
+
+def steps(python: str, env_folder: str, source: Source, copies: str, windows: bool = _WINDOWS) -> list[Step]:
     """The programs to run, in this order.
 
     Parameters
@@ -139,23 +152,32 @@ def steps(python: str, env_folder: str, source: Source, windows: bool = _WINDOWS
     env_folder : str
         Where; absolute.
     source : Source
+    copies : str
+        Folder with copies of the source's files, checked; nobody else may write there.
     windows : bool
         Whether environments look as they do on Windows.
     """
-    own_python = _inside(env_folder, "python", windows)
-    # -P: nothing from the folder it happens to run in. No cache: it would keep gigabytes that nobody asks for again.
-    pip = (own_python, "-P", "-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--no-cache-dir")
+    # No cache: it would keep gigabytes that nobody asks for again.
+    quiet = ("--no-input", "--disable-pip-version-check", "--no-cache-dir")
+    install = (*pip(env_folder, windows), "install", *quiet)
     making = Step("Making an environment", (python, "-I", "-m", "venv", env_folder))
     trying = Step("Starting lposs-geo", (lposs_geo(env_folder, windows), "--version"))
-    links = (f"--find-links={source.wheels}",) if source.wheels else ()
     if not source.online:
-        offline = (*pip, "--progress-bar=off", "--no-index", *links, source.requirement)
+        only = ("--isolated", "--no-index", f"--find-links={copies}", "--only-binary=:all:")
+        offline = (*install, "--progress-bar=off", *only, REQUIREMENT)
         return [making, Step("Installing lposs-geo", offline), trying]
-    newer_pip = Step("Updating pip", (*pip, "--progress-bar=off", "--upgrade", "pip>=24.1"))
+    # As a URL it may hold any letter; with the name before it, pip makes sure of what is inside.
+    asked = f"lposs-geo @ {(Path(copies) / Path(source.wheel).name).as_uri()}" if source.wheel else REQUIREMENT
+    newer_pip = Step("Updating pip", (*install, "--progress-bar=off", "--upgrade", "pip>=24.1"))
     index = (f"--extra-index-url={_CPU_INDEX}",) if source.cpu_only else ()
     # progress that a program can read is something that pip has learnt in 24.1
-    online = (*pip, "--progress-bar=raw", *index, *links, source.requirement)
+    online = (*install, "--progress-bar=raw", *index, asked)
     return [making, newer_pip, Step("Installing lposs-geo", online), trying]
+
+
+def pip(env_folder: str | Path, windows: bool = _WINDOWS) -> tuple[str, ...]:
+    """How the pip of an environment is called. -P: nothing from the folder it happens to run in."""
+    return (_inside(env_folder, "python", windows), "-P", "-m", "pip")
 
 
 def _inside(env_folder: str | Path, program: str, windows: bool) -> str:
@@ -165,49 +187,6 @@ def _inside(env_folder: str | Path, program: str, windows: bool) -> str:
 def lposs_geo(env_folder: str | Path, windows: bool = _WINDOWS) -> str:
     """The program in an environment."""
     return _inside(env_folder, "lposs-geo", windows)
-
-
-def pip_environment(environ: Mapping[str, str], temporary: str) -> dict[str, str]:
-    """The variables for a set-up: the user's own, without those that would make pip install elsewhere or say nothing.
-
-    Parameters
-    ----------
-    environ : mapping of str to str
-        That of `environment.clean`, with the proxy.
-    temporary : str
-        Folder for downloads: the system's is often in memory, and too small for PyTorch.
-    """
-    dropped = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON", "PIP_DRY_RUN", "PIP_QUIET", "PIP_USER")
-    changed = (*dropped, "TMPDIR", "TEMP", "TMP")
-    kept = {name: value for name, value in environ.items() if name.upper() not in changed}
-    # pip's own settings may say "user = true", which a variable overrules
-    return kept | {"PIP_USER": "0", "TMPDIR": temporary, "TEMP": temporary, "TMP": temporary}
-
-
-def scrub(text: str, environ: Mapping[str, str]) -> str:
-    """A text without the passwords of addresses: those that it spells out, and those known from variables.
-
-    Parameters
-    ----------
-    text : str
-    environ : mapping of str to str
-        May hold a proxy or an index with a password.
-    """
-    text = _CREDENTIALS.sub(lambda match: f"://{match[1]}:***@" if match[2] else "://***@", text)
-    for value in environ.values():
-        if "://" in value and "@" in value:
-            for secret in _passwords(value):
-                text = text.replace(secret, "***")
-    return text
-
-
-def _passwords(value: str) -> list[str]:
-    try:
-        found = [password for url in value.split() if (password := urlsplit(url).password)]
-    except ValueError:  # no address after all
-        return []
-    # a very short one would be found in the midst of words
-    return [secret for password in found for secret in (password, unquote(password)) if len(secret) > 3]
 
 
 def progress(line: str) -> float | None:

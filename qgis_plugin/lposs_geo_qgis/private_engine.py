@@ -1,7 +1,7 @@
 """The plugin's own engine: environments in a folder of the user, each made whole before it takes the other's place.
 
 The folder holds environments "1", "2" and so on, and the file "current" with the name of the one in use. What fails or
-is cancelled leaves both as they were.
+is cancelled leaves both as they were. Nobody but the user may enter it; what is no environment of ours is left alone.
 """
 
 from __future__ import annotations
@@ -15,8 +15,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from lposs_geo_qgis import child, command, engine
-from lposs_geo_qgis.installation import Source, explain, lposs_geo, pip_environment, progress, room, scrub, steps
+from lposs_geo_qgis import child, command, engine, pip_settings, wheels
+from lposs_geo_qgis.events import plain
+from lposs_geo_qgis.installation import Source, Step, explain, lposs_geo, pip, progress, room, steps
+from lposs_geo_qgis.private_folder import NOBODY_ELSE, FolderError, is_real_folder, new_file, own_file, own_folder
+from lposs_geo_qgis.scrubbing import scrub
 
 if sys.platform == "win32":
     import msvcrt
@@ -104,12 +107,13 @@ def set_up(
         If `cancelled` said so; likewise.
     """
     folder = Path(os.path.abspath(folder))
+    known = dict(environ)  # and what pip's own settings will tell
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with _alone(folder) as locked, open(folder / LOG, "w", encoding="utf-8", buffering=1) as log:
+        own_folder(folder)
+        with _alone(folder) as locked, new_file(folder / LOG) as log:
 
             def note(text: str) -> None:
-                line = scrub(text, environ)
+                line = scrub(plain(text), known)
                 log.write(line + "\n")
                 tell(line)
 
@@ -118,7 +122,7 @@ def set_up(
             _require_room(folder, room(source, sys.platform))
             home = _new_home(folder)
             try:
-                _fill(home, python, source, environ, note, advance, cancelled)
+                _fill(home, python, source, known, note, advance, cancelled)
                 _take_into_use(folder, home.name)
             except BaseException:
                 _discard(home)
@@ -126,6 +130,8 @@ def set_up(
             if locked:
                 _sweep(folder)
             note(f"The engine is set up: {executable(folder)}")
+    except (FolderError, wheels.WheelError) as error:
+        raise SetupError(plain(str(error))) from error
     except OSError as error:
         raise SetupError(
             f"The engine can't be set up in '{folder}': {error.strerror or error}. See to it that there is room, "
@@ -145,18 +151,21 @@ def remove(folder: Path) -> None:
         If it is in use, or another window of QGIS is working on it.
     """
     folder = Path(os.path.abspath(folder))
-    if not folder.is_dir():
+    if not os.path.lexists(folder):
         return
     try:
+        own_folder(folder)
         with _alone(folder):
             name = _current(folder)
             home = folder / name if name else None
-            if not _sweep(folder) or (home is not None and home.is_dir() and not _discard(home)):
+            if not _sweep(folder) or (home is not None and _is_ours(home) and not _discard(home)):
                 raise SetupError(
                     f"The engine in '{folder}' is in use: remove it when no map is being made, in any window of QGIS."
                 )
             (folder / _CURRENT).unlink(missing_ok=True)
             (folder / LOG).unlink(missing_ok=True)
+    except FolderError as error:
+        raise SetupError(str(error)) from error
     except OSError as error:
         raise SetupError(
             f"The engine in '{folder}' can't be removed: {error.strerror or error}. Remove the folder by hand."
@@ -173,7 +182,8 @@ def _current(folder: Path) -> str:
 
 def _take_into_use(folder: Path, name: str) -> None:
     fresh = folder / (_CURRENT + ".new")
-    fresh.write_text(name + "\n", encoding="utf-8")
+    with new_file(fresh) as file:
+        file.write(name + "\n")
     for wait in (0.1, 0.2, 0.4, None):
         try:
             os.replace(fresh, folder / _CURRENT)
@@ -198,7 +208,7 @@ def _alone(folder: Path) -> Iterator[bool]:
     SetupError
         If another one is in.
     """
-    with open(folder / _LOCK, "a") as file:
+    with own_file(folder / _LOCK, "a") as file:
         locked = True
         try:
             if sys.platform == "win32":
@@ -226,7 +236,7 @@ def _hold(home: Path, shared: bool) -> Iterator[None]:
     """
     with contextlib.ExitStack() as stack:
         try:
-            file = stack.enter_context(open(home / _USED, "r+"))  # over a network, each kind of lock needs its own mode
+            file = stack.enter_context(own_file(home / _USED, "r+"))  # over a network, each kind of lock needs its mode
             if sys.platform != "win32":  # there an open file is enough
                 fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -239,16 +249,26 @@ def _hold(home: Path, shared: bool) -> Iterator[None]:
 def _new_home(folder: Path) -> Path:
     numbers = [int(match[0]) for entry in folder.iterdir() if (match := re.match(r"[0-9]+", entry.name))]
     home = folder / str(max([*numbers, int(_current(folder) or 0)]) + 1)
-    home.mkdir()
+    home.mkdir(mode=0o700)
+    (home / _USED).touch(mode=0o600)
     return home
 
 
 def _sweep(folder: Path) -> bool:
     """Remove all environments but the current one; False if one stays since it is in use."""
     current, whole = _current(folder), re.compile(r"[0-9]+(\.removed)?")
-    others = [entry for entry in folder.iterdir() if whole.fullmatch(entry.name) and entry.name != current]
+    named = [entry for entry in folder.iterdir() if whole.fullmatch(entry.name) and entry.name != current]
+    others = [entry for entry in named if _is_ours(entry)]
     stay = [entry for entry in others if not _discard(entry)]
     return not stay
+
+
+def _is_ours(home: Path) -> bool:
+    """Whether it is an environment that this module has made, or what a crash left of one."""
+    if not is_real_folder(home):
+        return False
+    inside = {entry.name for entry in home.iterdir()}
+    return not inside or home.name.endswith(_GONE) or _USED in inside
 
 
 def _discard(home: Path) -> bool:
@@ -277,25 +297,33 @@ def _fill(
     home: Path,
     python: str,
     source: Source,
-    environ: Mapping[str, str],
+    environ: dict[str, str],
     note: Callable[[str], None],
     advance: Callable[[float | None], None],
     cancelled: Callable[[], bool],
 ) -> None:
-    """Run the steps.
+    """Make the environment, and put the engine into it; what pip's settings tell is added to `environ`.
 
     Raises
     ------
     SetupError, SetupCancelled
         As `set_up` does.
+    wheels.WheelError
+        If one mustn't be installed.
     """
     temporary = home / "tmp"
-    temporary.mkdir()
-    (home / _USED).touch()
-    variables = pip_environment(environ, str(temporary))
-    said: list[str] = []
-    for step in steps(python, str(home), source):
-        said.clear()
+    copied = temporary / "wheels"
+    for made in (temporary, copied):
+        made.mkdir(mode=0o700)
+
+    def stop_if_cancelled() -> None:
+        if cancelled():
+            note("Cancelled.")
+            raise SetupCancelled("Cancelled: everything is as it was before.")
+
+    def run(step: Step, variables: Mapping[str, str], secret: bool = False) -> list[str]:
+        """Run a step, and return what it said; `secret` if nobody is to read it."""
+        said: list[str] = []
 
         def hear(line: str, is_error: bool) -> None:
             percent = progress(line)
@@ -305,20 +333,39 @@ def _fill(
             if not line.lstrip().startswith("Downloading "):
                 advance(None)
             if line.strip():
-                said.append(line)
-                note(line)
+                said.append(plain(line))
+                if not secret:
+                    note(line)
 
         advance(None)
         note(f"{step.what}: {command.for_people(step.command, _WINDOWS)}")
         try:
-            status = child.run(step.command, variables, hear, cancelled, str(home.parent))
+            status = child.run(step.command, variables, hear, cancelled, str(home), NOBODY_ELSE)
         except child.ChildError as error:
             raise SetupError(f"{step.what} failed: {error}. Try another Python. Log: {home.parent / LOG}") from error
-        if cancelled():
-            note("Cancelled.")
-            raise SetupCancelled("Cancelled: everything is as it was before.")
+        stop_if_cancelled()
         if status != 0:
-            raise SetupError(scrub(f"{step.what} failed: {explain(said, source)} Log: {home.parent / LOG}", environ))
+            why = f"{step.what} failed: {explain(said, source)} Log: {home.parent / LOG}"
+            raise SetupError(scrub(why, environ))
+        return said
+
+    if source.files:
+        note("Copying and checking the files")
+        wheels.copies(source.files, copied, advance, cancelled)
+        stop_if_cancelled()
+    making, *others = steps(python, str(home), source, str(copied))
+    run(making, pip_settings.variables(environ, str(temporary), {}))
+    settings: dict[str, str] = {}
+    if source.online:
+        asking = Step("Reading pip's settings", pip_settings.question(pip(home)))
+        settings = pip_settings.read(run(asking, pip_settings.asked(environ), secret=True))
+        environ.update(settings)  # they are scrubbed from now on
+        if pip_settings.is_offline(settings):
+            raise SetupError("pip's settings say that no index is asked (no-index): choose a folder with all wheels.")
+    variables = pip_settings.variables(environ, str(temporary), settings)
+    said: list[str] = []
+    for step in others:
+        said = run(step, variables)
     shutil.rmtree(temporary, ignore_errors=True)
     _check_version(said)
 

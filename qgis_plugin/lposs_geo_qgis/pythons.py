@@ -21,6 +21,7 @@ OLDEST = (3, 11)
 
 _NAMES = ("python3.13", "python3.12", "python3.11", "python3.14", "python3", "python")
 _BEST = ((3, 12), (3, 13), (3, 11))
+_TALK = 1000  # lines; who says more is something else
 _PATIENCE = 15.0  # seconds; a virus scanner may look at each program first
 _LAUNCHER = re.compile(r"((?:[A-Za-z]:|\\)\\.*?\.exe)(?=\s|$)", re.IGNORECASE)
 
@@ -187,10 +188,14 @@ def probe(path: str, environ: Mapping[str, str], cancelled: Callable[[], bool] =
     for line in reversed(said):
         try:
             facts = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
-        if isinstance(facts, dict) and "executables" in facts:
+        if not isinstance(facts, dict) or "executables" not in facts:
+            continue
+        try:
             return judge(place, facts)
+        except (KeyError, TypeError, ValueError, AttributeError):  # another program, with an answer of its own
+            continue
     raise PythonError(f"'{place}' isn't a Python 3 that runs. Choose a Python 3.11 or newer.")
 
 
@@ -289,11 +294,15 @@ def _variable(environ: Mapping[str, str], name: str) -> str:
 
 
 def _launcher_lines(environ: Mapping[str, str], cancelled: Callable[[], bool]) -> str:
-    launcher = Path(_variable(environ, "SystemRoot") or r"C:\Windows") / "py.exe"
-    for program in (str(launcher), "py.exe"):
+    folders = [_variable(environ, "SystemRoot") or r"C:\Windows"]
+    folders += [entry.strip('"') for entry in _variable(environ, "PATH").split(";")]
+    for folder in folders:
+        launcher = Path(folder) / "py.exe"
+        if not (launcher.is_absolute() and launcher.is_file()):  # a bare name is looked for in QGIS's own folder, too
+            continue
         try:
-            return "\n".join(_ask([program, "-0p"], environ, cancelled))
-        except child.ChildError:  # there is no launcher
+            return "\n".join(_ask([str(launcher), "-0p"], environ, cancelled))
+        except child.ChildError:
             continue
     return ""
 
@@ -302,7 +311,9 @@ def _ask(command: Sequence[str], environ: Mapping[str, str], cancelled: Callable
     """What a program says before patience is at its end; ChildError if it can't be started."""
     said: list[str] = []
     until = time.monotonic() + _PATIENCE
-    child.run(
-        command, environ, lambda line, is_error: said.append(line), lambda: cancelled() or time.monotonic() > until
-    )
+
+    def in_vain() -> bool:
+        return cancelled() or time.monotonic() > until or len(said) > _TALK
+
+    child.run(command, environ, lambda line, is_error: said.append(line), in_vain)
     return said

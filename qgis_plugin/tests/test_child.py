@@ -134,6 +134,12 @@ class Lines(unittest.TestCase):
         [line] = run("print('x' * 10_000_000)").out
         self.assertEqual(len(line), 10_000_000)
 
+    def test_a_line_without_an_end_is_cut(self):
+        """It takes no more room than a long one, and the next line is read again."""
+        code = "import sys\nfor _ in range(40): sys.stdout.write('x' * 1_000_000)\nprint(); print('next')"
+        out = run(code).out
+        self.assertEqual([len(out[0]), out[1:]], [2**24, ["next"]])
+
     def test_none_is_lost_where_each_takes_long_to_handle(self):
         ran = run("for number in range(3000): print(number)", handle=lambda line, is_error: time.sleep(0.0005))
         self.assertEqual(ran.out, [str(number) for number in range(3000)])
@@ -154,6 +160,24 @@ class Calls(unittest.TestCase):
     def test_it_runs_in_the_folder_named(self):
         with tempfile.TemporaryDirectory() as folder:
             self.assertEqual(run("import os; print(os.getcwd())", folder=folder).out, [os.path.realpath(folder)])
+
+    def test_it_runs_where_the_program_lies(self):
+        """Not where QGIS happens to run: others may have put files there that programs read."""
+        with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+            stack.callback(os.chdir, os.getcwd())
+            os.chdir(folder)
+            self.assertEqual(run("import os; print(os.getcwd())").out, [os.path.dirname(sys.executable)])
+
+    @unittest.skipIf(os.name == "nt", "modes are others there")
+    def test_the_umask_is_the_one_given(self):
+        code = "import os; print(oct(os.umask(0)))"
+        said = []
+        command = [sys.executable, "-c", code]
+        for umask in (0o077, -1):
+            child.run(command, {}, lambda line, is_error: said.append(line), lambda: False, None, umask)
+        own = os.umask(0)
+        os.umask(own)
+        self.assertEqual(said, ["0o77", oct(own)])
 
     def test_there_is_nothing_to_read_from_stdin(self):
         code = "import os, sys; print(os.path.samestat(os.fstat(0), os.stat(os.devnull)), repr(sys.stdin.read()))"

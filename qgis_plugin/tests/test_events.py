@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import unittest
 from dataclasses import fields
 
 from lposs_geo_qgis.command import MapRequest
-from lposs_geo_qgis.events import LABELS, STAGES, Event, doing, for_qgis, overall, parse, summary
+from lposs_geo_qgis.events import LABELS, STAGES, Event, doing, for_qgis, overall, parse, plain, share, summary
 
 
 class Parse(unittest.TestCase):
@@ -53,6 +54,50 @@ class Parse(unittest.TestCase):
             with self.subTest(line[:40]):
                 self.assertEqual(parse(line), Event("text", line))
 
+    def test_a_message_that_is_no_text_is_shown_as_it_came(self):
+        self.assertEqual(parse('{"event": "info", "message": {"a": [1]}}').message, '{"a": [1]}')
+        self.assertEqual(parse('{"event": "info", "message": null}').message, "null")
+
+
+class Numbers(unittest.TestCase):
+    """A result and progress that another program, or a broken one, has written."""
+
+    def test_progress_that_tells_nothing(self):
+        for facts in (
+            "{}",
+            '{"done": 1}',
+            '{"done": "3", "total": 4}',
+            '{"done": null, "total": 4}',
+            '{"done": NaN, "total": 4}',
+            '{"done": 1, "total": Infinity}',
+            '{"done": true, "total": true}',
+            '{"done": [1], "total": {}}',
+            '{"done": 1, "total": -1}',
+            '{"done": 1%s, "total": 1}' % ("0" * 400),
+        ):
+            with self.subTest(facts[:40]):
+                self.assertIsNone(share(json.loads(facts)))
+
+    def test_progress_is_a_share(self):
+        for done, total, wanted in ((0, 4, 0), (3, 4, 0.75), (5, 4, 1), (-1, 4, 0), (0, 0, 1), (1.5, 3, 0.5)):
+            self.assertEqual(share({"done": done, "total": total}), wanted)
+
+    def test_areas_that_are_none(self):
+        for facts in (
+            {"classes": None},
+            {"classes": {"name": "water"}},
+            {"classes": 3},
+            {"classes": ["water", None, {}, {"name": "a"}, {"name": "a", "share": "1"}]},
+            {"classes": [{"name": "a", "share": math.nan}]},
+            {"unknown_share": "all"},
+            {"unknown_share": None},
+        ):
+            with self.subTest(facts):
+                self.assertEqual(summary(facts), [])
+        odd = [{"name": ["a\n"], "share": 0.5, "confidence": "sure"}, {"share": 0.5, "confidence": math.inf}]
+        self.assertEqual(summary({"classes": odd}), ["['a\\n']: 50.0 %", ": 50.0 %"])
+        self.assertEqual(len(summary({"classes": [{"name": "a", "share": 0}] * 100_000})), 1000)
+
 
 class Overall(unittest.TestCase):
     def test_it_begins_with_nothing_and_ends_with_all(self):
@@ -85,6 +130,24 @@ class Overall(unittest.TestCase):
 
     def test_the_last_stage_alone_does_not_reach_the_end(self):
         self.assertLess(overall({"vectorize": 1.0}, STAGES), 50.0)
+
+
+class Plain(unittest.TestCase):
+    def test_a_line_stays_a_line(self):
+        for text, wanted in (
+            ("Größe: 3 m², 森林, नि\u200dष", "Größe: 3 m², 森林, नि\u200dष"),
+            ("a\nb\rc\td\u2028e", "a b c d e"),
+            ("\x1b[31mred\x1b[0m\x00\x9b", " [31mred [0m  "),
+            ("half \ud83d", "half ?"),
+            ("x" * 10_000_000, "x" * 2000 + "…"),
+        ):
+            self.assertEqual(plain(text), wanted)
+            self.assertEqual(plain(wanted), wanted)
+
+    def test_messages_are_plain(self):
+        self.assertEqual(for_qgis("a\x1b[2J\nb"), "a [2J b")
+        self.assertEqual(doing("po\nlish"), "Po lish")
+        self.assertEqual(summary({"classes": [{"name": "a\nb", "share": 1}]}), ["a b: 100.0 %"])
 
 
 class Words(unittest.TestCase):

@@ -13,21 +13,29 @@ from tests.little_wheel import WithFolder, little_wheel
 class Sources(WithFolder):
     def test_pypi(self) -> None:
         self.assertEqual(REQUIREMENT, "lposs-geo>=0.1,<0.2")
-        self.assertEqual(installation.choose_source(" "), Source(REQUIREMENT))
-        self.assertEqual(installation.choose_source("", True), Source(REQUIREMENT, cpu_only=True))
+        self.assertEqual(installation.choose_source(" "), Source())
+        self.assertEqual(installation.choose_source("", True), Source(cpu_only=True))
+        self.assertTrue(Source().online)
+        self.assertEqual(Source().files, [])
 
     def test_wheel(self) -> None:
+        """Whatever lies beside it."""
         wheel = little_wheel(self.work)
-        url = wheel.as_uri()
-        self.assertIn("lposs%20geo%20%C3%A9", url)
-        self.assertEqual(installation.choose_source(str(wheel)), Source(f"lposs-geo @ {url}"))
         little_wheel(self.work, name="other")
-        self.assertEqual(installation.choose_source(str(wheel)), Source(f"lposs-geo @ {url}", str(self.work)))
+        source = installation.choose_source(str(wheel))
+        self.assertEqual(source, Source(wheel=str(wheel)))
+        self.assertTrue(source.online)
+        self.assertEqual(source.files, [wheel])
 
     def test_folder(self) -> None:
-        little_wheel(self.work)
-        wanted = Source(REQUIREMENT, str(self.work), False)
-        self.assertEqual(installation.choose_source(str(self.work), True), wanted)
+        ours, other = little_wheel(self.work), little_wheel(self.work, name="other")
+        (self.work / "folder.whl").mkdir()
+        (self.work / "gone.whl").symlink_to(self.work / "gone")
+        source = installation.choose_source(str(self.work), True)
+        self.assertEqual(source, Source(folder=str(self.work)))
+        self.assertFalse(source.online)
+        self.assertEqual(source.files, [ours, other])
+        self.assertLess(installation.room(source, "linux"), 10**9)
 
     def test_refused(self) -> None:
         other = little_wheel(self.work, name="other")
@@ -35,6 +43,7 @@ class Sources(WithFolder):
             (self.work, "no wheel of lposs-geo"),
             (self.work / "gone", "There is no '"),
             (other, "isn't a wheel of lposs-geo"),
+            (little_wheel(self.work / "old", "0.0.9"), "needs 0.1 or newer"),
         ):
             with self.subTest(path), self.assertRaises(SourceError) as caught:
                 installation.choose_source(str(path))
@@ -51,7 +60,9 @@ class Sources(WithFolder):
 
 class Steps(unittest.TestCase):
     def commands(self, source: Source, windows: bool = False) -> list[tuple[str, ...]]:
-        return [step.command for step in installation.steps("/usr/bin/python3", "/e/1", source, windows)]
+        return [
+            step.command for step in installation.steps("/usr/bin/python3", "/e/1", source, "/e/1/tmp/w é", windows)
+        ]
 
     def test_from_pypi(self) -> None:
         make, update, install, say = self.commands(Source())
@@ -67,59 +78,23 @@ class Steps(unittest.TestCase):
         self.assertIn("--extra-index-url=https://download.pytorch.org/whl/cpu", install)
 
     def test_air_gapped(self) -> None:
-        _, install, _ = self.commands(Source(wheels="/a wheelhouse", online=False, cpu_only=True))
-        self.assertEqual(install[-4:], ("--progress-bar=off", "--no-index", "--find-links=/a wheelhouse", REQUIREMENT))
+        """Only from the copies, without any of the user's settings."""
+        _, install, _ = self.commands(Source(folder="/a wheelhouse", cpu_only=True))
+        wanted = ("--isolated", "--no-index", "--find-links=/e/1/tmp/w é", "--only-binary=:all:", REQUIREMENT)
+        self.assertEqual(install[-6:], ("--progress-bar=off", *wanted))
 
-    def test_wheel_beside_others(self) -> None:
-        install = self.commands(Source("lposs-geo @ file:///w/x.whl", "/w"))[2]
-        self.assertEqual(install[-2:], ("--find-links=/w", "lposs-geo @ file:///w/x.whl"))
+    def test_one_wheel(self) -> None:
+        """Its copy alone; all else from the index."""
+        install = self.commands(Source("/w/lposs_geo-0.1.0-py3-none-any.whl"))[2]
+        url = "file:///e/1/tmp/w%20%C3%A9/lposs_geo-0.1.0-py3-none-any.whl"
+        self.assertEqual(install[-2:], ("--progress-bar=raw", f"lposs-geo @ {url}"))
+        self.assertNotIn("--find-links", " ".join(install))
 
     @unittest.skipIf(os.name == "nt", "the separators are those of this system")
     def test_windows(self) -> None:
         commands = self.commands(Source(), windows=True)
         self.assertEqual(commands[1][0], "/e/1/Scripts/python.exe")
         self.assertEqual(commands[-1][0], "/e/1/Scripts/lposs-geo.exe")
-
-
-class Variables(unittest.TestCase):
-    def test_what_installs_elsewhere_goes(self) -> None:
-        given = {
-            "PIP_INDEX_URL": "https://mirror.example.org/simple",
-            "PIP_TARGET": "/t",
-            "PIP_PREFIX": "/p",
-            "PIP_USER": "1",
-            "Pip_Quiet": "2",
-            "HTTPS_PROXY": "http://proxy:1",
-            "Temp": "/elsewhere",
-        }
-        self.assertEqual(
-            installation.pip_environment(given, "/tmp/x"),
-            {
-                "PIP_INDEX_URL": "https://mirror.example.org/simple",
-                "PIP_USER": "0",
-                "HTTPS_PROXY": "http://proxy:1",
-                "TMPDIR": "/tmp/x",
-                "TEMP": "/tmp/x",
-                "TMP": "/tmp/x",
-            },
-        )
-
-
-class Scrubbing(unittest.TestCase):
-    def test_addresses(self) -> None:
-        for text, wanted in (
-            ("at http://me:secret@proxy:8080/ now", "at http://me:***@proxy:8080/ now"),
-            ("https://token@host/simple", "https://***@host/simple"),
-            ("('http://a:b@c', 'socks5://d:e@f')", "('http://a:***@c', 'socks5://d:***@f')"),
-            ("Looking in https://pypi.org/simple", "Looking in https://pypi.org/simple"),
-            ("someone@example.org", "someone@example.org"),
-        ):
-            self.assertEqual(installation.scrub(text, {}), wanted)
-
-    def test_passwords_of_variables_anywhere(self) -> None:
-        environ = {"HTTPS_PROXY": "http://me:p%40ss%2Fword@proxy:1", "X": "a@b://", "Y": "http://u:abc@h"}
-        said = "tried p@ss/word and p%40ss%2Fword, the abc"
-        self.assertEqual(installation.scrub(said, environ), "tried *** and ***, the abc")
 
 
 class Progress(unittest.TestCase):
@@ -146,7 +121,7 @@ class Explaining(unittest.TestCase):
             (["WARNING: SSLError(SSLCertVerificationError", missing], Source(), "PIP_CERT"),
             ([missing], Source(), "this Python and system: choose another Python"),
             (["ERROR: No matching distribution found for lposs-geo<0.2,>=0.1"], Source(), "wheel as a file"),
-            ([missing], Source(wheels="/w", online=False), "pip download"),
+            ([missing], Source(folder="/w"), "pip download"),
             (["ERROR: x.whl is not a supported wheel on this platform."], Source(), "another system or Python"),
             (["ERROR: Access is denied", "[notice] x"], Source(), "virus scanner"),
             (["Something", "odd"], Source(), "odd. Try another Python, or press Set up engine again."),

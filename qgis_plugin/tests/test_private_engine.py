@@ -5,9 +5,12 @@ LPOSS_GEO_FULL_SETUP=1 sets up the real engine too, with all that it needs from 
 
 from __future__ import annotations
 
+import base64
 import errno
+import hashlib
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import threading
@@ -22,6 +25,7 @@ from lposs_geo_qgis import child, environment, installation, private_engine, pyt
 from lposs_geo_qgis.installation import Source
 from lposs_geo_qgis.private_engine import SetupCancelled, SetupError
 from tests.little_wheel import WithFolder, little_wheel
+from tests.local_index import local_index, wheel_of_pip
 
 PLUGIN = Path(__file__).resolve().parents[1]
 REPOSITORY = PLUGIN.parent
@@ -207,17 +211,116 @@ class SetUp(WithFolder):
             self.assertEqual(self.inside(), ["setup.lock"])
             self.assertEqual(private_engine.executable(self.folder), "")
 
-    def test_wheel_alone_offline(self) -> None:
-        """A wheel that only bears the name; and one that is too old."""
-        wheel = little_wheel(self.work, name="other")
-        wheel = wheel.rename(wheel.with_name("lposs_geo-0.1.0-py3-none-any.whl"))
-        source = installation.choose_source(str(wheel))
-        self.assertIn("isn't a wheel of lposs-geo", self.fails(Source(source.requirement, str(self.work), False)))
+    def test_old_one(self) -> None:
         little_wheel(self.wheels, "0.0.9")
         self.assertIn("pip download", self.fails())
-        old = installation.choose_source(str(next(self.wheels.glob("*.whl"))))
-        self.assertIn("needs 0.1 or newer", self.fails(Source(old.requirement, online=False)))
         self.assertEqual(self.inside(), ["setup.lock", "setup.log"])
+        for said, says in ("lposs-geo, version 0.0.9", "Choose a newer"), ("other, version 1.0", "isn't lposs-geo"):
+            with self.assertRaises(SetupError) as caught:
+                private_engine._check_version([said])
+            self.assertIn(says, str(caught.exception))
+
+    def test_wheels_of_a_folder_are_those_of_its_list(self) -> None:
+        """Refused before anything is run."""
+        ours, other = little_wheel(self.wheels), little_wheel(self.wheels, "99", name="numpy")
+        digests = {wheel.name: hashlib.sha256(wheel.read_bytes()).hexdigest() for wheel in (ours, other)}
+        sums = self.wheels / "SHA256SUMS"
+        sums.write_text(f"{digests[ours.name]}  {ours.name}\n")
+        self.assertIn("numpy-99-py3-none-any.whl' isn't listed", self.fails())
+        other.unlink()
+        sums.write_text(f"{digests[other.name]}  {ours.name}\n")
+        for source in (None, Source(str(ours))):
+            self.assertIn("isn't the file that the SHA256SUMS beside it lists", self.fails(source))
+        self.assertEqual(self.inside(), ["setup.lock", "setup.log"])
+        self.assertFalse([line for line in self.said if "venv" in line])
+
+    @unittest.skipIf(os.name == "nt", "modes are others there")
+    def test_in_a_hostile_place(self) -> None:
+        """The user's settings for pip and Python, and an open umask; nothing changes what is installed, and where."""
+        ours = little_wheel(self.wheels, needs="numpy")
+        little_wheel(self.wheels, "1.0", name="numpy")
+        sums = "".join(f"{hashlib.sha256(each.read_bytes()).hexdigest()} *./{each.name}\r\n" for each in self.files())
+        (self.wheels / "sha256sums.txt").write_bytes(sums.encode())
+        planted = self.planted()
+        self.assertTrue(ours.is_file())
+        self.addCleanup(os.umask, os.umask(0))
+        self.folder.mkdir(mode=0o777)
+        self.set_up()
+        self.assertEqual(self.version(), "lposs-geo, version 0.1.0")
+        self.assertEqual(self.installed("numpy"), "1.0")
+        self.assertEqual(os.listdir(planted), [])
+        self.assert_closed()
+
+    def test_online_only_the_wheel_that_was_chosen_comes_from_its_folder(self) -> None:
+        pip = wheel_of_pip(self.work / "pip")
+        if pip is None:
+            self.skipTest("there is no pip 24.1 or newer to update to")
+        ours = little_wheel(self.wheels, needs="numpy")
+        planted = self.planted()
+        little_wheel(self.wheels, "99", name="numpy")
+        known = little_wheel(self.work / "known", "1.0", name="numpy")
+        settings = self.work / "home" / ".config" / "pip" / "pip.conf"
+        del self.environ["PIP_CONFIG_FILE"]
+        with local_index(self.work / "index", [pip, known]) as (port, asked):
+            address = f"http://me:hunter2@127.0.0.1:{port}/"
+            settings.write_text(f"{settings.read_text()}index-url = {address}\n")
+            self.set_up(Source(str(ours)))
+            self.assertEqual(self.version(), "lposs-geo, version 0.1.0")
+            self.assertEqual(self.installed("numpy"), "1.0")
+            self.assertEqual(os.listdir(planted), [])
+            self.assertIn("Basic " + base64.b64encode(b"me:hunter2").decode(), asked)
+            self.assertNotIn("hunter2", "\n".join(self.said))
+
+    def files(self) -> list[Path]:
+        return sorted(self.wheels.glob("*.whl"))
+
+    def planted(self) -> Path:
+        """Settings that would install elsewhere or other things; the folder where that would be seen."""
+        planted, home = self.work / "planted", self.work / "home"
+        planted.mkdir()
+        others = self.work / "others"
+        little_wheel(others, "99", name="numpy")
+        little_wheel(others, "0.1.9")
+        lines = f"[global]\nquiet = 3\npre = true\n[install]\ntarget = {planted}\nfind-links = {others.as_uri()}\n"
+        settings = home / ".config" / "pip" / "pip.conf"
+        settings.parent.mkdir(parents=True)
+        settings.write_text(lines)
+        for name in ("sitecustomize.py", "pip.py", "venv.py"):
+            (others / name).write_text("raise SystemExit('a trap: ' + __file__)\n")
+        hostile = {
+            "HOME": str(home),
+            "PIP_TARGET": str(planted),
+            "PIP_PREFIX": str(planted),
+            "PIP_ROOT": str(planted),
+            "PIP_USER": "1",
+            "PIP_FIND_LINKS": str(others),
+            "PIP_PRE": "1",
+            "PIP_QUIET": "3",
+            "PIP_DRY_RUN": "1",
+            "PIP_REQUIRE_VIRTUALENV": "1",
+            "PIP_CONSTRAINT": str(others / "none.txt"),
+            "PIP_LOG": str(planted / "log"),
+            "PIP_CONFIG_FILE": str(settings),
+            "PYTHONPATH": str(others),
+            "PYTHONHOME": str(others),
+            "VIRTUAL_ENV": str(planted),
+        }
+        self.environ = environment.clean({**self.environ, **hostile})
+        return planted
+
+    def installed(self, name: str) -> str:
+        """Which version of a package is in the engine."""
+        python = Path(private_engine.executable(self.folder)).with_name("python")
+        code = "import importlib.metadata, sys; print(importlib.metadata.version(sys.argv[1]))"
+        return subprocess.run([python, "-I", "-c", code, name], capture_output=True, text=True).stdout.strip()
+
+    def assert_closed(self) -> None:
+        """Nobody else may enter the folder, nor write anywhere in it."""
+        self.assertEqual(stat.S_IMODE(self.folder.stat().st_mode), 0o700)
+        self.assertEqual(stat.S_IMODE((self.folder / "1").stat().st_mode), 0o700)
+        found = [path for path in self.folder.rglob("*") if not path.is_symlink()]
+        self.assertGreater(len(found), 100)
+        self.assertEqual([path for path in found if path.stat().st_mode & 0o022], [])
 
     def test_no_room(self) -> None:
         with mock.patch.object(shutil, "disk_usage", return_value=SimpleNamespace(free=3 * 10**9)):
@@ -240,12 +343,23 @@ class SetUp(WithFolder):
         self.assertIn("can't be started", str(caught.exception))
 
     def test_what_a_crash_left_is_swept(self) -> None:
+        """What it never made stays: folders of others, and links."""
         (self.folder / "4" / "bin").mkdir(parents=True)
+        (self.folder / "4" / "in-use.lock").touch()
         (self.folder / "3.removed").mkdir()
         (self.folder / "mine").mkdir()
+        (self.folder / "2024").mkdir()
+        (self.folder / "2024" / "scene.tif").touch()
+        (self.folder / "2025").symlink_to(self.folder / "2024")
+        (self.folder / "setup.log").symlink_to(self.folder / "2024" / "scene.tif")
+        (self.folder / "current.new").symlink_to(self.folder / "2024" / "scene.tif")
         little_wheel(self.wheels)
         self.set_up()
-        self.assertEqual(self.inside(), ["1", "current", "mine", "setup.lock", "setup.log"])
+        self.assertEqual(self.inside(), ["2024", "2025", "2026", "current", "mine", "setup.lock", "setup.log"])
+        self.assertEqual((self.folder / "2024" / "scene.tif").read_bytes(), b"")
+        private_engine.remove(self.folder)
+        self.assertEqual(self.inside(), ["2024", "2025", "mine", "setup.lock"])
+        self.assertTrue((self.folder / "2024" / "scene.tif").is_file())
 
     @unittest.skipIf(os.name == "nt", "locks are others there")
     def test_without_locks_nothing_of_another_window_is_swept(self) -> None:
@@ -266,7 +380,7 @@ class SetUp(WithFolder):
         self.environ["HTTPS_PROXY"] = "http://me:secret@proxy"
         advances: list[float | None] = []
 
-        def run(command, variables, handle, cancelled, folder) -> int:
+        def run(command, variables, handle, cancelled, folder, umask) -> int:
             self.assertEqual(variables["HTTPS_PROXY"], "http://me:secret@proxy")
             self.assertNotIn("secret", " ".join(command))
             for line in lines:
