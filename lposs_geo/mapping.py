@@ -45,6 +45,7 @@ from lposs_geo.scene import Scene, check_unchanged, describe
 from lposs_geo.stages import Clock, Progress
 from lposs_geo.tiled_copy import copy_in_tiles, is_slow_in_tiles
 from lposs_geo.vectorizing import DEFAULT_SIMPLIFY, check_min_area, parse_tolerance, tolerance_px
+from lposs_geo.words import quoted
 
 __all__ = ["MapResult", "map_scene"]
 
@@ -228,6 +229,7 @@ def map_scene(
             asked_zoom = None if gsd is None else _zoom_to(scene, gsd)
             log.info("bands %s as red, green, blue: %s", ",".join(map(str, scene.bands)), scene.bands_reason)
             notices = [*scene.notices, *notices_of_crs(scene.grid.crs), *_notices_of_areas(scene)]
+            notices += _notices_of_legend(legend)
             _warn(notices)
             chosen = models.choose(model)
             encoder = encoders.load(chosen, encoders.choose_device(device))
@@ -380,6 +382,14 @@ def _notices_of_areas(scene: Scene) -> list[str]:
     if scene.grid.crs is not None and overstates_areas(scene.grid.crs):
         return [f"{scene.name} is in a Mercator projection: away from the equator its areas are far too large"]
     return []
+
+
+def _notices_of_legend(legend: Legend) -> list[str]:
+    """Where there is nothing to choose from; words that were meant to be several classes, often."""
+    if len(legend) > 1 or any(legend.negatives):
+        return []
+    name = quoted(legend.names[0])
+    return [f'{name} is the only class, so every pixel is given to it: part classes like "forest,water,road"']
 
 
 def _notices_of_model(

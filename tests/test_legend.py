@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from lposs_geo.errors import LegendError
 from lposs_geo.legend import PRESETS, LandClass, Legend, find_legend, from_words, preset, read_legend, to_toml
+from lposs_geo.words import key, tidy
 
 
 def test_words_become_classes_in_order():
@@ -37,7 +39,7 @@ def test_synonyms():
         ("forest=trees,trees", "'trees' is named twice"),
         ("forest=trees|Trees", "'trees' is named twice"),
         (",".join(f"class{k}" for k in range(201)), "201 classes"),
-        ("forest,ro\nad", "control character"),
+        (["forest", "ro\nad"], "control character"),
         ("a=b=c", "two equals signs"),
         ([1, 2], "must be words"),
     ],
@@ -136,6 +138,64 @@ def test_a_legend_file_that_is_not_there(tmp_path):
         read_legend(tmp_path / "none.toml")
 
 
+def _file(tmp_path, content):
+    file = tmp_path / "legend.toml"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return file
+
+
+CLASS = '[[classes]]\nname = "a"\n'
+HOSTILE = {
+    "nested arrays": "a = " + "[" * 5000,
+    "nested tables": "a = " + "{a=" * 5000,
+    "a dotted name": ".".join("a" * 200_000) + " = 1",
+    "a code of 5000 digits": CLASS + "code = " + "9" * 5000,
+    "a code of 5000 hexadecimal digits": CLASS + "code = 0x" + "f" * 5000,
+    "a code of 4000 digits": CLASS + "code = " + "9" * 4000,
+    "a nested colour": CLASS + "colour = " + "[" * 100 + "]" * 100,
+    "a date that is none": CLASS + "code = 2020-13-45",
+    "not UTF-8": CLASS.encode() + "title = 'Größe'".encode("latin-1"),
+    "UTF-16": CLASS.encode("utf-16"),
+    "a NUL": CLASS + "\0",
+    "too large": CLASS + "#" * 1_000_000,
+    "a long name": CLASS + '[[classes]]\nname = "' + "x" * 1001 + '"',
+    "a long key": CLASS + "x" * 5000 + " = 1",
+    "a key that can't be printed": CLASS + '"\\u202e" = 1',
+    "a reserved name": '[[classes]]\nname = "UNKNOWN"',
+    "two spellings of a letter": '[[classes]]\nname = "caf\u00e9"\n[[classes]]\nname = "cafe\u0301"',
+    "a title that can't be printed": 'title = "\\u202e"\n' + CLASS,
+    "many negatives": CLASS + "negatives = [" + ",".join(f'"{k}"' for k in range(60_000)) + ', "1"]',
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_legend_files_are_one_line(tmp_path, kind):
+    file = _file(tmp_path, HOSTILE[kind])
+    with pytest.raises(LegendError) as caught:
+        read_legend(file)
+    said = str(caught.value)
+    assert said.isprintable() and len(said) < 600
+    assert str(file) in said
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no such files there")
+def test_legends_come_from_small_regular_files_only(tmp_path):
+    os.mkfifo(tmp_path / "fifo.toml")
+    for path, said in ((tmp_path / "fifo.toml", "pipe"), ("/dev/zero", "device"), (tmp_path, "a folder")):
+        with pytest.raises(LegendError, match=f"is .*{said}"):
+            find_legend(path)
+    for name in ("x" * 5000, "a\0b", "a\nb", "\udcff.toml"):
+        with pytest.raises(LegendError) as caught:
+            find_legend(name)
+        assert str(caught.value).isprintable()
+    for link in ("to a file", "to nothing"):
+        (tmp_path / link).symlink_to(tmp_path / "legend.toml" if link == "to a file" else tmp_path / "none")
+    _file(tmp_path, CLASS)
+    assert find_legend(tmp_path / "to a file").names == ["a"]
+    with pytest.raises(LegendError, match="no legend file"):
+        find_legend(tmp_path / "to nothing")
+
+
 def test_negatives_and_codes(tmp_path):
     file = tmp_path / "legend.toml"
     file.write_text(
@@ -161,6 +221,49 @@ def test_legends_of_before_are_read():
 def test_data_that_is_no_legend(data):
     with pytest.raises(LegendError):
         Legend.from_dict(data)
+
+
+def entry(**changes):
+    given = {"id": 1, "name": "forest", "prompts": ["forest"], "colour": "#1c6236", "negatives": [], "code": None}
+    return given | changes
+
+
+@pytest.mark.parametrize(
+    ("classes", "said"),
+    [
+        ([entry(id=float("inf"))], "id inf must be a whole number from 1 to 254"),
+        ([entry(id=0)], "id 0"),
+        ([entry(id=255)], "id 255"),
+        ([entry(id=True)], "id True"),
+        ([entry(id=10**5000)], "id a int too large"),
+        ([entry(), entry(name="b")], "same id"),
+        ([entry(code=10**20)], "code 100000000000000000000 must be"),
+        ([entry(code=-1)], "code -1 must be"),
+        ([entry(code=1.5)], "code 1.5 must be"),
+        ([entry(name="\ud800")], r"U\+D800"),
+        ([entry(name="a\nb")], r"U\+000A"),
+        ([entry(name="x" * 2000)], "longer than"),
+        ([entry(name=5)], "has no name"),
+        ([entry(prompts="forest")], "must be lists"),
+        ([entry(prompts=[1])], "must be text"),
+        ([entry(prompts=["\udfff"])], r"U\+DFFF"),
+        ([entry(negatives={"a": 1})], "must be lists"),
+        ([entry(colour=None)], "colour None must look like"),
+        (["forest"], "class 1 of 1 isn't described"),
+        ([entry(id=k) for k in range(1, 300)], "299 classes"),
+    ],
+)
+def test_data_that_no_map_could_hold(classes, said):
+    with pytest.raises(LegendError, match=said) as caught:
+        Legend.from_dict({"classes": classes})
+    assert str(caught.value).isprintable()
+
+
+def test_a_class_of_its_own_may_be_0_in_another_programs_map():
+    legend = from_words("forest")
+    assert [c.name for c in legend.with_unknown] == ["forest", "unknown"]
+    lake = LandClass(0, "lake", ("lake",), (0, 0, 255))
+    assert Legend((lake, *legend.classes)).with_unknown == (lake, *legend.classes)
 
 
 def test_colours_that_are_given_stand(tmp_path):
@@ -214,15 +317,13 @@ def test_neither_a_preset_nor_a_file(tmp_path, monkeypatch):
     assert len(find_legend("worldcover")) == 11
 
 
-WORDS = st.text(st.characters(codec="utf-8"), max_size=8).filter(
-    lambda text: text.isprintable() and text.strip() == text
-)
-NAMES = WORDS.filter(bool)
+WORDS = st.text(st.characters(codec="utf-8"), max_size=8).map(tidy).filter(str.isprintable)
+NAMES = WORDS.filter(lambda text: text and text.casefold() not in ("unknown", "nodata"))
 
 
 @st.composite
 def legends(draw):
-    words = draw(st.lists(NAMES, min_size=2, max_size=12, unique_by=str.casefold))
+    words = draw(st.lists(NAMES, min_size=2, max_size=12, unique_by=key))
     classes = [
         LandClass(
             place,
