@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import stat
 import tomllib
@@ -54,6 +55,8 @@ RESERVED = frozenset({"unknown", "nodata"})
 
 PRESETS = ("worldcover", "corine1", "loveda", "openearthmap", "dynamicworld")
 """Names of the legends that come with the package, files in its folder legends/."""
+
+log = logging.getLogger("lposs_geo")
 
 
 @dataclass(frozen=True)
@@ -223,6 +226,7 @@ def from_words(classes: str | Sequence[str]) -> Legend:
         "forest,water,road", or the same as a list. A class may have synonyms: "forest=trees|woodland" asks for both
         and is called forest; "river|lake" is called river. A text may also part its classes as `words.split_list`
         tells: by semicolons or line breaks, as a numbered list or as JSON; a comma in quotes is a part of the class.
+        A warning says how such a text was read.
 
     Raises
     ------
@@ -234,7 +238,10 @@ def from_words(classes: str | Sequence[str]) -> Legend:
         raise LegendError(f"classes must be words, not {shown(classes)}")
     if not any(item.strip() for item in items):
         raise LegendError('no class is named: write --classes "forest,water,road"')
-    return Legend(_build([_written(item, f"class {k} of {len(items)}") for k, item in enumerate(items, start=1)]))
+    legend = Legend(_build([_written(item, f"class {k} of {len(items)}") for k, item in enumerate(items, start=1)]))
+    if isinstance(classes, str) and items != [part.strip() for part in classes.split(",") if part.strip()]:
+        log.warning("the list of classes was read as %d: %s", len(legend), ", ".join(map(quoted, legend.names)))
+    return legend
 
 
 def _written(item: str, where: str) -> _Entry:

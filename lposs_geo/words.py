@@ -16,7 +16,7 @@ __all__ = ["MOST_LETTERS", "SIGNS", "key", "quoted", "shown", "split_list", "tid
 MOST_LETTERS = 1000
 """Longest name, word, title or source."""
 
-LONGEST_LIST = 100_000
+LONGEST_LIST = 250_000
 """Letters of a list of classes."""
 
 LONGEST_PART = 200

@@ -57,6 +57,16 @@ def test_map_writes_the_map_and_says_so_on_stdout(run, chip, tmp_path):
         assert set(np.unique(dataset.read(1))) <= {1, 2, 3, 255}
 
 
+def test_how_a_list_was_read_is_said(run, chip):
+    code, out, err = run("map", chip, "--classes", '["water","zamīn\u200cforest"]', "--no-refine")
+    assert code == 0, err
+    assert "Warning: the list of classes was read as 2: 'water', 'zamīn\u200cforest'\n" in err
+    assert [line.split()[0] for line in out.splitlines() if line.startswith("  ")] == ["water", "zamīn\u200cforest"]
+    code, out, err = run("map", chip, "--classes", "water forest", "--no-refine", "--overwrite")
+    assert code == 0, err
+    assert "Warning: 'water forest' is the only class, so every pixel is given to it: part classes like" in err
+
+
 def test_map_for_programs(run, chip):
     code, out, err = run("map", chip, "--classes", "water,forest", "-o", "m.tif", "--vector", "m.gpkg", "--json")
     assert code == 0
@@ -212,6 +222,7 @@ BAD = {
         "simplify must be a tolerance of 0 or more, like 1px",
     ),
     "a legend that is none": (["CHIP", "--legend", "corine9"], 1, "no legend file 'corine9'.* these are worldcover, "),
+    "a class called as no class is": (["CHIP", "--classes", "Unknown=forest,b"], 2, "may be called 'Unknown'"),
     "a box that is none": (["CHIP", "--aoi", "1,2,3"], 2, "1,2,3"),
     "an area elsewhere": (["CHIP", "--aoi", "0,0,1,1"], 2, "don't overlap"),
     "a range that is none": (["CHIP", "--scale", "3"], 2, "'3' must be two numbers"),

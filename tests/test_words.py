@@ -18,7 +18,6 @@ WATER_FOREST = [
     "water\nforest",
     "\ufeff water\r\n\r\n forest \r\n",
     "water\tforest",
-    "water,\nforest,\n",
     "water; forest;",
     '["water", "forest"]',
     "['water', 'forest',]",
@@ -36,12 +35,16 @@ WATER_FOREST = [
     "- water\n- forest",
     "• water • forest",
     "water =water，forest＝forest",
+    "water , forest ;",
 ]
 
 
 @pytest.mark.parametrize("text", WATER_FOREST)
-def test_lists_as_people_write_them(text):
+def test_lists_as_people_write_them(text, caplog):
+    assert from_words("water , forest,") == from_words("water,\nforest,\n") == from_words("water,forest")
+    assert not caplog.text
     assert from_words(text) == from_words("water,forest")
+    assert "the list of classes was read as 2: 'water', 'forest'" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -94,7 +97,7 @@ def test_quoted_synonyms():
         ("a\u200bb,c", r"U\+200B"),
         ("a\udcffb,c", r"U\+DCFF"),
         ("x" * 1001, "longer than 1000 letters"),
-        ("x," * 60_000, "write a legend file"),
+        ("x," * 130_000, "write a legend file"),
         ('"water, forest', "never closed"),
         ('["water", "forest"', "bracket too many"),
         ("[[water],[forest]]", "bracket too many"),

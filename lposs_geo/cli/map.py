@@ -132,7 +132,8 @@ def map_command(
     **options: Any,
 ) -> None:
     """Map the land cover of SCENE, any georeferenced raster; several, or a folder, are one mosaic."""
-    chosen = _legend(classes, legend_name)
+    with messages(as_json, verbose, quiet):
+        chosen = _legend(classes, legend_name)
     model = _model(model_name, vlm, vm)
     if like is not None:
         from lposs_geo import provenance
