@@ -9,17 +9,29 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from lposs_geo.encoders.checkpoints import Weights
 from lposs_geo.errors import ModelError
 
-__all__ = ["check_architecture", "value_features"]
+__all__ = ["NOT_PLAIN", "as_named_now", "check_architecture", "value_features"]
+
+NOT_PLAIN = "no plain timm vision transformer; use one like timm:vit_base_patch16_224.dino"
 
 
 def check_architecture(vit: nn.Module, name: str) -> None:
     """Raise ModelError unless `vit` is a timm VisionTransformer whose last block computes q, k and v together."""
     blocks: Any = getattr(vit, "blocks", None)
     plain = isinstance(vit, timm.models.vision_transformer.VisionTransformer)
-    if not plain or not hasattr(blocks[-1].attn, "qkv"):
-        raise ModelError(f"'{name}' is no plain timm vision transformer; use one like timm:vit_base_patch16_224.dino")
+    if not plain or not hasattr(getattr(blocks[-1], "attn", None), "qkv"):
+        raise ModelError(f"'{name}' is {NOT_PLAIN}")
+
+
+def as_named_now(vit: nn.Module, weights: Weights) -> Weights:
+    """Bring weights to timm's present names and to the model's patches, as timm does: those of DINOv2's own code, those
+    of earlier releases, the image half of an open_clip checkpoint.
+    """
+    model: Any = vit
+    converted: Weights = timm.models.vision_transformer.checkpoint_filter_fn(weights, model, adapt_layer_scale=True)
+    return converted
 
 
 @torch.inference_mode()

@@ -13,15 +13,27 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from lposs_geo.encoders.checkpoints import Weights
 from lposs_geo.errors import ModelError
 
-__all__ = ["IMAGENET_TEMPLATES", "Template", "check_architecture", "maskclip_features", "text_embeddings"]
+__all__ = [
+    "IDLE",
+    "IMAGENET_TEMPLATES",
+    "Template",
+    "as_named_now",
+    "check_architecture",
+    "maskclip_features",
+    "text_embeddings",
+]
 
 Template = str | Callable[[str], str]
 """A sentence with a hole for the class word: "a photo of a {}." or a function."""
 
 IMAGENET_TEMPLATES: tuple[Template, ...] = tuple(open_clip.OPENAI_IMAGENET_TEMPLATES)
 """The 80 sentences that CLIP's authors used on ImageNet, as open_clip carries them."""
+
+IDLE = ("logit_bias", "input_resolution", "context_length", "vocab_size")
+"""What a checkpoint of a CLIP may hold that the model may leave: numbers of its training and of its text."""
 
 
 def check_architecture(clip: nn.Module, name: str) -> None:
@@ -32,6 +44,19 @@ def check_architecture(clip: nn.Module, name: str) -> None:
         raise ModelError(
             f"'{name}' is not a plain CLIP image transformer, which MaskCLIP needs; use one like open_clip:ViT-B-16"
         )
+
+
+def as_named_now(clip: nn.Module, weights: Weights) -> Weights:
+    """Bring weights to the model's names and to its numbers of patches and words, as open_clip does."""
+    model: Any = clip
+    weights = dict(weights)
+    if "positional_embedding" in weights and not hasattr(model, "positional_embedding"):
+        weights = open_clip.model.convert_to_custom_text_state_dict(weights)
+    if "logit_scale" in weights and weights["logit_scale"].numel() == 1:  # of either shape
+        weights["logit_scale"] = weights["logit_scale"].reshape(model.logit_scale.shape)
+    open_clip.model.resize_pos_embed(weights, model)
+    open_clip.model.resize_text_pos_embed(weights, model)
+    return weights
 
 
 @torch.inference_mode()

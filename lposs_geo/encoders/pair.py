@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +12,10 @@ import open_clip
 import timm
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import nn
 
 from lposs_geo.encoders import dino, maskclip
+from lposs_geo.encoders.checkpoints import HEADS, Weights, fill, read_weights
 from lposs_geo.encoders.encoder import PatchFeatures
 from lposs_geo.errors import ModelError, one_line
 from lposs_geo.models import Model, Source, checkpoint
@@ -74,7 +76,7 @@ class PairEncoder:
 
     @classmethod
     def load(cls, model: Model, device: torch.device) -> PairEncoder:
-        """Read both checkpoints of a model.
+        """Read both checkpoints of a model; nothing is ever asked of the net.
 
         Raises
         ------
@@ -117,50 +119,74 @@ class PairEncoder:
 
 
 def _load_clip(source: Source, file: Path) -> nn.Module:
-    if source.library != "open_clip" or source.architecture not in open_clip.list_models():
-        raise ModelError(f"'{source.architecture}' is no architecture of open_clip: --vlm takes open_clip:ViT-B-16/TAG")
-    published = (open_clip.get_pretrained_cfg(source.architecture, source.tag) or {}) if source.tag else {}
-    try:
+    name = source.architecture
+    if source.library != "open_clip" or name not in open_clip.list_models():
+        raise ModelError(f"'{name}' is no architecture of open_clip: --vlm takes open_clip:ViT-B-16/TAG")
+    published = (open_clip.get_pretrained_cfg(name, source.tag) or {}) if source.tag else {}
+    if any(key.startswith("hf_") for key in open_clip.get_model_config(name)["text_cfg"]):
+        raise ModelError(f"'{name}' reads text with another library's help, from the net: use one like ViT-B-16")
+    weights = _read(file, name)
+    with _unheard():
         clip: nn.Module = open_clip.create_model(
-            source.architecture,
-            pretrained=str(file),  # read as data only: torch's weights-only mode is open_clip's default since 2.30
+            name,
             force_quick_gelu=bool(published.get("quick_gelu")),
             force_preprocess_cfg={key: published[key] for key in ("mean", "std") if published.get(key)},
         )
-    except Exception as error:  # whatever a damaged or foreign file makes its reader raise
-        raise _unfit(file, source.architecture, error) from error
-    maskclip.check_architecture(clip, source.architecture)
+    maskclip.check_architecture(clip, name)
+    _fill(clip, weights, lambda found: maskclip.as_named_now(clip, found), maskclip.IDLE, file, name)
     return clip
 
 
 def _load_vit(source: Source, file: Path) -> nn.Module:
-    if source.library != "timm" or not timm.is_model(source.architecture):
-        raise ModelError(f"'{source.architecture}' is no model of timm: --vm takes timm:vit_base_patch16_224.dino")
+    name = source.architecture
+    if source.library != "timm" or not timm.is_model(name):
+        raise ModelError(f"'{name}' is no model of timm: --vm takes timm:vit_base_patch16_224.dino")
+    weights = _read(file, name)
     try:
-        vit: nn.Module = timm.create_model(
-            source.architecture,
-            pretrained=True,
-            pretrained_cfg_overlay={"state_dict": _read_weights(file)},
-            num_classes=0,
-            dynamic_img_size=True,
-        )
-    except Exception as error:  # as above; timm also refuses dynamic_img_size here for what is no plain ViT
-        raise _unfit(file, source.architecture, error) from error
-    dino.check_architecture(vit, source.architecture)
+        vit: nn.Module = timm.create_model(name, num_classes=0, dynamic_img_size=True)
+    except TypeError as error:  # which takes no dynamic_img_size
+        raise ModelError(f"'{name}' is {dino.NOT_PLAIN}") from error
+    dino.check_architecture(vit, name)
+    _fill(vit, weights, lambda found: dino.as_named_now(vit, found), HEADS, file, name)
     return vit
 
 
-def _read_weights(file: Path) -> dict[str, torch.Tensor]:
-    """Read a checkpoint as data: nothing in it is ever run."""
-    if file.suffix == ".safetensors":
-        return load_file(file)
-    stored = torch.load(file, map_location="cpu", weights_only=True)
-    for wrapper in ("state_dict", "model"):
-        stored = stored.get(wrapper, stored)
-    return {name.removeprefix("module."): tensor for name, tensor in stored.items()}
+def _read(file: Path, architecture: str) -> Weights:
+    try:
+        return read_weights(file)
+    except Exception as error:  # whatever a damaged or hostile file makes its reader raise
+        raise _unfit(file, architecture, error) from error
+
+
+def _fill(
+    model: nn.Module,
+    weights: Weights,
+    convert: Callable[[Weights], Weights],
+    idle: tuple[str, ...],
+    file: Path,
+    architecture: str,
+) -> None:
+    try:
+        fill(model, weights, convert, idle)
+    except Exception as error:  # likewise, of what converts them
+        raise _unfit(file, architecture, error) from error
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """open_clip warns, as the root logger, of a model that is made without weights: these follow."""
+
+    def nothing(record: logging.LogRecord) -> bool:
+        return False
+
+    root = logging.getLogger()
+    root.addFilter(nothing)
+    try:
+        yield
+    finally:
+        root.removeFilter(nothing)
 
 
 def _unfit(file: Path, architecture: str, error: Exception) -> ModelError:
-    return ModelError(
-        f"'{file}' holds no weights of {architecture} ({one_line(error)[:160]}): check the path and the name"
-    )
+    reason = one_line(error)[:200] or type(error).__name__
+    return ModelError(f"'{file}' holds no weights of {architecture} ({reason}): check the path and the name")
