@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lposs_geo.errors import FinishedError, LpossGeoError, OutOfMemoryError, OutputError, SceneError
+from lposs_geo.errors import (
+    FinishedError,
+    LpossGeoError,
+    OutOfMemoryError,
+    OutputError,
+    SceneError,
+    defect,
+    escaped,
+)
 from lposs_geo.legend import Legend
 from lposs_geo.mapping import MapResult, map_scene
 from lposs_geo.outputs import BESIDE_LABELS, PLACEHOLDER, for_scene
@@ -84,7 +92,7 @@ def _map_all(
 ) -> Iterator[Outcome]:
     for source in sources:
         own = {name: for_scene(output, stem(source)) for name, output in outputs.items()}
-        name = f"{stem(source)}{Path(source.partition('?')[0]).suffix}"
+        name = escaped(f"{stem(source)}{Path(source.partition('?')[0]).suffix}")
         try:
             result = map_scene(source, classes, **(options | own))
         except FinishedError:
@@ -93,5 +101,10 @@ def _map_all(
             raise  # the next one would fare no better
         except LpossGeoError as error:
             yield Outcome(name, error=error)
+        except Exception as error:  # a defect of ours, or of a library, that this scene brings to light
+            explained = LpossGeoError(defect(error))
+            explained.__cause__ = error
+            explained.__notes__ = getattr(error, "__notes__", [])
+            yield Outcome(name, error=explained)
         else:
             yield Outcome(name, result)

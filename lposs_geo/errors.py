@@ -17,6 +17,7 @@ __all__ = [
     "ParameterError",
     "SceneChangedError",
     "SceneError",
+    "defect",
     "escaped",
     "one_line",
 ]
@@ -29,6 +30,13 @@ def escaped(text: str) -> str:
     # other lone surrogates are no bytes of a name
     plain = "".join(letter if not _is_lone(letter) else f"\\u{ord(letter):x}" for letter in text)
     return plain.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+def defect(error: BaseException) -> str:
+    """What to tell of an error that nobody foresaw."""
+    first = (str(error).splitlines() or [""])[0]
+    said = f"unexpected {type(error).__name__}: {first} (a defect: please report it, with lposs-geo doctor)"
+    return one_line(said)
 
 
 def _is_lone(letter: str) -> bool:

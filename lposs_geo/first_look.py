@@ -18,6 +18,7 @@ from rasterio.windows import Window
 
 from lposs_geo.bands import BandFacts, Choice, by_contrast, choose, is_opacity
 from lposs_geo.errors import SceneError
+from lposs_geo.odd_text import descriptions_of
 from lposs_geo.pixels import Handle, Layers, colours_of, is_written, shrunk, tells_nodata
 from lposs_geo.radiometry import Radiometry, as_stored, contrasts, eight_bit, frame_values, frames, stretched
 from lposs_geo.sources import Source, is_remote
@@ -61,7 +62,7 @@ def choose_layers(handle: Handle, asked: str | Sequence[int | str] | None) -> tu
         source.path,
         dataset.dtypes,
         colours,
-        tuple(text or "" for text in dataset.descriptions),
+        tuple(text or "" for text in descriptions_of(dataset)),
         tuple(_wavelength(dataset, band) for band in dataset.indexes),
         tuple(alphas),
     )

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lposs_geo.errors import OutputError
+from lposs_geo.errors import OutputError, escaped
+from lposs_geo.odd_names import is_plain
 
 __all__ = [
     "BESIDE_LABELS",
@@ -127,6 +128,8 @@ def check_outputs(outputs: Sequence[Output], *, sources: Sequence[str | Path], o
         path, endings = output.path, output.endings.split()
         if path.suffix.lower() not in endings:
             raise OutputError(f"output '{path}' must end in {' or '.join(endings)}")
+        if not is_plain(str(path)):
+            raise OutputError(f"output '{escaped(str(path))}' has a name that isn't UTF-8: give another one")
         if not path.name.isprintable():
             raise OutputError(f"the name of output {path.name!r} holds a line break or the like: give another one")
         if len(os.fsencode(path.name)) > LONGEST_NAME:

@@ -10,8 +10,9 @@ import rasterio
 from rasterio.crs import CRS
 from rasterio.rpc import RPC
 
-from lposs_geo.errors import SceneError
+from lposs_geo.errors import SceneError, escaped
 from lposs_geo.ground import Grid, utm_zone
+from lposs_geo.odd_names import unlinked
 from lposs_geo.pixels import Layers, colours_of, may_be_colour
 from lposs_geo.sources import Source, Warp, on_disk, open_source
 
@@ -38,7 +39,7 @@ def check_parts(dataset: rasterio.DatasetReader, source: Source, files: Collecti
     for name in sorted(files):
         is_plain = not (name.startswith("/vsi") or ":" in name or "<" in name)
         if is_plain and on_disk(name) is None:
-            raise SceneError(f"'{source.path}' refers to '{name}', which isn't there")
+            raise SceneError(f"'{source.path}' refers to '{escaped(unlinked(name))}', which isn't there")
 
 
 def check_georeference(dataset: rasterio.DatasetReader, source: Source, warp: bool) -> None:

@@ -14,9 +14,10 @@ from typing import Any
 
 from lposs_geo import models
 from lposs_geo.aoi import Area
-from lposs_geo.errors import SceneError, one_line
+from lposs_geo.errors import SceneError, escaped, one_line
 from lposs_geo.labelling import FailedTile, Task
 from lposs_geo.legend import Legend
+from lposs_geo.odd_names import linked
 from lposs_geo.patch_stage import parameters_for
 from lposs_geo.scene import Scene, identity
 from lposs_geo.sources import MAP_TAG, Source, on_disk, open_source, stem
@@ -220,7 +221,7 @@ def settings_of(path: str | Path) -> Settings:
     there = on_disk(str(path))
     if there is not None and not there.is_file():  # a pipe would be waited for
         raise SceneError(f"'{path}' is no file, so no map of lposs-geo")
-    with open_source(Source(str(path), str(path))) as dataset:
+    with open_source(Source(escaped(str(path)), linked(str(path)))) as dataset:
         try:
             found = dataset.tags()
         except Exception as error:  # tags of any kind, by anybody

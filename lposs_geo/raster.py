@@ -26,6 +26,7 @@ from lposs_geo.errors import OutputError, SceneError, one_line
 from lposs_geo.georeference import keep_georeference, read_sidecar, write_sidecar
 from lposs_geo.ground import Grid, without_georeference_warnings
 from lposs_geo.legend import NODATA, UNKNOWN, UNKNOWN_CLASS, LandClass, Legend
+from lposs_geo.odd_names import linked
 from lposs_geo.outputs import room_left, sidecar
 
 __all__ = [
@@ -272,13 +273,13 @@ def read_label_legend(path: Path | str) -> Legend:
         If the file can't be read or is no raster of labels.
     """
     try:
-        with without_georeference_warnings(), rasterio.open(path) as dataset:
+        with without_georeference_warnings(), rasterio.open(linked(str(path))) as dataset:
             if dataset.count != 1 or dataset.dtypes[0] != "uint8":
                 raise SceneError(f"'{path}' is no label raster: it needs one band of 8-bit labels")
             text = dataset.tags().get(LEGEND_TAG)
             if text is None:
                 found = {int(v) for _, w in dataset.block_windows(1) for v in np.unique(dataset.read(1, window=w))}
-    except RasterioError as error:
+    except (RasterioError, UnicodeError) as error:
         raise SceneError(f"'{path}' can't be opened as a raster: {one_line(error)}") from error
     if text is None:
         names = {value: f"class {value}" for value in sorted(found - {UNKNOWN, NODATA})}

@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window
 
-from lposs_geo.errors import SceneChangedError, SceneError
+from lposs_geo.errors import SceneChangedError, SceneError, escaped
 from lposs_geo.first_look import choose_layers, fix_radiometry, sample_layers, turn_by_contrast
 from lposs_geo.ground import Grid
+from lposs_geo.odd_names import unlinked
 from lposs_geo.pixels import Handle, Layers, is_written
 from lposs_geo.placing import check_georeference, check_parts, place, place_warped, warp_for
 from lposs_geo.radiometry import Radiometry
@@ -305,17 +306,18 @@ def check_unchanged(scene: Scene) -> None:
         except OSError:
             what = "moved or removed"
         if what is not None:
-            whose = "" if stamp.file == Path(scene.path).absolute() else f", a file of '{scene.path}',"
-            raise SceneChangedError(f"'{stamp.file}'{whose} was {what} while it was being mapped: map it again")
+            file = escaped(unlinked(str(stamp.file)))
+            whose = "" if file == str(Path(scene.path).absolute()) else f", a file of '{scene.path}',"
+            raise SceneChangedError(f"'{file}'{whose} was {what} while it was being mapped: map it again")
 
 
 def identity(scene: Scene) -> dict[str, object]:
     """What tells a scene from every other one, and from itself once it was changed, ready for JSON."""
     grid, layers, opened = scene.grid, scene.layers, scene.source.opened
-    place = on_disk(opened)
+    place, own = on_disk(opened), _lasting(unlinked(opened))
     return {
         # an URL may hold a key, and a VRT's text is long
-        "source": zlib.crc32(_lasting(opened).encode()) if place is None else str(place.resolve()),
+        "source": zlib.crc32(own.encode(errors="surrogateescape")) if place is None else str(place.resolve()),
         "files": {str(stamp.file.resolve()): [stamp.size, stamp.changed] for stamp in scene.stamps},
         "shape": [grid.height, grid.width],
         "crs": grid.crs.to_wkt() if grid.crs else None,

@@ -14,7 +14,7 @@ import re
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,8 +32,10 @@ from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 from rasterio.vrt import WarpedVRT
 
-from lposs_geo.errors import SceneError, one_line
+from lposs_geo.errors import SceneError, escaped, one_line
 from lposs_geo.ground import without_georeference_warnings
+from lposs_geo.odd_names import is_plain, linked, plain, unlinked
+from lposs_geo.odd_text import as_vrt, descriptions_of, vrt_of_plain_names
 
 # what WarpedVRT raises, for which rasterio has no public name
 CPLE_BaseError = getattr(importlib.import_module("rasterio._err"), "CPLE_BaseError", RasterioError)
@@ -156,7 +158,7 @@ class Source:
         for name in (self.opened, *self.files):
             query = "" if name.startswith("<") else "".join(name.partition("?")[1:])
             said = said.replace(query, "") if len(query) > 1 else said
-        return _without_secrets(said)
+        return _without_secrets(escaped(unlinked(said)))
 
 
 @dataclass(frozen=True)
@@ -219,18 +221,18 @@ def resolve(source: str | Path | Sequence[str | Path]) -> Source:
     place = on_disk(opened)
     if place is not None and place.is_dir():
         found, shown_by_others = _scenes_in(place)
-        notice = (
-            f"left out of '{path}', as a VRT beside is made of them: {_listed([file.name for file in shown_by_others])}"
-        )
+        left_out = _listed([escaped(file.name) for file in shown_by_others])
+        notice = f"left out of '{path}', as a VRT beside is made of them: {left_out}"
         notices = (notice,) if shown_by_others else ()
         if len(found) > 1:
-            mosaic = _mosaic(path, [(str(file), str(file)) for file in found])
+            mosaic = _mosaic(path, [_of_file(str(file)) for file in found])
             return replace(mosaic, notices=notices + mosaic.notices)
         if found:
-            return Source(str(found[0]), str(found[0]), notices=notices)
+            return Source(*_of_file(str(found[0])), notices=notices)
         if not _is_raster(opened):  # some formats are folders
             why = "a picture counts only with its world file" + _but_inside(place)
             raise SceneError(f"folder '{path}' holds no raster ({why})")
+        opened = linked(opened)
     return Source(path, opened)
 
 
@@ -252,12 +254,13 @@ def _scenes_in(folder: str | Path) -> tuple[list[Path], list[Path]]:
     try:
         files = sorted(file for file in Path(folder).iterdir() if file.is_file() and not file.name.startswith("."))
     except OSError as error:
-        raise SceneError(f"folder '{folder}' can't be listed: {error.strerror or error}") from error
+        raise SceneError(f"folder '{escaped(str(folder))}' can't be listed: {error.strerror or error}") from error
     found = [file for file in files if _is_scene(file)]
     used: set[Path] = set()
     for file in found:
         if file.suffix.casefold() == ".vrt":
-            used |= {Path(name).resolve() for name in _sources_of(str(file)) if on_disk(name)} - {file.resolve()}
+            names = _sources_of(vrt_of_plain_names(file) or str(file))
+            used |= {Path(name).resolve() for name in names if on_disk(name)} - {file.resolve()}
     inside = [file for file in found if file.resolve() in used]
     if len(inside) == len(found):  # VRTs of each other
         return found, []
@@ -299,7 +302,7 @@ def _sources_of(vrt: str) -> list[str]:
         if place is None or not place.is_file():
             return []
         try:
-            vrt, folder = place.read_text(encoding="utf-8", errors="replace"), place.parent
+            vrt, folder = place.read_text(encoding="utf-8", errors="surrogateescape"), place.parent
         except OSError:
             return []
     names = []
@@ -314,7 +317,7 @@ def on_disk(name: str) -> Path | None:
     """The file or folder of that name on this machine, if there is one."""
     try:
         return Path(name) if Path(name).exists() else None
-    except OSError:  # an URL or a VRT's text may be longer than a file's name can be
+    except (OSError, ValueError):  # an URL or a VRT's text may be longer than a file's name can be
         return None
 
 
@@ -362,8 +365,8 @@ def _subdataset(name: str) -> tuple[str, list[str]]:
 
 
 def _file_name(name: str) -> str:
-    name = re.sub(r'[\x00-\x1f\x7f<>:"/\\|?*]', "_", name).strip().rstrip(".")
-    return name.encode(errors="surrogateescape")[:LONGEST_NAME].decode(errors="ignore") or NAMELESS
+    name = re.sub(r'[\x00-\x1f\x7f<>:"/\\|?*]', "_", plain(name)).strip().rstrip(".")
+    return name.encode()[:LONGEST_NAME].decode(errors="ignore") or NAMELESS
 
 
 @contextmanager
@@ -379,13 +382,15 @@ def open_source(source: Source, warp: Warp | None = None) -> Iterator[rasterio.D
     # GDAL's own names have a colon (a subdataset), begin with /vsi, or are a VRT's text
     if not (":" in opened or opened.startswith(("/vsi", "<")) or on_disk(opened)):
         raise SceneError(f"no such file: '{path}'")
+    if not is_plain(opened):
+        raise SceneError(f"'{path}' isn't UTF-8, as GDAL's own names for parts of files must be: rename the file")
     with ExitStack() as stack:
         options = remote_options(opened)
         # a packed archive gets no index beside it: the folder is the user's
         stack.enter_context(rasterio.Env(CPL_VSIL_GZIP_WRITE_PROPERTIES="NO", **options))
         try:
             dataset = stack.enter_context(_opened(opened, stack, options))
-        except RasterioError as error:
+        except (RasterioError, UnicodeError) as error:
             reason = source.reason(error)
             if "Range downloading not supported" in reason:
                 reason = "its server sends no parts of files: download it first"
@@ -400,6 +405,8 @@ def _opened(opened: str, stack: ExitStack, options: dict[str, str]) -> rasterio.
     with without_georeference_warnings():
         try:
             return rasterio.open(opened)
+        except UnicodeDecodeError:  # in the name of its CRS, for instance
+            return rasterio.open(as_vrt(opened))
         except RasterioError as error:
             hides = options.get("GDAL_DISABLE_READDIR_ON_OPEN", PROBES) != PROBES
             if not (hides and "not recognized" in str(error.__cause__ or error)):
@@ -426,7 +433,13 @@ def remote_options(opened: str) -> dict[str, str]:
 def files_of(source: Source, dataset: rasterio.DatasetReader) -> set[str]:
     """All files that a source is read from, sidecars and archives among them; a VRT's own sources and theirs."""
     found = set(source.files) or {source.opened}
-    for name in set(dataset.files) - found:
+    if source.opened.startswith("<") and not source.files:  # of which GDAL lists no files
+        found |= set(_leaves(source.opened))
+    try:
+        names = set(dataset.files)
+    except UnicodeDecodeError:
+        names = set(_sources_of(source.opened))
+    for name in names - found:
         if name.startswith("<"):  # a part of a mosaic within the mosaic's own text
             continue
         found.add(name)
@@ -441,8 +454,12 @@ def _archive_of(name: str) -> str | None:
     """The archive on this machine that a file of one of GDAL's own names lies in."""
     if not name.startswith("/vsi"):
         return None
+    if name.startswith("/vsisubfile/"):
+        whole = name.partition(",")[2]
+        return _archive_of(whole) or (whole if on_disk(whole) else None)
     inner = Path(name.split("/", 2)[2])
-    return next((str(place) for place in inner.parents if on_disk(str(place)) and place.is_file()), None)
+    places = (inner, *inner.parents)
+    return next((str(place) for place in places if on_disk(str(place)) and place.is_file()), None)
 
 
 def _without_secrets(text: str) -> str:
@@ -471,47 +488,74 @@ def _single(source: str | Path) -> tuple[str, str]:
         return _shown(f"{scheme}://{rest.lstrip('/')}"), SCHEMES[scheme.casefold()] + rest.lstrip("/")
     if path.casefold().startswith("file:/"):
         literal = path[len("file://") :] if path[5:7] == "//" else path[len("file:") :]
-        plain = unquote(literal)
-        return path, _single(plain if on_disk(plain) else literal)[1]
+        meant = unquote(literal, errors="surrogateescape")
+        return escaped(path), _single(meant if on_disk(meant) else literal)[1]
     place = on_disk(path)
     if place is not None and place.is_file():
-        packed = _packed(path)
-        if packed is not None:
-            return path, _inside(path, *packed)
-    return _shown(path), path
+        members = _packed(path)
+        return _of_file(path) if members is None else (escaped(path), _inside(path, members))
+    return escaped(_shown(path)), path
 
 
-def _packed(path: str) -> tuple[str, list[str]] | None:
-    """GDAL's name for the kind of an archive, and what it holds; None for other files."""
+def _of_file(path: str) -> tuple[str, str]:
+    """What a file that is no archive is called, and what GDAL opens for it."""
+    vrt = vrt_of_plain_names(Path(path)) if path.casefold().endswith(".vrt") else None
+    if path.casefold().endswith(".gz") and _is_gzipped(path):
+        return escaped(path), f"/vsigzip/{linked(str(Path(path).resolve()))}"
+    return escaped(path), vrt or linked(path)
+
+
+def _packed(path: str) -> dict[str, str] | None:
+    """What an archive holds, by its name there: what GDAL opens; None for other files."""
+    place = linked(str(Path(path).resolve()))
     try:
         if path.casefold().endswith(".zip") and zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
-                return "vsizip", archive.namelist()
+                # made on Windows, its folders may end in backslashes
+                names = [name.removeprefix("./").replace("\\", "/") for name in archive.namelist()]
+                return {name: f"/vsizip/{place}/{name}" for name in names}
         if re.search(r"\.(tar|tgz|tar\.gz)$", path.casefold()) and tarfile.is_tarfile(path):
             with tarfile.open(path) as bundle:
-                return "vsitar", bundle.getnames()
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, zlib.error) as error:
+                return {re.sub(r"^(\./+)+", "", member.name): _in_tar(member, place) for member in bundle}
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, ValueError, zlib.error) as error:
         reason = one_line(getattr(error, "strerror", None) or error) or type(error).__name__
-        raise SceneError(f"archive '{path}' can't be read: {reason}; get another copy of it") from error
+        raise SceneError(f"archive '{escaped(path)}' can't be read: {reason}; get another copy of it") from error
     return None
 
 
-def _inside(path: str, system: str, names: Sequence[str]) -> str:
+def _in_tar(member: tarfile.TarInfo, place: str) -> str:
+    """What GDAL opens for what a tar archive holds."""
+    name = member.name.removeprefix("./").replace("\\", "/")
+    if name.isascii() and not name.startswith(("./", "/")) and "path" not in member.pax_headers:
+        return f"/vsitar/{place}/{name}"
+    # GDAL doesn't know the headers that other names have, but a part of a file; what lies beside isn't seen then
+    whole = f"/vsigzip/{place}" if _is_gzipped(place) else place
+    return f"/vsisubfile/{member.offset_data}_{member.size},{whole}"
+
+
+def _is_gzipped(path: str) -> bool:
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(2) == b"\x1f\x8b"
+    except OSError:
+        return False
+
+
+def _inside(path: str, members: Mapping[str, str]) -> str:
     """The one raster in an archive."""
     suffixes = RASTER_SUFFIXES | set(PICTURE_SUFFIXES)
     rasters = sorted(
-        name for name in names if Path(name).suffix.casefold() in suffixes and not _is_hidden(name.split("/"))
+        name for name in members if Path(name).suffix.casefold() in suffixes and not _is_hidden(name.split("/"))
     )
-    known = {name.casefold() for name in names}
+    known = {name.casefold() for name in members}
     placed = [name for name in rasters if _is_placed_in(name.casefold(), known)]
     rasters = placed or rasters  # beside a scene its preview is none
-    prefix = f"/{system}/{Path(path).resolve()}/"
     if not rasters:
-        raise SceneError(f"archive '{path}' holds no raster")
+        raise SceneError(f"archive '{escaped(path)}' holds no raster")
     if len(rasters) > 1:
-        inside = _listed([prefix + name for name in rasters])
-        raise SceneError(f"archive '{path}' holds {len(rasters)} rasters; name one of them instead: {inside}")
-    return prefix + rasters[0]
+        inside = _listed([escaped(unlinked(members[name])) for name in rasters])
+        raise SceneError(f"archive '{escaped(path)}' holds {len(rasters)} rasters; name one of them instead: {inside}")
+    return members[rasters[0]]
 
 
 def _is_hidden(parts: Sequence[str]) -> bool:
@@ -544,9 +588,9 @@ def _is_scene(file: Path) -> bool:
     if suffix not in (".tif", ".tiff"):
         return suffix != ".gpkg" or _is_raster(file)  # else a map's polygons, for instance
     try:
-        with without_georeference_warnings(), rasterio.open(file) as dataset:
+        with without_georeference_warnings(), rasterio.open(linked(str(file))) as dataset:
             return MAP_TAG not in dataset.tags()
-    except RasterioError:  # a damaged scene is said to be one when it is opened
+    except (RasterioError, SceneError, UnicodeError):  # a damaged scene is said to be one when it is opened
         return True
 
 
@@ -561,9 +605,9 @@ def _is_placed_beside(file: Path) -> bool:
 
 def _is_raster(path: str | Path) -> bool:
     try:
-        with without_georeference_warnings(), rasterio.open(path):
+        with without_georeference_warnings(), rasterio.open(linked(str(path))):
             return True
-    except RasterioError:
+    except (RasterioError, SceneError, UnicodeError):
         return False
 
 
@@ -675,7 +719,7 @@ def _part(path: str, opened: str) -> _Part:
             palette = None
         return _Part(
             path=path,
-            opened=str(Path(opened).resolve()) if on_disk(opened) else dataset.name,
+            opened=_lasting_name(opened, dataset),
             files=tuple(files_of(source, dataset)),
             height=dataset.height,
             width=dataset.width,
@@ -685,12 +729,19 @@ def _part(path: str, opened: str) -> _Part:
             nodata=tuple(None if n is None else float(n) for n in dataset.nodatavals),
             colours=dataset.colorinterp,
             palette=palette,
-            descriptions=dataset.descriptions,
+            descriptions=descriptions_of(dataset),
             scales=dataset.scales,
             offsets=dataset.offsets,
             block=dataset.block_shapes[0],
             has_mask=MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags,
         )
+
+
+def _lasting_name(opened: str, dataset: rasterio.DatasetReader) -> str:
+    """What opens a part wherever the mosaic that names it is opened."""
+    if on_disk(opened):
+        return linked(str(Path(opened).resolve()))
+    return opened if opened.startswith("<") else str(dataset.name)
 
 
 def _check_fits(part: _Part, first: _Part, path: str) -> None:

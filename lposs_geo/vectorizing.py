@@ -20,6 +20,7 @@ from rasterio.windows import Window
 from lposs_geo.errors import OutputError, ParameterError, SceneError, one_line
 from lposs_geo.ground import Grid, without_georeference_warnings
 from lposs_geo.legend import NODATA, Legend
+from lposs_geo.odd_names import linked
 from lposs_geo.outputs import GEOPACKAGE_BESIDE, Output, check_outputs, room_left
 from lposs_geo.raster import read_label_legend
 from lposs_geo.runs import settle, staged
@@ -206,8 +207,8 @@ def _check_confidence(path: Path, labels: Path, grid: Grid) -> None:
 def _open(path: Path) -> rasterio.DatasetReader:
     try:
         with without_georeference_warnings():
-            return rasterio.open(path)
-    except RasterioError as error:
+            return rasterio.open(linked(str(path)))
+    except (RasterioError, UnicodeError) as error:
         raise SceneError(f"'{path}' can't be opened as a raster: {one_line(error)}") from error
 
 

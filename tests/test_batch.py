@@ -84,3 +84,18 @@ def test_a_full_memory_ends_it(scenes, tmp_path, monkeypatch):
     monkeypatch.setattr(batch, "map_scene", full)
     with pytest.raises(OutOfMemoryError):
         list(map_batch(scenes, "forest,water", tmp_path / "{name}_map.tif"))
+
+
+def test_a_defect_that_one_scene_brings_to_light_does_not_stop_the_rest(scenes, tmp_path, monkeypatch):
+    real = batch.map_scene
+
+    def map_scene(source, *arguments, **options):
+        if source.endswith("a.tif"):
+            raise RecursionError("of a library\nand more")
+        return real(source, *arguments, **options)
+
+    monkeypatch.setattr(batch, "map_scene", map_scene)
+    outcomes = list(map_batch(scenes, "forest,water", tmp_path / "{name}_map.tif", refine=False))
+    assert _become(outcomes) == ["error", "error", "map"]
+    assert str(outcomes[0].error).startswith("unexpected RecursionError: of a library (a defect")
+    assert isinstance(outcomes[0].error.__cause__, RecursionError)

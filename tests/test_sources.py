@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import os
 import re
 import tarfile
@@ -80,6 +81,60 @@ def test_an_archive_with_one_raster_is_that_raster(write_raster, tmp_path, suffi
     assert np.array_equal(_read(archive)[0], array)
     assert describe(archive).name == archive.name
     assert str(archive) in describe(archive).files
+
+
+TAR_FORMATS = {"gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}
+
+
+@pytest.mark.parametrize("suffix", ["zip", "tar", "tgz"])
+@pytest.mark.parametrize(
+    "name",
+    ["./folder/scene.tif", "./scene.tif", "a/b/c/scene.tif", "Bäume/über.tif", "x" * 120 + "/scene.tif", "a\\b.tif"],
+)
+@pytest.mark.parametrize("kind", ["gnu", "pax"])
+def test_names_in_archives(write_raster, tmp_path, suffix, name, kind):
+    array = _picture()
+    path, archive = write_raster(array), tmp_path / f"archive.{suffix}"
+    if suffix == "zip":
+        with zipfile.ZipFile(archive, "w") as packed:
+            packed.write(path, name)
+            packed.write(path, f"__MACOSX/{name}")
+    else:
+        with tarfile.open(archive, "w:gz" if suffix == "tgz" else "w", format=TAR_FORMATS[kind]) as packed:
+            packed.add(path, name)
+            packed.add(path, "./._scene.tif")
+    scene = describe(archive)
+    assert np.array_equal(_read(archive)[0], array)
+    assert str(archive) in scene.files
+
+
+def test_a_tar_of_names_that_are_no_utf_8(write_raster, tmp_path):
+    array = _picture()
+    path, archive = write_raster(array), tmp_path / "archive.tar.gz"
+    with tarfile.open(archive, "w:gz", format=tarfile.GNU_FORMAT, encoding="latin-1") as packed:
+        packed.add(path, "./Bäume/über.tif")
+        packed.add(path, "readme.txt")
+    assert np.array_equal(_read(archive)[0], array)
+    with tarfile.open(archive, "w:gz", format=tarfile.GNU_FORMAT, encoding="latin-1") as packed:
+        packed.add(path, "ä.tif")
+        packed.add(path, "ö.tif")
+    with pytest.raises(SceneError, match=r"holds 2 rasters; name one of them instead: /vsisubfile/\d+_\d+,/vsigzip/"):
+        describe(archive)
+
+
+@pytest.mark.parametrize("name", ["scene.tif.gz", "SCENE.TIF.GZ", "scene.gz"])
+def test_a_gzipped_raster(write_raster, tmp_path, name):
+    array = _picture(300, 400)
+    packed = tmp_path / name
+    packed.write_bytes(gzip.compress(write_raster(array, "plain.tif").read_bytes()))
+    scene = describe(packed)
+    assert (scene.name, stem(packed).casefold()) == (name, "scene")
+    assert str(packed) in scene.files
+    assert np.array_equal(_read(packed)[0], array)
+    assert {path.name for path in tmp_path.iterdir()} == {name, "plain.tif"}
+    packed.write_bytes(packed.read_bytes()[:200_000])
+    with pytest.raises(SceneError, match=f"'{packed}' (is damaged|can't be opened)"):
+        _read(packed)
 
 
 def test_archives_with_several_rasters_or_none_are_refused(write_raster, tmp_path):

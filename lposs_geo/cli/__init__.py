@@ -26,7 +26,8 @@ from lposs_geo.cli.map import map_command
 from lposs_geo.cli.models import models_group
 from lposs_geo.cli.streams import json_lines, prepare, undelivered
 from lposs_geo.cli.vectorize import vectorize_command
-from lposs_geo.errors import LpossGeoError, ParameterError, one_line
+from lposs_geo.errors import LpossGeoError, ParameterError, defect, one_line
+from lposs_geo.odd_names import forget_links
 
 __all__ = ["cli", "main"]
 
@@ -92,13 +93,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             lines = json_lines()
             if lines is not None:
                 lines.end()
+            forget_links()
             os._exit(TERMINATED)  # all is put away; who asks us to end mustn't wait for torch to be taken down
     except Exception as error:  # a defect of ours: still one line, and how to tell us
         if "--verbose" in arguments or "-v" in arguments:
             traceback.print_exc()
-        first = (str(error).splitlines() or [""])[0]
-        said = f"unexpected {type(error).__name__}: {first} (a defect: please report it, with lposs-geo doctor)"
-        _fail(_with_notes(said, error), FAILED, as_json)
+        _fail(_with_notes(defect(error), error), FAILED, as_json)
 
 
 def _check_delivered(arguments: Sequence[str], as_json: bool) -> None:

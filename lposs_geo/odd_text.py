@@ -1,0 +1,105 @@
+"""Text in rasters that isn't UTF-8, at which rasterio raises: it is taken for Western European, as it mostly is."""
+
+from __future__ import annotations
+
+import html
+import re
+from os import fsencode
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+import rasterio
+import rasterio.shutil
+from rasterio.errors import RasterioError
+from rasterio.io import MemoryFile
+
+from lposs_geo.errors import escaped
+from lposs_geo.odd_names import linked
+
+__all__ = ["as_vrt", "descriptions_of", "vrt_of_plain_names"]
+
+_SOURCE = re.compile(r"<(Source(?:Filename|Dataset))([^>]*)>([^<]+)</")
+"""A name in a VRT."""
+
+
+def vrt_of_plain_names(path: Path) -> str | None:
+    """The text of a VRT that holds text which isn't UTF-8, made plain; None for other files."""
+    try:
+        raw = path.read_bytes()
+    except OSError:
+        return None
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        start = raw.find(b"<VRTDataset")
+        return None if start < 0 else _made_plain(raw[start:], path.resolve().parent)
+    return None
+
+
+def _made_plain(raw: bytes, folder: Path) -> str:
+    """The text of a VRT, with whole names by which its sources can be opened, and other text decoded."""
+
+    def with_plain_name(found: re.Match[str]) -> str:
+        kind, attributes, name = found[1], found[2], html.unescape(found[3]).strip()
+        if name.startswith("<"):
+            return found[0]
+        is_relative = re.search(r"""relativeToVRT\s*=\s*["']1""", attributes)
+        # GDAL takes the bytes as they are, though a VRT may be in another encoding than the names on the disk
+        for candidate in (name, _decoded(fsencode(name))):
+            file = folder / candidate if is_relative else Path(candidate)
+            if file.exists():
+                name = vrt_of_plain_names(file) or linked(str(file))
+                break
+        else:
+            name = escaped(str(folder / name) if is_relative else name)
+        attributes = re.sub(r"""(relativeToVRT\s*=\s*["'])1""", r"\g<1>0", attributes)
+        return f"<{kind}{attributes}>{escape(name)}</"
+
+    text = _SOURCE.sub(with_plain_name, raw.decode(errors="surrogateescape"))
+    return _decoded_lines(text.encode(errors="surrogateescape"))
+
+
+def _decoded(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", errors="backslashreplace")
+
+
+def _decoded_lines(raw: bytes) -> str:
+    return "\n".join(map(_decoded, raw.split(b"\n")))
+
+
+def as_vrt(opened: str | rasterio.DatasetReader) -> str:
+    """The text of a VRT that shows a raster whose own text isn't UTF-8, as that of its CRS.
+
+    Raises
+    ------
+    rasterio.errors.RasterioError
+        If it can't be opened.
+    """
+    return _decoded_lines(_raw_vrt(opened))
+
+
+def _raw_vrt(opened: str | rasterio.DatasetReader) -> bytes:
+    with MemoryFile(ext=".vrt") as file:
+        rasterio.shutil.copy(opened, file.name, driver="VRT")
+        return bytes(file.read())
+
+
+def descriptions_of(dataset: rasterio.DatasetReader) -> tuple[str | None, ...]:
+    """What a file says of each of its bands, whatever it is encoded in."""
+    try:
+        return tuple(dataset.descriptions)
+    except UnicodeDecodeError:
+        pass
+    told: list[str | None] = [None] * dataset.count
+    try:
+        pieces = re.split(rb'<VRTRasterBand [^>]*\bband="(\d+)"[^>]*>', _raw_vrt(dataset))[1:]
+    except RasterioError:
+        return tuple(told)
+    for band, facts in zip(pieces[::2], pieces[1::2], strict=True):
+        found = re.search(rb"<Description>([^<]*)</Description>", facts)
+        if found:
+            told[int(band) - 1] = html.unescape(_decoded(found[1]))
+    return tuple(told)
