@@ -7,18 +7,22 @@ A model is a VLM and a VM under one name. `mini` comes with the package; `paper`
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
+from filelock import FileLock, Timeout
 
-from lposs_geo.errors import ModelError
+from lposs_geo.durable import replace_with, sync_file, sync_folder
+from lposs_geo.errors import ModelError, one_line
 
 __all__ = [
     "MODELS",
@@ -50,6 +54,15 @@ _FILES_BY_LIBRARY = {
     "timm": ("model.safetensors", "pytorch_model.bin"),
 }
 """Names that a hub repository gives its checkpoint, the preferred one first."""
+
+_MANIFEST = "manifest.json"
+"""Beside a pulled checkpoint: where it came from, its size and hash. Without it, nothing is installed."""
+
+_LOCK = ".pull.lock"
+"""Held while a pull begins and while it puts its checkpoint in place."""
+
+_STAGING, _STAGED = ".pull-", re.compile(r"\.pull-[a-z0-9_]{8}")
+"""What names of the folders begin with that checkpoints are fetched into, and such names."""
 
 
 @dataclass(frozen=True)
@@ -128,18 +141,18 @@ class Source:
                 f"'{text}' names no model: write open_clip:ARCHITECTURE/TAG or timm:NAME, with @FILE behind it "
                 f"for a checkpoint of your own"
             )
-        return cls(library, architecture, tag, Path(file).expanduser() if file else None)
+        return cls(library, architecture, tag, _of_home(file) if file else None)
 
     @property
     def folder(self) -> Path:
         """Where a pulled checkpoint lies."""
-        return cache_folder() / "models" / self.library / self.architecture / self.tag
+        return _pulled() / self.library / self.architecture / self.tag
 
 
 def cache_folder() -> Path:
     """The folder for pulled weights: $LPOSS_GEO_CACHE, else the user's cache folder."""
     chosen = os.environ.get("LPOSS_GEO_CACHE")
-    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("lposs-geo")
+    return _of_home(chosen) if chosen else platformdirs.user_cache_path("lposs-geo")
 
 
 def find(name: str) -> Model:
@@ -240,19 +253,36 @@ def _text(source: Source) -> str:
     return f"{source.library}:{source.architecture}{'/' if source.tag else ''}{source.tag}"
 
 
+def _of_home(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # no such user
+        return Path(path)
+
+
+def _pulled() -> Path:
+    return cache_folder() / "models"
+
+
 def _manifest(source: Source) -> dict[str, str]:
-    with contextlib.suppress(OSError, ValueError):
-        manifest: dict[str, str] = json.loads((source.folder / "manifest.json").read_text())
-        return manifest
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        manifest = json.loads((source.folder / _MANIFEST).read_text())
+        if isinstance(manifest, dict) and all(isinstance(value, str) for value in manifest.values()):
+            return manifest
     return {}
 
 
 def _installed_file(source: Source) -> Path | None:
-    if source.file is not None:
-        return source.file if source.file.is_file() else None
-    manifest = _manifest(source)
-    file = source.folder / manifest.get("file", "")
-    return file if file.is_file() and str(file.stat().st_size) == manifest.get("size") else None
+    try:
+        if source.file is not None:
+            return source.file if source.file.is_file() else None
+        manifest = _manifest(source)
+        name = manifest.get("file", "")
+        file = source.folder / name
+        there = Path(name).name == name and file.is_file()
+        return file if there and str(file.stat().st_size) == manifest.get("size") else None
+    except OSError:  # a name too long, or a folder that others may not look into
+        return None
 
 
 def _hub_repository(source: Source) -> str:
@@ -275,33 +305,92 @@ def _hub_repository(source: Source) -> str:
 
 
 def _download(source: Source) -> Path:
+    """Fetch a checkpoint beside its place, and put it there when it is whole and on the disk."""
+    try:
+        with _staging() as staging:
+            name, file, expected, repository = _fetched(source, staging)
+            found = _sha256(file)
+            if expected and found != expected:
+                raise ModelError(
+                    f"{name} of {repository} is damaged (sha256 {found}, expected {expected}): pull it again"
+                )
+            manifest = {"repository": repository, "file": name, "size": str(file.stat().st_size), "sha256": found}
+            with FileLock(cache_folder() / _LOCK):
+                # another pull of the same model may have been faster
+                return _installed_file(source) or _install(source, file, manifest)
+    except OSError as error:
+        reason = error.strerror or one_line(error)
+        raise ModelError(
+            f"the weights of {_text(source)} can't be kept in '{_pulled()}' ({reason}): make room, or name another "
+            f"folder by LPOSS_GEO_CACHE"
+        ) from error
+
+
+def _fetched(source: Source, staging: Path) -> tuple[str, Path, str, str]:
+    """A checkpoint's name on the hub, the file, the sha256 that the hub tells, and the repository."""
     import huggingface_hub as hub
 
     repository = _hub_repository(source)
-    source.folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=source.folder.parent, prefix=".pull-") as staging:
-        try:
-            name, expected = _published(repository, _FILES_BY_LIBRARY[source.library])
-            file = Path(hub.hf_hub_download(repository, name, local_dir=staging))
-        # The hub library lets through the errors of whichever HTTP library it uses; to the user they are all one.
-        except Exception as error:
-            option = "--vlm" if source.library == "open_clip" else "--vm"
-            own = f"{option} {_text(source)}@/path/to/{_FILES_BY_LIBRARY[source.library][0]}"
-            reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
-            raise ModelError(
-                f"can't fetch {_text(source)} from {hub.constants.ENDPOINT} ({reason}): set HTTPS_PROXY if you are "
-                f"behind a proxy, HF_ENDPOINT to use a mirror, or name a local checkpoint: {own}"
-            ) from error
-        found = _sha256(file)
-        if expected and found != expected:
-            raise ModelError(f"{name} of {repository} is damaged (sha256 {found}, expected {expected}): pull it again")
-        manifest = {"repository": repository, "file": name, "size": str(file.stat().st_size), "sha256": found}
-        (file.parent / "manifest.json").write_text(json.dumps(manifest, indent=2))
-        shutil.rmtree(source.folder, ignore_errors=True)
-        source.folder.mkdir(parents=True)
-        file.replace(source.folder / name)
-        (file.parent / "manifest.json").replace(source.folder / "manifest.json")
-    return source.folder / name
+    try:
+        name, expected = _published(repository, _FILES_BY_LIBRARY[source.library])
+        return name, Path(hub.hf_hub_download(repository, name, local_dir=staging)), expected, repository
+    # The hub library lets through the errors of whichever HTTP library it uses; to the user they are all one.
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        option = "--vlm" if source.library == "open_clip" else "--vm"
+        own = f"{option} {_text(source)}@/path/to/{_FILES_BY_LIBRARY[source.library][0]}"
+        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+        raise ModelError(
+            f"can't fetch {_text(source)} from {hub.constants.ENDPOINT} ({reason}): set HTTPS_PROXY if you are "
+            f"behind a proxy, HF_ENDPOINT to use a mirror, or name a local checkpoint: {own}"
+        ) from error
+
+
+def _install(source: Source, file: Path, manifest: dict[str, str]) -> Path:
+    """Put a whole checkpoint where it belongs; the manifest, which calls it installed, comes last."""
+    folder, name = source.folder, manifest["file"]
+    sync_file(file)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _MANIFEST).unlink(missing_ok=True)  # which tells of another file
+    sync_folder(folder)
+    file.replace(folder / name)
+    for place in (folder, *folder.parents):
+        sync_folder(place)
+        if place == cache_folder():
+            break
+    replace_with(folder / _MANIFEST, json.dumps(manifest, indent=2).encode())
+    for other in _FILES_BY_LIBRARY[source.library]:
+        if other != name:
+            (folder / other).unlink(missing_ok=True)
+    return folder / name
+
+
+@contextlib.contextmanager
+def _staging() -> Iterator[Path]:
+    """A folder to fetch into, on the disk that the models lie on; what killed pulls left behind goes first."""
+    _pulled().mkdir(parents=True, exist_ok=True)
+    with FileLock(cache_folder() / _LOCK):  # else a folder could be swept before it is locked
+        _sweep()
+        staging = Path(tempfile.mkdtemp(dir=_pulled(), prefix=_STAGING))
+        lock = FileLock(staging / "lock")
+        lock.acquire(timeout=0)
+    try:
+        yield staging
+    finally:
+        lock.release()
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _sweep() -> None:
+    """Remove the folders that killed pulls fetched into, and nothing else."""
+    for depth in ("", "*/", "*/*/"):  # earlier releases fetched beside each model
+        for left in _pulled().glob(f"{depth}{_STAGING}*"):
+            if _STAGED.fullmatch(left.name) and left.is_dir() and not left.is_symlink():
+                with contextlib.suppress(Timeout, OSError):  # a pull is at work
+                    with FileLock(left / "lock").acquire(timeout=0):
+                        pass
+                    shutil.rmtree(left, ignore_errors=True)
 
 
 def _published(repository: str, names: tuple[str, ...]) -> tuple[str, str]:
