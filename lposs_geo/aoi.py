@@ -26,6 +26,7 @@ from rasterio.windows import Window
 
 from lposs_geo.errors import ParameterError, one_line
 from lposs_geo.ground import Grid, axis_unit, on_ground, to_pyproj
+from lposs_geo.tiling import tiles
 
 if TYPE_CHECKING:
     import geopandas
@@ -50,8 +51,8 @@ FARTHEST_OFF = 1.0
 MOST_PIECES = 2_000_000
 """That edges are cut into; an outline longer than this is cut into longer ones."""
 
-STRIP = 1024
-"""Rows that are looked at at once for a pixel inside."""
+SIDE = 1024
+"""Px of the squares that are looked at one by one for a pixel inside."""
 
 log = logging.getLogger("lposs_geo")
 
@@ -323,8 +324,8 @@ def _turn(crs: CRS | pyproj.CRS | None) -> float:
 
 def _has_pixels(area: Area) -> bool:
     left, top, width, height = area.window.flatten()
-    strips = (Window(left, top + row, width, min(STRIP, height - row)) for row in range(0, height, STRIP))
-    return width > 0 and any(area.mask(strip).any() for strip in strips)
+    parts = tiles(top + height, left + width, SIDE, 0, area.window)
+    return any(area.mask(part.core).any() for part in parts)
 
 
 def _extent(bounds: tuple[float, ...]) -> str:

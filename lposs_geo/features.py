@@ -7,6 +7,7 @@ that was killed goes on where it stopped.
 
 from __future__ import annotations
 
+import heapq
 import logging
 import math
 import tempfile
@@ -30,7 +31,7 @@ from lposs_geo.lposs import BATCH_SIZE
 from lposs_geo.memory import is_out_of_memory
 from lposs_geo.pipeline import made_ahead
 from lposs_geo.scene import SceneReader, check_unchanged
-from lposs_geo.tiling import Lattice, resample, zoomed
+from lposs_geo.tiling import Lattice, Steps, resample, zoomed
 
 __all__ = [
     "Encoded",
@@ -264,7 +265,7 @@ def is_encoded(
     shape: tuple[int, int], encoder: Encoder, journal: Journal, *, zoom: float = 1.0, window: Window | None = None
 ) -> bool:
     """Whether `encode_scene` would find nothing left to do."""
-    return not any(_rows_to_do(look, journal) for look in _looks(*shape, encoder, zoom, window, None))
+    return not any(_rows_to_do(look, journal)[1] for look in _looks(*shape, encoder, zoom, window, None))
 
 
 _Source = Callable[[float], Callable[[Window], tuple[NDArray[np.float32], NDArray[np.bool_]] | None]]
@@ -296,8 +297,9 @@ def _looks(
             )
         read = source(own) if source else lambda _: None
         is_last = number + 1 == len(encoder.scales)
-        crop_cols = [cols[place] for place in wanted_cols]
-        found.append(_Look(number, own, lattice, [*rows, lattice.rows], places, crop_cols, is_last, read))
+        edges = Steps(rows.regular, (*rows.tail, lattice.rows))
+        crop_cols = cols[wanted_cols.start : wanted_cols.stop]
+        found.append(_Look(number, own, lattice, edges, places, crop_cols, is_last, read))
     return found
 
 
@@ -315,7 +317,7 @@ def _stored(looks: Sequence[_Look], journal: Journal) -> tuple[LatticeFeatures, 
 
     def features(look: _Look) -> LatticeFeatures:
         lattice = look.lattice
-        cols = [*range(0, lattice.cols, SEGMENT), lattice.cols]
+        cols = Steps(range(0, lattice.cols, SEGMENT), (lattice.cols,))
         # one place in the store holds three arrays
         vlm, vm, valid = (
             ChunkedArray(journal, f"{look.number}/{name}", look.row_edges, cols, dtype, trailing)
@@ -330,31 +332,35 @@ def _stored(looks: Sequence[_Look], journal: Journal) -> tuple[LatticeFeatures, 
     return tuple(features(look) for look in looks)
 
 
-def _rows_to_do(look: _Look, journal: Journal) -> list[tuple[int, bool]]:
-    """The rows of crops still to be encoded, by place, and whether they're to be kept.
+def _rows_to_do(look: _Look, journal: Journal) -> tuple[range, range]:
+    """The rows of crops still to be encoded, by place: those that are in the store already, and those to be kept.
 
-    Ahead of those that the journal lacks come the rows that reach into them: what they add isn't in the store.
+    Ahead of what the journal lacks come the rows that reach into it: what they add isn't in the store.
     """
-    missing = [place for place in look.places if look.done_key(place) not in journal]
-    if not missing:
-        return []
-    first = missing[0]
+    first = next((place for place in look.places if look.done_key(place) not in journal), look.places.stop)
+    if first == look.places.stop:
+        return range(0), range(0)
     reach = look.row_edges[first] - look.lattice.patches_per_crop
-    again = [place for place in range(look.places.start, first) if look.row_edges[place] > reach]
-    return [*((place, False) for place in again), *((place, True) for place in range(first, look.places.stop))]
+    again = bisect_right(look.row_edges, reach, look.places.start, first)
+    return range(again, first), range(first, look.places.stop)
+
+
+def _ordered(look: _Look, again: range, kept: range) -> Iterator[tuple[float, int, int, bool]]:
+    """Rows of crops with the px rows of the scene that they complete, the look's number, and whether they're kept."""
+    for places, is_kept in ((again, False), (kept, True)):
+        for place in places:
+            yield look.finished_px(place), look.number, place, is_kept
 
 
 def _encode(
     looks: Sequence[_Look], encoder: Encoder, journal: Journal, check: Callable[[], None] = lambda: None
 ) -> Iterator[Encoded]:
-    to_do = {look.number: _rows_to_do(look, journal) for look in looks}
+    to_do = [_rows_to_do(look, journal) for look in looks]
     # from top to bottom, all looks together, so that the first rows are soon of use
-    order = sorted(
-        ((look.finished_px(place), look.number, place, kept) for look in looks for place, kept in to_do[look.number])
-    )
+    order = heapq.merge(*(_ordered(look, *places) for look, places in zip(looks, to_do, strict=True)))
     total = sum(len(look.places) * len(look.crop_cols) for look in looks)
-    done = total - sum(len(looks[number].crop_cols) for _, number, _, kept in order if kept)
-    finished = [0.0 if to_do[look.number] else math.inf for look in looks]
+    done = total - sum(len(kept) * len(look.crop_cols) for look, (_, kept) in zip(looks, to_do, strict=True))
+    finished = [0.0 if kept else math.inf for _, kept in to_do]
     limit = BATCH_SIZE if encoder.device.type == "cpu" else GPU_BATCH
     stores = [_RowStore(look, journal) for look in looks]
     rows = ((looks[number], place, kept) for _, number, place, kept in order)

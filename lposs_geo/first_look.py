@@ -6,7 +6,7 @@ All is decided on the whole scene, reduced; where it is damaged, on the parts th
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import Any
@@ -22,14 +22,25 @@ from lposs_geo.odd_text import descriptions_of
 from lposs_geo.pixels import Handle, Layers, colours_of, is_written, shrunk, tells_nodata
 from lposs_geo.radiometry import Radiometry, as_stored, contrasts, eight_bit, frame_values, frames, stretched
 from lposs_geo.sources import Source, is_remote
+from lposs_geo.tiling import tiles
 
-__all__ = ["choose_layers", "fix_radiometry", "sample_layers", "turn_by_contrast"]
+__all__ = ["Part", "choose_layers", "fix_radiometry", "sample_layers", "turn_by_contrast"]
 
 SAMPLE_SIZE = 1024
 """Longer side, px, of the decimated read that the percentiles are taken from."""
 
 SAMPLE_PARTS, LEAST_PART = 8, 256
 """Into how many parts a side a damaged scene is cut for the reduced read, and how many px one has at least."""
+
+
+MOST_WALKED = 1 << 12
+"""Windows of `SAMPLE_SIZE` px that are all searched for valid pixels, where a reduced read shows none; some 4 Gpx."""
+
+SEARCHED, MOST_ASKED = 64, 1 << 14
+"""Of more windows so many are read, and so many asked whether anything was ever written there."""
+
+Part = Callable[[], Window | None]
+"""The part of a scene, px, that is wanted; None where that can't be said before it is warped."""
 
 
 def choose_layers(handle: Handle, asked: str | Sequence[int | str] | None) -> tuple[Layers, Choice, tuple[str, ...]]:
@@ -191,7 +202,9 @@ def _lost_near(source: Source, row: int, col: int) -> str:
     return f"'{source.path}' {what} near row {row}, column {col}: what can't be read becomes nodata"
 
 
-def sample_layers(handle: Handle, layers: Layers, collar: bool) -> tuple[Layers, NDArray[Any], tuple[str, ...]]:
+def sample_layers(
+    handle: Handle, layers: Layers, collar: bool, part: Part = lambda: None
+) -> tuple[Layers, NDArray[Any], tuple[str, ...]]:
     """Look at valid pixels all over, and for a frame round them.
 
     Parameters
@@ -200,6 +213,9 @@ def sample_layers(handle: Handle, layers: Layers, collar: bool) -> tuple[Layers,
     layers : Layers
     collar : bool
         Whether a frame is nodata where the file declares none.
+    part : callable, optional
+        Gives the part that is wanted: where a reduced read shows nothing valid, and the whole is too large to be
+        searched, only that is.
 
     Returns
     -------
@@ -217,7 +233,7 @@ def sample_layers(handle: Handle, layers: Layers, collar: bool) -> tuple[Layers,
     try:
         sight = _see(handle, layers)
     except SceneError as error:
-        return layers, _sample_anywhere(handle, layers, error), (f"{error}",)
+        return layers, _sample_anywhere(handle, layers, error, part), (f"{error}",)
     valid, notices = sight.valid, sight.notices
     if collar and not tells_nodata(handle.dataset, handle.source, layers):
         value, share = _frame(handle, layers, sight)
@@ -228,7 +244,7 @@ def sample_layers(handle: Handle, layers: Layers, collar: bool) -> tuple[Layers,
             said = f"{share:.0%} of '{handle.source.path}' is {what} without declared nodata: taken as nodata"
             notices += (f"{said} (--no-collar keeps it)",)
     sample = sight.values[:, valid]
-    return layers, sample if sample.size else _sample_anywhere(handle, layers, sight.damage), notices
+    return layers, sample if sample.size else _sample_anywhere(handle, layers, sight.damage, part), notices
 
 
 def _frame(handle: Handle, layers: Layers, sight: _Sight) -> tuple[float | None, float]:
@@ -313,24 +329,48 @@ def _valid_values(handle: Handle, layers: Layers) -> NDArray[Any]:
     return sight.values[:, sight.valid]
 
 
-def _sample_anywhere(handle: Handle, layers: Layers, damage: SceneError | None) -> NDArray[Any]:
-    """Stored values (3, n) of the first valid pixels; islands in a sea of nodata may slip through a reduced read."""
+def _sample_anywhere(handle: Handle, layers: Layers, damage: SceneError | None, part: Part) -> NDArray[Any]:
+    """Stored values (3, n) of the first valid pixels; islands in a sea of nodata may slip through a reduced read.
+
+    Of a scene too large to be searched whole, the wanted part is searched, or windows drawn by lot.
+    """
     dataset, source = handle.dataset, handle.source
-    for row in range(0, dataset.height, SAMPLE_SIZE):
-        for col in range(0, dataset.width, SAMPLE_SIZE):
-            shape = min(SAMPLE_SIZE, dataset.height - row), min(SAMPLE_SIZE, dataset.width - col)
-            if not is_written(dataset, layers, (row, col), (row + shape[0], col + shape[1])):
-                continue
-            try:
-                values, valid = handle.load(layers, Window(col, row, shape[1], shape[0]), shape)
-            except SceneError as error:
-                damage = damage or error
-                continue
+    searched, where = tiles(dataset.height, dataset.width, SAMPLE_SIZE, 0), ""
+    if len(searched) > MOST_WALKED and (wanted := part()) is not None:
+        searched, where = tiles(dataset.height, dataset.width, SAMPLE_SIZE, 0, wanted), " in the area to map"
+    is_walked = len(searched) <= MOST_WALKED
+    looked = 0
+    for number in range(len(searched)) if is_walked else _drawn(len(searched)):
+        rows, cols = searched[number].core.toslices()
+        if not is_written(dataset, layers, (rows.start, cols.start), (rows.stop, cols.stop)):
+            continue
+        looked += 1
+        try:
+            window = searched[number].core
+            values, valid = handle.load(layers, window, (window.height, window.width))
+        except SceneError as error:
+            damage = damage or error
+        else:
             if valid.any():
                 return values[:, valid]
+        if looked == SEARCHED and not is_walked:
+            break
+    if damage is not None:
+        raise damage
     value = layers.frame_value
     frame = "" if value is None else "black, " if value == 0 else f"{value:.0f}, "
-    raise damage or SceneError(f"'{source.path}' has no valid pixel: all is nodata, {frame}transparent or not a number")
+    why = f"all is nodata, {frame}transparent or not a number"
+    if is_walked:
+        raise SceneError(f"'{source.path}' has no valid pixel{where}: {why}")
+    raise SceneError(
+        f"'{source.path}' of {dataset.height} rows and {dataset.width} cols is too large to be searched for valid "
+        f"pixels, and where it was looked at {why}: name an area that holds some (--aoi)"
+    )
+
+
+def _drawn(count: int) -> Iterator[int]:
+    """Numbers below `count` drawn by lot, always the same."""
+    yield from np.random.default_rng(0).integers(count, size=MOST_ASKED).tolist()
 
 
 def _physical(

@@ -86,18 +86,20 @@ class Grid:
             corner = self.transform @ Affine.translation(col, row)
         return Grid(int(window.height), int(window.width), self.crs, corner)
 
-    def pixel_areas(self) -> NDArray[np.float64]:
-        """Area of one pixel in each row, (height,): square metres, or square map units without a CRS.
+    def pixel_areas(self, first: int = 0, last: int | None = None) -> NDArray[np.float64]:
+        """Area of one pixel in each row, all or from `first` to before `last`: square metres, or square map units
+        without a CRS.
 
         On a turned geographic grid, where it changes along a row too, that of the row's middle pixel.
         """
-        middle = np.column_stack([np.full(self.height, (self.width - 1) / 2), np.arange(self.height)])
+        rows = np.arange(first, self.height if last is None else last)
+        middle = np.column_stack([np.full(len(rows), (self.width - 1) / 2), rows])
         corners = [on_ground(middle + step, self.transform) for step in ((0, 0), (1, 0), (1, 1), (0, 1))]
         if self.crs is not None:
             corners = [_measurable(corner, self.crs) for corner in corners]
         # half the cross product of a quadrangle's diagonals
-        first, second = corners[2] - corners[0], corners[3] - corners[1]
-        areas: NDArray[np.float64] = np.abs(first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]) / 2
+        down, up = corners[2] - corners[0], corners[3] - corners[1]
+        areas: NDArray[np.float64] = np.abs(down[:, 0] * up[:, 1] - down[:, 1] * up[:, 0]) / 2
         return areas
 
 

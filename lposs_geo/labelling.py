@@ -36,7 +36,7 @@ from lposs_geo.patch_stage import (
 from lposs_geo.pipeline import made_ahead
 from lposs_geo.scene import Scene, SceneReader, check_unchanged, open_scene
 from lposs_geo.stages import Clock, Progress
-from lposs_geo.tiling import Tile, bilinear_taps, grown, tiles
+from lposs_geo.tiling import Tile, Tiles, bilinear_taps, grown, tiles
 
 __all__ = ["TILES", "FailedTile", "Task", "finished_tile", "label_scene", "plan_tiles"]
 
@@ -85,7 +85,7 @@ class Task:
         How much the scene is enlarged for the encoder.
     area : Window
         The part of the scene to label, px.
-    plan : sequence of Tile
+    plan : Tiles
         Its tiles, row by row, see `plan_tiles`.
     refine : bool
         Whether to sharpen over pixels.
@@ -103,7 +103,7 @@ class Task:
     rivals: Sequence[Sequence[int]]
     zoom: float
     area: Window
-    plan: Sequence[Tile]
+    plan: Tiles
     refine: bool
     budget: Budget
     keep_graphs: bool = False
@@ -127,6 +127,12 @@ class Task:
         margin = math.ceil(BLOCK_MARGIN / (self.zoom * self.encoder.scales[-1]))
         return grown(self.refined(grid), margin, grid.height, grid.width)
 
+    def read(self, grid: Grid) -> Window:
+        """The pixels that are read: those of all crops that reach into what is seen, and what they are made from."""
+        encoder, zoom = self.encoder, self.zoom * self.encoder.scales[0]
+        margin = math.ceil((encoder.crop_size + 2 * encoder.patch_size + 4) / zoom) + 4
+        return grown(self.seen(grid), margin, grid.height, grid.width)
+
 
 def halo_of(refine: bool) -> int:
     """Px around a tile that make it exact: each step reaches one radius further, and the farthest px reached are
@@ -138,7 +144,7 @@ def halo_of(refine: bool) -> int:
 
 def plan_tiles(
     shape: tuple[int, int], area: Window, num_classes: int, tile_size: int | None, refine: bool, budget: Budget
-) -> list[Tile]:
+) -> Tiles:
     """Cut an area of a scene into tiles, each with the halo that makes its pixel stage exact.
 
     Parameters
@@ -167,7 +173,7 @@ def plan_tiles(
         count = math.ceil(longest / largest)
         # few tiles are evened out; of many, the last one may as well be small
         tile_size = math.ceil(longest / count) if count <= 3 else largest
-    return list(tiles(*shape, tile_size, halo, area))
+    return tiles(*shape, tile_size, halo, area)
 
 
 def label_scene(
@@ -202,12 +208,12 @@ def label_scene(
         If the disk is full.
     """
     clock, failed = Clock(), list[FailedTile]()
-    to_do = [tile for tile in task.plan if _key(tile) not in journal]
-    done = len(task.plan) - len(to_do)
+    done = sum(_key(row, col) in journal for row in task.plan.rows for col in task.plan.cols)
     if done:
         log.info("%d of %d tiles are finished already", done, len(task.plan))
-    if not to_do:
+    if done == len(task.plan):
         return failed, clock
+    to_do = (tile for tile in task.plan if _key_of(tile) not in journal)
     # each thread reads through a reader of its own
     with open_scene(scene) as for_encoder, open_scene(scene) as for_tiles, open_scene(scene) as reader:
         steps = encode_scene(for_encoder, task.encoder, store, zoom=task.zoom, window=task.seen(scene.grid))
@@ -228,7 +234,7 @@ def label_scene(
                         if len(failed) == len(task.plan):
                             raise layers
                     else:
-                        journal.append(_key(tile), layers)
+                        journal.append(_key_of(tile), layers)
                     done += 1
                     report("refine", done, len(task.plan))
                     waiting = next(read, None)
@@ -244,13 +250,18 @@ def finished_tile(journal: Journal, tile: Tile) -> NDArray[np.uint8] | None:
         Labels; confidence in percent; with `Task.keep_scores` the probability of each class in percent, too. All are
         `NODATA` where the scene has no data, and outside the area of interest.
     """
-    key = _key(tile)
+    key = _key_of(tile)
     layers = journal.read(key) if key in journal else _NOTHING
     return layers if layers.size else None
 
 
-def _key(tile: Tile) -> str:
-    return f"{TILES}/{tile.core.row_off}/{tile.core.col_off}"
+def _key_of(tile: Tile) -> str:
+    return _key(tile.core.row_off, tile.core.col_off)
+
+
+def _key(row: int, col: int) -> str:
+    """The key of the tile whose core begins there."""
+    return f"{TILES}/{row}/{col}"
 
 
 _NOTHING = np.zeros(0, np.uint8)
@@ -296,12 +307,9 @@ def _propagated(
     features = stored_features(shape, task.encoder, store, zoom=task.zoom, window=window)
     finest = features[-1]
     parts = blocks(finest, task.encoder, len(task.text), task.budget.graph, task.refined(scene.grid))
-    (_, bottom), (_, right) = parts[-1].core.toranges()
-    rows = [*sorted({part.core.row_off for part in parts}), bottom]
-    cols = [*sorted({part.core.col_off for part in parts}), right]
-    scores = ChunkedArray(journal, "scores", rows, cols, np.float32, (len(task.text),))
+    scores = ChunkedArray(journal, "scores", parts.row_edges, parts.col_edges, np.float32, (len(task.text),))
     for number, part in enumerate(parts):
-        row, col = rows.index(part.core.row_off), cols.index(part.core.col_off)
+        row, col = divmod(number, len(parts.cols))
         # coarser looks are interpolated from one patch beyond
         needed = (part.padded.row_off + part.padded.height) * finest.patch_size + features[0].patch_size
         encode_down_to(needed if needed < shape[0] else math.inf)

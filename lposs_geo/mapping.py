@@ -33,13 +33,14 @@ from lposs_geo.errors import (
 )
 from lposs_geo.features import is_encoded
 from lposs_geo.georeference import notices_of_crs
-from lposs_geo.ground import overstates_areas, rounded
+from lposs_geo.ground import Grid, overstates_areas, rounded
 from lposs_geo.journal import Journal, open_journal
 from lposs_geo.labelling import TILES, FailedTile, Task, finished_tile, label_scene, plan_tiles
 from lposs_geo.legend import Legend, from_words
 from lposs_geo.memory import DEFAULT, Budget, is_out_of_memory
 from lposs_geo.products import Content, Outputs, Polygonising, write_products
 from lposs_geo.raster import ClassArea
+from lposs_geo.room import check_size
 from lposs_geo.runs import may_replace, open_run, run_folder, settle
 from lposs_geo.scene import Scene, check_unchanged, describe
 from lposs_geo.stages import Clock, Progress
@@ -220,12 +221,19 @@ def map_scene(
     settle(outputs.labels)
     with rasterio.Env(GDAL_CACHEMAX=budget.file_cache), _out_of_memory_explained(), torch.inference_mode():
         with clock.running("load"):
-            scene = describe(src, bands=bands, scale=scale, collar=collar, warp=warp)
+
+            def part(grid: Grid) -> Window:
+                if aoi is None:
+                    return _area(grid, str(src), window)
+                return area_on(read_aoi(aoi, grid.crs, layer=aoi_layer), grid).window
+
+            scene = describe(src, bands=bands, scale=scale, collar=collar, warp=warp, part=part)
             sources = [aoi] if aoi is not None and is_file(aoi) else []
             outputs.check(scene, sources=sources, overwrite=overwrite or resume)
             tolerance_px(simplify, scene.grid, scene.path)
             inside = None if aoi is None else area_on(read_aoi(aoi, scene.grid.crs, layer=aoi_layer), scene.grid)
-            area = inside.window if inside else _area(scene, window)
+            area = inside.window if inside else _area(scene.grid, scene.path, window)
+            check_size(area, 1 if scores is None else len(legend), scene.path)
             asked_zoom = None if gsd is None else _zoom_to(scene, gsd)
             log.info("bands %s as red, green, blue: %s", ",".join(map(str, scene.bands)), scene.bands_reason)
             notices = [*scene.notices, *notices_of_crs(scene.grid.crs), *_notices_of_areas(scene)]
@@ -293,7 +301,7 @@ def map_scene(
                 else:  # what sees is loaded here, where a signal can break that off, and not in a thread to wait for
                     with clock.running("load"):
                         encoder.prepare()
-                source = _readable(scene, journal, budget)
+                source = _readable(scene, journal, budget, task.read(scene.grid))
                 failed, labelling = label_scene(task, source, store, journal, told)
             for stage, seconds in labelling.seconds.items():
                 clock.add(stage, seconds)
@@ -409,15 +417,14 @@ def _notices_of_model(
     return notices
 
 
-def _area(scene: Scene, window: Window | None) -> Window:
+def _area(grid: Grid, path: str, window: Window | None) -> Window:
     """The part of the scene to map, all of it by default; in whole px."""
-    grid = scene.grid
     if window is None:
         return Window(0, 0, grid.width, grid.height)
     rows, cols = (range(int(part.start), int(part.stop)) for part in window.toslices())
     inside = min(rows.start, cols.start) >= 0 and rows.stop <= grid.height and cols.stop <= grid.width
     if not (inside and rows and cols):
-        raise ParameterError(f"window {window} isn't inside '{scene.path}' of {grid.height} rows and {grid.width} cols")
+        raise ParameterError(f"window {window} isn't inside '{path}' of {grid.height} rows and {grid.width} cols")
     return Window(cols.start, rows.start, len(cols), len(rows))
 
 
@@ -468,12 +475,12 @@ def _changes_told(scene: Scene) -> Iterator[None]:
     check_unchanged(scene)
 
 
-def _readable(scene: Scene, journal: Journal, budget: Budget) -> Scene:
-    """The scene itself, or a copy in tiles where the original would be decoded again for each tile."""
-    if not is_slow_in_tiles(scene, budget.file_cache):
+def _readable(scene: Scene, journal: Journal, budget: Budget, part: Window) -> Scene:
+    """The scene itself, or a copy of a part in tiles where the original would be decoded again for each tile."""
+    if not is_slow_in_tiles(scene, budget.file_cache, part):
         return scene
     log.info("%s is stored in strips: it is copied into tiles once", scene.name)
-    return copy_in_tiles(scene, journal.folder.parent / "scene.tif")
+    return copy_in_tiles(scene, journal.folder.parent / "scene.tif", part)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from lposs_geo.features import LatticeArray, LatticeFeatures
 from lposs_geo.graph import PatchAffinity, lattice_affinity
 from lposs_geo.journal import Journal
 from lposs_geo.propagation import DEFAULT_STEPS, propagate
-from lposs_geo.tiling import Tile, bilinear_taps, grown, tiles
+from lposs_geo.tiling import Tiles, bilinear_taps, grown, tiles
 
 __all__ = [
     "SCENE_PARAMETERS",
@@ -64,7 +64,7 @@ def parameters_for(encoder: Encoder) -> lposs.Parameters:
 
 def blocks(
     finest: LatticeFeatures, encoder: Encoder, num_classes: int, memory: int, window: Window | None = None
-) -> list[Tile]:
+) -> Tiles:
     """Cut the finest lattice into the blocks that are propagated one by one.
 
     Parameters
@@ -79,7 +79,7 @@ def blocks(
 
     Returns
     -------
-    list of Tile
+    Tiles
         In patches of the lattice, row by row: cores that cover what is wanted, and what each is propagated with.
     """
     # a neighbour table and its transpose in both directions, and four arrays of scores
@@ -97,7 +97,7 @@ def blocks(
     whole = grown(area, margin, lattice.rows, lattice.cols)
     fits = whole.height * whole.width <= side**2
     core = max(area.height, area.width) if fits else max(side - 2 * margin, margin)
-    return list(tiles(lattice.rows, lattice.cols, core, margin, area))
+    return tiles(lattice.rows, lattice.cols, core, margin, area)
 
 
 def patch_seeds(

@@ -90,8 +90,7 @@ class LabelWriter:
     path : Path
         The file to be.
     dataset : rasterio.io.DatasetWriter
-    row_areas : (height,) float64
-        Area of a pixel in each row.
+    grid : Grid
     counts : (256, 256) int64
         Pixels written so far, by label and confidence in percent (255: none); what is never written is nodata.
     areas : (256,) float64
@@ -100,7 +99,7 @@ class LabelWriter:
 
     path: Path
     dataset: rasterio.io.DatasetWriter
-    row_areas: NDArray[np.float64]
+    grid: Grid
     counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros((256, 256), dtype=np.int64))
     areas: NDArray[np.float64] = field(default_factory=lambda: np.zeros(256))
 
@@ -108,7 +107,7 @@ class LabelWriter:
         """Write uint8 labels (rows, cols) to their window, each window at most once; `confidence` is only counted."""
         with _failures_named(self.path):
             self.dataset.write(labels, 1, window=window)
-        weights = self.row_areas[window.row_off : window.row_off + window.height]
+        weights = self.grid.pixel_areas(window.row_off, window.row_off + window.height)
         percent = np.full_like(labels, NODATA) if confidence is None else confidence
         pairs = labels.ravel().astype(np.uint16) << 8 | percent.ravel()
         self.counts[:] += np.bincount(pairs, minlength=256**2).reshape(256, 256)
@@ -152,7 +151,7 @@ def label_writer(path: Path, grid: Grid, legend: Legend, tags: Mapping[str, str]
         with _failures_named(path):
             dataset.write_colormap(1, _colour_table(legend))
             dataset.update_tags(**tags, **{LEGEND_TAG: json.dumps(legend.as_dict(), ensure_ascii=False)})
-        writer = LabelWriter(path, dataset, grid.pixel_areas())
+        writer = LabelWriter(path, dataset, grid)
         yield writer
     with _failures_named(path):
         _write_sidecar(path, legend, writer)

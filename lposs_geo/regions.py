@@ -172,7 +172,6 @@ def find_regions(
         lengths = [runs] * 2 + [used] * 3 + [known * used] * 2
         return [store.mapped(length) for store, length in zip(stores, lengths, strict=True)]
 
-    row_areas = grid.pixel_areas()
     runs = used = 0
     for first, last in strips(shape, strip_pixels):
         labels = np.array(read(first, last), np.uint8, order="C")
@@ -182,7 +181,7 @@ def find_regions(
         more = last - first + int(np.count_nonzero(labels[:, 1:] != labels[:, :-1]))
         runs += more
         held = arrays(runs, used + more)  # each run may begin a region
-        used = label_rows(labels, row_areas[first:last], sure, first, used, row_starts, *held)
+        used = label_rows(labels, grid.pixel_areas(first, last), sure, first, used, row_starts, *held)
         if report is not None:
             report(last)
     run_end, run_region, parent, *rest = arrays(runs, used)

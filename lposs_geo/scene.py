@@ -10,7 +10,7 @@ import math
 import re
 import warnings
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,7 +23,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window
 
 from lposs_geo.errors import SceneChangedError, SceneError, escaped
-from lposs_geo.first_look import choose_layers, fix_radiometry, sample_layers, turn_by_contrast
+from lposs_geo.first_look import Part, choose_layers, fix_radiometry, sample_layers, turn_by_contrast
 from lposs_geo.ground import Grid
 from lposs_geo.odd_names import unlinked
 from lposs_geo.pixels import Handle, Layers, is_written
@@ -211,6 +211,7 @@ def describe(
     scale: tuple[float, float] | None = None,
     collar: bool = True,
     warp: bool = False,
+    part: Callable[[Grid], Window] | None = None,
 ) -> Scene:
     """Look at a raster and decide how it is to be read.
 
@@ -229,6 +230,9 @@ def describe(
         Whether a frame of one value around the picture, black mostly, is nodata where the file declares none.
     warp : bool
         Put a scene that is located only by ground control points or RPCs on a north-up grid.
+    part : callable, optional
+        Gives the part of the scene's grid that is wanted. It is asked for only where no valid pixel is found on the
+        reduced scene and the whole is too large to be searched for one.
 
     Raises
     ------
@@ -246,7 +250,7 @@ def describe(
         check_georeference(dataset, source, warp)
         handle = Handle(source, dataset)
         layers, choice, alpha_notices = choose_layers(handle, bands)
-        layers, sample, sample_notices = sample_layers(handle, layers, collar)
+        layers, sample, sample_notices = sample_layers(handle, layers, collar, _wanted(handle, layers, part))
         if choice.is_guess:
             choice, layers, sample = turn_by_contrast(handle, choice, layers, sample)
         radiometry = fix_radiometry(dataset, layers, sample, scale)
@@ -275,6 +279,14 @@ def describe(
             *place_notices,
         ),
     )
+
+
+def _wanted(handle: Handle, layers: Layers, part: Callable[[Grid], Window] | None) -> Part:
+    """The part of the stored pixels that is wanted; of what is to be warped it isn't known yet."""
+    dataset = handle.dataset
+    if part is None or warp_for(dataset, layers) is not None:
+        return lambda: None
+    return lambda: part(place(dataset, handle.source)[0])
 
 
 def _blank(source: Source, sample: NDArray[Any]) -> tuple[str, ...]:

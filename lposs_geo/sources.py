@@ -103,6 +103,12 @@ MOST_SEARCHED = 10_000
 WIDEST = 20_000
 """Px of a mosaic in degrees, above which a gap of half the globe is refused."""
 
+MOST_NESTED = 32
+"""VRTs made of VRTs."""
+
+VRT_HEAD = 1024
+"""Bytes at the beginning of a file that tell whether it is a VRT."""
+
 COMPLEX = "holds complex numbers, not brightness: map a detected image instead"
 
 SNAP = 0.02
@@ -215,6 +221,7 @@ def resolve(source: str | Path | Sequence[str | Path]) -> Source:
         if not parts:
             raise SceneError("no scene is named")
         if len(parts) == 1:
+            _check_nesting(*parts[0])
             return Source(*parts[0])
         return _mosaic(f"{parts[0][0]} and {len(parts) - 1} more", parts)
     path, opened = _single(source)
@@ -228,11 +235,13 @@ def resolve(source: str | Path | Sequence[str | Path]) -> Source:
             mosaic = _mosaic(path, [_of_file(str(file)) for file in found])
             return replace(mosaic, notices=notices + mosaic.notices)
         if found:
+            _check_nesting(*_of_file(str(found[0])))
             return Source(*_of_file(str(found[0])), notices=notices)
         if not _is_raster(opened):  # some formats are folders
             why = "a picture counts only with its world file" + _but_inside(place)
             raise SceneError(f"folder '{path}' holds no raster ({why})")
         opened = linked(opened)
+    _check_nesting(path, opened)
     return Source(path, opened)
 
 
@@ -282,29 +291,59 @@ def _names_remote(name: str) -> bool:
     return bool(REMOTE_NAME.search(name) or re.search(r"^[^/<]*:\W*https?://", name))
 
 
-def _leaves(opened: str, depth: int = 0) -> Iterator[str]:
-    """The names that a source leads to: its own, or those that a VRT is made of, and what these are made of."""
-    if depth > 8 or not (opened.startswith("<") or opened.casefold().endswith(".vrt")):
-        yield opened
+def _leaves(opened: str, seen: set[str] | None = None) -> Iterator[str]:
+    """The names that a source leads to, each once: its own, or those that a VRT is made of, and those of these."""
+    seen = set() if seen is None else seen
+    if opened in seen:
         return
-    inner = _sources_of(opened)
+    seen.add(opened)
+    inner = _sources_of(opened) if opened.startswith("<") or opened.casefold().endswith(".vrt") else []
     if not inner:
         yield opened
     for name in inner:
-        yield from _leaves(name, depth + 1)
+        yield from _leaves(name, seen)
 
 
-def _sources_of(vrt: str) -> list[str]:
-    """The names that a VRT, as text or a file on this machine, is made of."""
-    folder = Path()
-    if not vrt.startswith("<"):
-        place = on_disk(vrt)
+def _check_nesting(path: str, opened: str) -> None:
+    """Refuse VRTs that refer to themselves, or to each other without end: GDAL may take hours to notice."""
+    sound = set[str]()
+
+    def follow(name: str, above: tuple[str, ...]) -> None:
+        place = on_disk(name)
+        known = name if place is None else str(place.resolve())
+        if known in above:
+            by_way = "" if len(above) == 1 else f" by way of '{_shown(above[-1])}'"
+            raise SceneError(f"'{path}' refers to itself{by_way}: a VRT is made of other rasters")
+        if len(above) > MOST_NESTED:
+            raise SceneError(f"'{path}' is made of VRTs that are made of VRTs, more than {MOST_NESTED} deep: make one")
+        if known not in sound:
+            for inner in _sources_of(name):
+                follow(inner, (*above, known))
+            sound.add(known)
+
+    follow(opened, ())
+
+
+def _vrt_text(opened: str) -> tuple[str, Path]:
+    """The text of a VRT, itself or a file on this machine, and the folder that it lies in; empty for others."""
+    if opened.startswith("<"):
+        return opened, Path()
+    place = on_disk(opened.removeprefix("vrt://").partition("?")[0] if opened.startswith("vrt://") else opened)
+    try:
         if place is None or not place.is_file():
-            return []
-        try:
-            vrt, folder = place.read_text(encoding="utf-8", errors="surrogateescape"), place.parent
-        except OSError:
-            return []
+            return "", Path()
+        if place.suffix.casefold() != ".vrt":  # which GDAL doesn't ask for
+            with place.open("rb") as file:
+                if b"<VRTDataset" not in file.read(VRT_HEAD):
+                    return "", Path()
+        return place.read_text(encoding="utf-8", errors="surrogateescape"), place.parent
+    except OSError:
+        return "", Path()
+
+
+def _sources_of(opened: str) -> list[str]:
+    """The names that a VRT, as text or a file on this machine, is made of; of another raster none."""
+    vrt, folder = _vrt_text(opened)
     names = []
     for relative, name in re.findall(r"<Source(?:Filename|Dataset)([^>]*)>([^<]+)</Source", vrt):
         plain = html.unescape(name).strip()
@@ -435,19 +474,22 @@ def files_of(source: Source, dataset: rasterio.DatasetReader) -> set[str]:
     found = set(source.files) or {source.opened}
     if source.opened.startswith("<") and not source.files:  # of which GDAL lists no files
         found |= set(_leaves(source.opened))
+    _add_files(source.opened, dataset, found)
+    return found | {archive for name in found if (archive := _archive_of(name))}
+
+
+def _add_files(opened: str, dataset: rasterio.DatasetReader, found: set[str]) -> None:
     try:
         names = set(dataset.files)
     except UnicodeDecodeError:
-        names = set(_sources_of(source.opened))
+        names = set(_sources_of(opened))
     for name in names - found:
-        if name.startswith("<"):  # a part of a mosaic within the mosaic's own text
+        if name in found or name.startswith("<"):  # a part of a mosaic within the mosaic's own text
             continue
         found.add(name)
         if name.lower().endswith(".vrt"):
-            inner = Source(name, name)
-            with open_source(inner) as inside:
-                found |= files_of(inner, inside)
-    return found | {archive for name in found if (archive := _archive_of(name))}
+            with open_source(Source(name, name)) as inside:
+                _add_files(name, inside, found)
 
 
 def _archive_of(name: str) -> str | None:
@@ -709,6 +751,7 @@ def _mosaic(path: str, named: Sequence[tuple[str, str]]) -> Source:
 
 def _part(path: str, opened: str) -> _Part:
     source = Source(path, opened)
+    _check_nesting(path, opened)
     with open_source(source) as dataset:
         if any(dtype.startswith("complex") for dtype in dataset.dtypes):
             raise SceneError(f"'{path}' {COMPLEX}")

@@ -29,22 +29,31 @@ COPY_BLOCK = 512
 """Px of the tiles of a copy."""
 
 
-def is_slow_in_tiles(scene: Scene, cache: int) -> bool:
-    """Whether reading tile by tile would decode the same strips many times.
+INDEX_ENTRY = 16
+"""Bytes that GDAL holds for each block of a file."""
+
+
+def is_slow_in_tiles(scene: Scene, cache: int, part: Window | None = None) -> bool:
+    """Whether reading tile by tile would decode the same strips many times, and a copy would mend that.
 
     Parameters
     ----------
     scene : Scene
     cache : int
-        Bytes of decoded blocks that are kept; a scene that fits is decoded once anyway.
+        Bytes of decoded blocks that are kept: strips that fit are decoded once anyway. A scene so large that the index
+        of its copy doesn't fit isn't copied, however small the part.
+    part : Window, optional
+        What is read of it, px; by default all.
     """
     with open_source(scene.source, scene.warp) as dataset:
         _, width = _block(dataset, scene)
         itemsize = sum(np.dtype(dtype).itemsize for dtype in dataset.dtypes)
-        return bool(width > 4 * COPY_BLOCK and dataset.height * dataset.width * itemsize > cache)
+        rows = dataset.height if part is None else int(part.height)
+        index = INDEX_ENTRY * dataset.height * dataset.width // COPY_BLOCK**2
+        return bool(width > 4 * COPY_BLOCK and rows * dataset.width * itemsize > cache and index <= cache)
 
 
-def copy_in_tiles(scene: Scene, path: Path) -> Scene:
+def copy_in_tiles(scene: Scene, path: Path, part: Window | None = None) -> Scene:
     """Copy a scene's three bands and what is valid of them once, from top to bottom, into a tiled file.
 
     Parameters
@@ -52,12 +61,14 @@ def copy_in_tiles(scene: Scene, path: Path) -> Scene:
     scene : Scene
     path : Path
         GeoTIFF to write.
+    part : Window, optional
+        What is to be read of it, px; by default all.
 
     Returns
     -------
     Scene
-        The copy; it reads as the original does, pixel by pixel, and where the original is damaged it can't be read
-        either.
+        The copy, on the same grid; there it reads as the original does, pixel by pixel, and where the original is
+        damaged it can't be read either.
 
     Raises
     ------
@@ -73,7 +84,10 @@ def copy_in_tiles(scene: Scene, path: Path) -> Scene:
         "driver": "GTiff", "count": 3, "height": grid.height, "width": grid.width, "dtype": scene.dtype,
         "photometric": "minisblack", "tiled": True, "blockxsize": COPY_BLOCK, "blockysize": COPY_BLOCK,
         "compress": "lzw", "bigtiff": "if_safer", "interleave": "pixel",
+        "sparse_ok": True,
     }  # fmt: skip  # where it lies the scene knows
+    (top, bottom), (left, right) = (part or Window(0, 0, grid.width, grid.height)).toranges()
+    left, right = left - left % COPY_BLOCK, min(grid.width, right + -right % COPY_BLOCK)
     with open_source(scene.source, scene.warp) as dataset, without_georeference_warnings():
         # as many rows as one row of the copy's blocks has, or a strip of the original if that is higher
         strip = _block(dataset, scene)[0]
@@ -81,18 +95,18 @@ def copy_in_tiles(scene: Scene, path: Path) -> Scene:
         handle, lost = Handle(scene.source, dataset, scene.warp), list[tuple[int, int, str]]()
         try:
             with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "w", **profile) as copy:
-                for top in range(0, grid.height, rows):
-                    window = Window(0, top, grid.width, min(rows, grid.height - top))
-                    for part, values, valid in _in_strips(handle, scene.layers, window, strip, lost):
-                        copy.write(values, window=part)
-                        copy.write_mask(valid, window=part)
+                for first in range(top - top % rows, bottom, rows):
+                    window = Window(left, first, right - left, min(rows, grid.height - first))
+                    for piece, values, valid in _in_strips(handle, scene.layers, window, strip, lost):
+                        copy.write(values, window=piece)
+                        copy.write_mask(valid, window=piece)
         except (RasterioError, OSError) as error:
             if isinstance(error, SceneError):
                 raise
             reason = one_line(error.__cause__ or error)
             raise OutputError(f"can't copy '{scene.path}' into tiles: {reason}{room_left(path.parent)}") from error
     check_unchanged(scene)
-    if sum(stop - first for first, stop, _ in lost) == grid.height:
+    if sum(stop - first for first, stop, _ in lost) >= bottom - top:
         raise SceneError(lost[0][2])
     return replace(scene, source=Source(str(path), str(path)), layers=Layers((1, 2, 3)), warp=None, lost=tuple(lost))
 
@@ -112,11 +126,11 @@ def _in_strips(
     for top in range(window.row_off, bottom, height):
         strip = Window(window.col_off, top, window.width, min(height, bottom - top))
         try:
-            part = handle.load(layers, strip, (strip.height, strip.width))
+            loaded = handle.load(layers, strip, (strip.height, strip.width))
         except SceneError as error:
             lost.append((top, top + strip.height, str(error)))
         else:
-            yield strip, *part
+            yield strip, *loaded
 
 
 def _block(dataset: rasterio.DatasetReader, scene: Scene) -> tuple[int, int]:

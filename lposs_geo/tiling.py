@@ -6,15 +6,60 @@ that a crop or a patch is the same whatever tile asks for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import operator
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from rasterio.windows import Window
 
-__all__ = ["Lattice", "Tile", "bilinear_taps", "crop_starts", "grown", "resample", "tiles", "zoomed"]
+__all__ = ["Lattice", "Steps", "Tile", "Tiles", "bilinear_taps", "crop_starts", "grown", "resample", "tiles", "zoomed"]
+
+
+@dataclass(frozen=True, eq=False)
+class Steps(Sequence[int]):
+    """Places along an axis, ascending: equal steps, and a few of its own at the end.
+
+    As long as the axis may be, they take no memory and no time until one is asked for.
+
+    Attributes
+    ----------
+    regular : range
+    tail : tuple of int
+        What comes behind it.
+    """
+
+    regular: range
+    tail: tuple[int, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.regular) + len(self.tail)
+
+    @overload
+    def __getitem__(self, index: int) -> int: ...
+    @overload
+    def __getitem__(self, index: slice) -> Steps: ...
+    def __getitem__(self, index: int | slice) -> int | Steps:
+        count = len(self.regular)
+        if isinstance(index, slice):
+            first, stop, step = index.indices(len(self))
+            if step != 1:
+                raise ValueError(f"places along an axis are cut in steps of 1, not {step}")
+            return Steps(
+                self.regular[first : min(stop, count)], self.tail[max(first - count, 0) : max(stop - count, 0)]
+            )
+        place = index + len(self) if index < 0 else index
+        return self.regular[place] if 0 <= place < count else self.tail[place - count if place >= count else index]
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Steps) and (self.regular, self.tail) == (other.regular, other.tail):
+            return True
+        return isinstance(other, Sequence) and len(self) == len(other) and all(map(operator.eq, self, other))
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)
@@ -40,7 +85,55 @@ class Tile:
         return slice(row, row + self.core.height), slice(col, col + self.core.width)
 
 
-def tiles(height: int, width: int, tile_size: int, halo: int, area: Window | None = None) -> Iterator[Tile]:
+@dataclass(frozen=True)
+class Tiles(Sequence[Tile]):
+    """The tiles of a scene, or of an area of it, row by row; each is made when it is asked for.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        Rows and cols of the scene, px.
+    rows, cols : range
+        Where cores begin, and where the last ones end.
+    halo : int
+        Px.
+    """
+
+    shape: tuple[int, int]
+    rows: range
+    cols: range
+    halo: int
+
+    def __len__(self) -> int:
+        return len(self.rows) * len(self.cols)
+
+    @overload
+    def __getitem__(self, index: int) -> Tile: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Tile]: ...
+    def __getitem__(self, index: int | slice) -> Tile | list[Tile]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        number = index + len(self) if index < 0 else index
+        if not 0 <= number < len(self):
+            raise IndexError(f"there are {len(self)} tiles, and no number {index}")
+        row, col = self.rows[number // len(self.cols)], self.cols[number % len(self.cols)]
+        bottom, right = min(row + self.rows.step, self.rows.stop), min(col + self.cols.step, self.cols.stop)
+        core = Window(col, row, right - col, bottom - row)
+        return Tile(core, grown(core, self.halo, *self.shape))
+
+    @property
+    def row_edges(self) -> Steps:
+        """Where the rows of cores begin, and where the last one ends."""
+        return Steps(self.rows, (self.rows.stop,))
+
+    @property
+    def col_edges(self) -> Steps:
+        """Where the columns of cores begin, and where the last one ends."""
+        return Steps(self.cols, (self.cols.stop,))
+
+
+def tiles(height: int, width: int, tile_size: int, halo: int, area: Window | None = None) -> Tiles:
     """Partition a scene, or an area of it, into tiles, row by row.
 
     Parameters
@@ -57,11 +150,8 @@ def tiles(height: int, width: int, tile_size: int, halo: int, area: Window | Non
     if tile_size < 1 or halo < 0:
         raise ValueError(f"tile_size must be positive and halo not negative, not {tile_size} and {halo}")
     rows, cols = (area or Window(0, 0, width, height)).toslices()
-    for row in range(rows.start, rows.stop, tile_size):
-        for col in range(cols.start, cols.stop, tile_size):
-            bottom, right = min(row + tile_size, rows.stop), min(col + tile_size, cols.stop)
-            core = Window(col, row, right - col, bottom - row)
-            yield Tile(core, grown(core, halo, height, width))
+    by_row, by_col = (range(part.start, part.stop, tile_size) for part in (rows, cols))
+    return Tiles((height, width), by_row, by_col, halo)
 
 
 def grown(window: Window, margin: int, height: int, width: int) -> Window:
@@ -71,7 +161,7 @@ def grown(window: Window, margin: int, height: int, width: int) -> Window:
     return Window(left, top, min(width, cols.stop + margin) - left, min(height, rows.stop + margin) - top)
 
 
-def crop_starts(length: int, crop_size: int, stride: int) -> list[int]:
+def crop_starts(length: int, crop_size: int, stride: int) -> Steps:
     """First px of each crop along one axis; the last crop is shifted back inside (paper section 4.1).
 
     A length below `crop_size` gives one crop at 0: its rest has to be padded.
@@ -79,7 +169,7 @@ def crop_starts(length: int, crop_size: int, stride: int) -> list[int]:
     if not 0 < stride <= crop_size:
         raise ValueError(f"stride must be between 1 and crop_size {crop_size}, not {stride}")
     last = max(0, length - crop_size)
-    return [*range(0, last, stride), last]
+    return Steps(range(0, last, stride), (last,))
 
 
 @dataclass(frozen=True)
@@ -122,11 +212,11 @@ class Lattice:
         """Patches along one side of a crop."""
         return self.crop_size // self.patch_size
 
-    def crop_rows(self) -> list[int]:
+    def crop_rows(self) -> Steps:
         """Lattice row at which each row of crops begins."""
         return crop_starts(self.rows, self.patches_per_crop, self.stride // self.patch_size)
 
-    def crop_cols(self) -> list[int]:
+    def crop_cols(self) -> Steps:
         """Lattice column at which each column of crops begins."""
         return crop_starts(self.cols, self.patches_per_crop, self.stride // self.patch_size)
 

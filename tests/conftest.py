@@ -72,6 +72,29 @@ def write_geotiff(path: Path, array: np.ndarray, **options: Any) -> Path:
     return path
 
 
+def write_vrt(path: Path, shape: tuple[int, int], *sources: tuple[Path, tuple[int, int]], facts: str = "") -> Path:
+    """A VRT of three bands of (rows, cols) px in UTM; each source of 8 bits has its upper left corner at (row, col)."""
+    bands = []
+    for band, colour in enumerate(("Red", "Green", "Blue"), 1):
+        parts = []
+        for source, (row, col) in sources:
+            with rasterio.open(source) as dataset:
+                size = f'xSize="{dataset.width}" ySize="{dataset.height}"'
+            parts.append(
+                f'<SimpleSource><SourceFilename relativeToVRT="0">{source}</SourceFilename><SourceBand>{band}'
+                f'</SourceBand><SrcRect xOff="0" yOff="0" {size}/><DstRect xOff="{col}" yOff="{row}" {size}/>'
+                "</SimpleSource>"
+            )
+        facts_and_parts = f"{facts}<ColorInterp>{colour}</ColorInterp>{''.join(parts)}"
+        bands.append(f'<VRTRasterBand dataType="Byte" band="{band}">{facts_and_parts}</VRTRasterBand>')
+    numbers = ", ".join(map(repr, UTM.to_gdal()))
+    path.write_text(
+        f'<VRTDataset rasterXSize="{shape[1]}" rasterYSize="{shape[0]}"><SRS>EPSG:32632</SRS>'
+        f"<GeoTransform>{numbers}</GeoTransform>{''.join(bands)}</VRTDataset>"
+    )
+    return path
+
+
 def write_chip(path: Path, lakeside: Path) -> Path:
     """A piece of the bundled scene that maps in seconds: lake, trees and field; with a corner that holds no data."""
     with rasterio.open(lakeside) as dataset:

@@ -314,3 +314,13 @@ def test_areas_are_told_from_each_other():
     areas = [area_on(read_aoi(text, UTM), SCENE) for text in ("500010,5199900,500110,5199980",) * 2]
     assert areas[0].digest == areas[1].digest
     assert areas[0].digest != area_on(read_aoi("500010,5199900,500110,5199982", UTM), SCENE).digest
+
+
+def test_an_area_as_large_as_the_largest_raster_is_not_drawn_whole():
+    side = 2**31 - 1
+    grid = Grid(side, side, None, Affine.identity())
+    for shape, window in (
+        (shapely.box(-5, -5, side + 5, side + 5), whole(grid)),
+        (shapely.box(side - 30, 7, side + 5, 9), Window(side - 30, 7, 30, 2)),
+    ):
+        assert area_on(shape, grid).window == window

@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import write_vrt
 from rasterio.windows import Window
 from test_lposs import ColourEncoder
 
 from lposs_geo import labelling
 from lposs_geo.errors import OutputError, SceneChangedError, SceneError
+from lposs_geo.features import is_encoded
 from lposs_geo.journal import open_journal
 from lposs_geo.labelling import Task, finished_tile, label_scene, plan_tiles
 from lposs_geo.memory import Budget
@@ -334,3 +336,29 @@ def test_a_scene_that_is_cut_off_while_it_is_mapped_has_changed_and_is_not_damag
     with pytest.raises(SceneChangedError, match=r"scene\.tif' was changed"):
         _label(scene, _task(), tmp_path, cut)
     assert "nodata" not in caplog.text
+
+
+@pytest.mark.parametrize("refine", [True, False])
+def test_far_inside_a_giant_scene_labels_are_those_of_a_small_one(write_raster, tmp_path, refine):
+    array = np.random.default_rng(0).integers(1, 60, (3, 150, 201)).astype("uint8")
+    array[0, :, :97] += 150
+    array[1, :, 97:] += 150
+    source = write_raster(array, "source.tif")
+    encoder, budget = SharpEncoder(), Budget()
+    text = encoder.text_embeddings([[word] for word in ("red", "green", "blue")])
+    found = []
+    for name, side, corner in (("small", 4000, 1600), ("giant", 2**31 - 1, 1600 + 16 * 10**8)):
+        path = write_vrt(
+            tmp_path / f"{name}.vrt", (side, side), (source, (corner, corner)), facts="<NoDataValue>0</NoDataValue>"
+        )
+        area = Window(corner + 3, corner + 5, 190, 120)
+        scene = describe(path, part=lambda grid, area=area: area)
+        plan = plan_tiles((side, side), area, 3, 80, refine, budget)
+        task = Task(encoder, text, [], 1.0, area, plan, refine, budget)
+        with open_journal(tmp_path / f"{name}-store") as store, open_journal(tmp_path / f"{name}-run") as journal:
+            failed, _ = label_scene(task, scene, store, journal, lambda *_: None)
+            assert not failed
+            assert is_encoded((side, side), encoder, store, window=task.seen(scene.grid))
+            found.append([finished_tile(journal, tile) for tile in plan])
+    assert all(np.array_equal(one, other) for one, other in zip(*found, strict=True))
+    assert {1, 2} <= set(np.unique(found[0][0][0])) | set(np.unique(found[0][1][0]))

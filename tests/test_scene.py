@@ -13,7 +13,7 @@ import rasterio
 import rasterio.shutil
 import rasterio.vrt
 import rasterio.warp
-from conftest import served, write_geotiff
+from conftest import served, write_geotiff, write_vrt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio._env import get_gdal_config
@@ -912,3 +912,56 @@ def test_a_scene_of_one_value_is_said_to_be(write_raster):
     (notice,) = describe(write_raster(np.full((3, 30, 40), 900, "uint16"), colorinterp=[RED, GREEN, BLUE])).notices
     assert notice.endswith("holds one value everywhere: there is nothing to see on it")
     assert describe(write_raster(_coded(3, "uint8"), "other.tif")).notices == ()
+
+
+GIANT = 2**31 - 1
+
+
+@pytest.mark.parametrize("shape", [(GIANT, GIANT), (1, GIANT), (GIANT, 1), (1_500_000, 1_500_000)])
+def test_a_scene_too_large_to_be_searched_for_valid_pixels_asks_for_an_area(tmp_path, shape):
+    path = write_vrt(tmp_path / "giant.vrt", shape, facts="<NoDataValue>0</NoDataValue>")
+    with pytest.raises(SceneError, match=r"too large to be searched for valid pixels.* name an area .*--aoi"):
+        describe(path)
+
+
+def test_of_a_giant_scene_only_the_wanted_part_is_searched(write_raster, tmp_path):
+    source = write_raster(_coded(3, "uint8"), "source.tif")
+    path = write_vrt(tmp_path / "giant.vrt", (GIANT, GIANT), (source, (2**30 + 5, 2**29)))  # in a black frame
+    there, beside = Window(2**29 - 9, 2**30, 60, 50), Window(7, 9, 60, 50)
+    scene = describe(path, part=lambda grid: there)
+    with open_scene(scene) as reader:
+        _, valid = reader.read(there)
+    assert valid.sum() == 30 * 40
+    with pytest.raises(SceneError, match="has no valid pixel in the area to map: all is nodata, black, transparent"):
+        describe(path, part=lambda grid: beside)
+
+
+def test_islands_that_slip_through_a_reduced_read_are_still_found(write_raster, tmp_path):
+    source = write_raster(_coded(3, "uint8", 2, 2), "source.tif")
+    path = write_vrt(
+        tmp_path / "sea.vrt", (5000, 30_000), (source, (4100, 29_001)), facts="<NoDataValue>0</NoDataValue>"
+    )
+    assert describe(path).bands == (1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("names", "by_way"),
+    [(["a.vrt"], ""), (["a.vrt", "b.vrt"], " by way of"), (["a.vrt", "b.tif", "c.vrt"], " by way of")],
+)
+def test_vrts_that_refer_to_themselves_are_refused(write_raster, tmp_path, names, by_way):
+    write_raster(_coded(3, "uint8"), "plain.tif")
+    for name, following in zip(names, [*names[1:], names[0]], strict=True):
+        text = write_vrt(tmp_path / "x.vrt", (30, 40), (tmp_path / "plain.tif", (0, 0))).read_text()
+        (tmp_path / name).write_text(text.replace("plain.tif", following))
+    for scene in (tmp_path / "a.vrt", [tmp_path / "a.vrt", tmp_path / "plain.tif"]):
+        with pytest.raises(SceneError, match=rf"'{re.escape(str(tmp_path / 'a.vrt'))}' refers to itself{by_way}"):
+            describe(scene)
+
+
+def test_vrts_may_be_nested_but_not_without_end(write_raster, tmp_path):
+    name = write_raster(_coded(3, "uint8"), "plain.tif")
+    for depth in range(40):
+        name = write_vrt(tmp_path / f"{depth}.vrt", (30, 40), (name, (0, 0)), (name, (0, 0)))
+    with pytest.raises(SceneError, match="made of VRTs that are made of VRTs, more than 32 deep"):
+        describe(name)
+    assert str(tmp_path / "plain.tif") in describe(tmp_path / "3.vrt").files

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import rasterio
+from conftest import write_vrt
 from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
@@ -20,6 +21,30 @@ def test_only_large_scenes_in_strips_are_slow_in_tiles(write_raster):
     assert not is_slow_in_tiles(strips, cache=10**6)
     tiled = describe(write_raster(array, "tiled.tif", tiled=True, blockxsize=64, blockysize=64))
     assert not is_slow_in_tiles(tiled, cache=200_000)
+    assert is_slow_in_tiles(strips, 200_000, Window(0, 5, 10, 32))
+    assert not is_slow_in_tiles(strips, 200_000, Window(0, 5, 10, 31))  # whose strips fit
+
+
+def test_a_giant_scene_is_not_copied(write_raster, tmp_path):
+    source = write_raster(np.full((3, 40, 3000), 7, "uint8"), blockysize=1)
+    side, part = 2**31 - 1, Window(2**30, 2**30, 3000, 40)
+    path = write_vrt(tmp_path / "giant.vrt", (side, side), (source, (2**30, 2**30)))
+    path.write_text(path.read_text().replace('dataType="Byte"', 'dataType="Byte" blockXSize="4000" blockYSize="1"'))
+    assert not is_slow_in_tiles(describe(path, part=lambda _: part), 200_000, part)
+
+
+def test_a_copy_of_a_part_reads_there_as_the_original_does(write_raster, tmp_path):
+    array = np.random.default_rng(0).integers(1, 250, (3, 1400, 1300)).astype("uint16")
+    array[:, 700:720, 800:900] = 0
+    scene, part = describe(write_raster(array, nodata=0, blockysize=1)), Window(620, 600, 300, 700)
+    copy = copy_in_tiles(scene, tmp_path / "copy.tif", part)
+    assert copy.grid == scene.grid
+    with open_scene(scene) as original, open_scene(copy) as copied:
+        for zoom in (1.0, 2.0):
+            window = Window(*(int(zoom * side) for side in part.flatten()))
+            for one, other in zip(original.read(window, zoom), copied.read(window, zoom), strict=True):
+                assert np.array_equal(one, other)
+        assert not copied.read(Window(0, 0, 1300, 500))[1].any()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.windows import Window
 
-from lposs_geo.tiling import Lattice, bilinear_taps, crop_starts, grown, resample, tiles, zoomed
+from lposs_geo.tiling import Lattice, Steps, Tile, bilinear_taps, crop_starts, grown, resample, tiles, zoomed
 
 sizes = st.integers(1, 300)
 
@@ -63,6 +63,53 @@ def test_crops_cover_everything_and_stay_inside(length, patches, share):
         assert start == 0 or start + crop <= length
         covered[start : start + crop] = True
     assert covered.all()
+
+
+@given(
+    st.integers(0, 50), st.integers(0, 60), st.integers(1, 20), st.lists(st.integers(100, 200), max_size=2), st.data()
+)
+def test_steps_are_the_list_of_their_places(first, length, step, tail, data):
+    steps, listed = Steps(range(first, first + length, step), tuple(tail)), [*range(first, first + length, step), *tail]
+    assert (list(steps), len(steps)) == (listed, len(listed))
+    assert steps == listed
+    assert steps != [*listed, 7]
+    for index in range(-len(listed), len(listed)):
+        assert steps[index] == listed[index]
+    for index in (len(listed), -len(listed) - 1):
+        with pytest.raises(IndexError):
+            steps[index]
+    start, stop = data.draw(st.integers(-5, 70)), data.draw(st.integers(-5, 70))
+    assert steps[start:stop] == listed[start:stop]
+
+
+@given(height=sizes, width=sizes, tile_size=st.integers(20, 200), halo=st.integers(0, 40), data=st.data())
+def test_tiles_made_one_by_one_are_those_of_all(height, width, tile_size, halo, data):
+    top, left = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
+    area = Window(left, top, data.draw(st.integers(1, width - left)), data.draw(st.integers(1, height - top)))
+    listed = []
+    for row in range(top, top + area.height, tile_size):
+        for col in range(left, left + area.width, tile_size):
+            bottom, right = min(row + tile_size, top + area.height), min(col + tile_size, left + area.width)
+            core = Window(col, row, right - col, bottom - row)
+            listed.append(Tile(core, grown(core, halo, height, width)))
+    found = tiles(height, width, tile_size, halo, area)
+    assert list(found) == listed
+    assert [found[number] for number in range(-len(listed), 0)] == listed
+    assert found[1:3] == listed[1:3]
+    assert found.row_edges == [*sorted({tile.core.row_off for tile in listed}), top + area.height]
+    assert found.col_edges == [*sorted({tile.core.col_off for tile in listed}), left + area.width]
+    with pytest.raises(IndexError):
+        found[len(listed)]
+
+
+def test_the_largest_raster_that_gdal_knows_is_cut_without_a_list():
+    side = 2**31 - 1
+    found = tiles(side, side, 1000, 78)
+    assert len(found) == 2147484**2
+    assert found[-1].core == Window(side - 647, side - 647, 647, 647)
+    lattice = Lattice(2 * side, 2 * side, 16, 224, 112)
+    assert len(lattice.crop_rows()) == 38347922
+    assert lattice.crop_rows()[-1] == lattice.rows - 14
 
 
 def test_the_last_crop_is_shifted_back_inside():

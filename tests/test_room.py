@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import pytest
+from rasterio.windows import Window
+
+from lposs_geo.errors import SceneError
+from lposs_geo.room import LONGEST_SIDE, MOST_PIXELS, check_size
+
+
+@pytest.mark.parametrize(
+    ("shape", "bands", "said"),
+    [
+        ((1, LONGEST_SIDE + 1), 1, "1 rows and 100000001 cols, and a map has at most 100,000,000 px a side"),
+        ((LONGEST_SIDE + 1, 1), 1, "100000001 rows and 1 cols"),
+        ((MOST_PIXELS // 10**7, 10**7 + 1), 1, "and 20,000,000,000,000 in all: name an area of it"),
+        ((2_000_000, 2_000_000), 40, "of 40 classes' scores: name an area of it .*, or leave the scores out"),
+    ],
+)
+def test_a_map_too_large_to_be_made_is_refused(shape, bands, said):
+    with pytest.raises(SceneError, match=rf"'there' is too large for one map: .*{said}"):
+        check_size(Window(0, 0, shape[1], shape[0]), bands, "there")
+
+
+@pytest.mark.parametrize(
+    ("shape", "bands"), [((1, LONGEST_SIDE), 250), ((2_000_000, 10**7), 1), ((30_000, 40_000), 250)]
+)
+def test_a_country_is_not_too_large(shape, bands):
+    check_size(Window(5, 7, shape[1], shape[0]), bands, "there")
