@@ -83,7 +83,7 @@ def choose_layers(handle: Handle, asked: str | Sequence[int | str] | None) -> tu
         colours[band - 1] for band in facts.usable
     ] == ["palette"]:
         bands = (facts.usable[0],) * 3
-        palette = _palette(dataset, bands[0])
+        palette = _palette(dataset, bands[0], source)
         if palette is not None:
             return Layers(bands, tuple(alphas), palette), Choice(bands, "through the colour table"), ()
         strange = (f"'{source.path}' is said to hold indices, but has no colour table",)
@@ -125,12 +125,23 @@ def _wavelength(dataset: rasterio.DatasetReader, band: int) -> float | None:
     return 1000 * length if is_micro or length <= 100 else length
 
 
-def _palette(dataset: rasterio.DatasetReader, band: int) -> bytes | None:
-    """A colour table as bytes: red, green, blue and alpha of each index from 0 on; None where there is none."""
+def _palette(dataset: rasterio.DatasetReader, band: int, source: Source) -> bytes | None:
+    """A colour table as bytes: red, green, blue and alpha of each index from 0 on; None where there is none.
+
+    Raises SceneError where its numbers are no colours of 8 bits.
+    """
     try:
         entries = dataset.colormap(band)
     except ValueError:
         return None
+    if not entries:
+        return None
+    for index, entry in entries.items():
+        if not all(0 <= part <= 255 for part in entry):
+            raise SceneError(
+                f"'{source.path}' has a colour table whose entry {index} is {entry}, not four numbers from 0 to 255: "
+                f"correct it, or map the indices as grey (--bands {band})"
+            )
     table = np.zeros((max(entries) + 1, 4), dtype=np.uint8)
     table[list(entries)] = list(entries.values())
     if not table[:, 3].any():  # some programs leave alpha out

@@ -6,10 +6,13 @@ import math
 from collections.abc import Collection
 from dataclasses import replace
 
+import numpy as np
 import rasterio
+from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.rpc import RPC
 
+from lposs_geo.coordinates import check_coordinates, check_transform
 from lposs_geo.errors import SceneError, escaped
 from lposs_geo.ground import Grid, utm_zone
 from lposs_geo.odd_names import unlinked
@@ -17,6 +20,11 @@ from lposs_geo.pixels import Layers, colours_of, may_be_colour
 from lposs_geo.sources import Source, Warp, on_disk, open_source
 
 __all__ = ["check_georeference", "check_parts", "place", "place_warped", "warp_for"]
+
+CONTROL_POINTS = "ground control points"
+
+FLAT = 1e-6
+"""How wide a band of control points must be, as a share of its length, for a grid to be made of them."""
 
 
 def check_parts(dataset: rasterio.DatasetReader, source: Source, files: Collection[str]) -> None:
@@ -57,33 +65,71 @@ def check_georeference(dataset: rasterio.DatasetReader, source: Source, warp: bo
     SceneError
         If it is refused.
     """
-    if not (math.isfinite(dataset.transform.determinant) and dataset.transform.determinant):
-        raise SceneError(
-            f"'{source.path}' has a geotransform that gives its pixels no size, {tuple(dataset.transform)[:6]}: "
-            "correct it first, e.g. with rio edit-info --transform"
-        )
+    check_transform(_grid(dataset), source.path)
     by = _located_by(dataset)
-    if warp and not by and dataset.transform.is_identity and dataset.tags(ns="RPC"):
+    if not by and dataset.transform.is_identity and dataset.tags(ns="RPC") and warp:
         raise SceneError(f"'{source.path}' has RPCs that are incomplete or no numbers, so it can't be warped")
+    if by == CONTROL_POINTS:
+        _check_points(dataset, source)
     if by and not warp:
         raise SceneError(f"'{source.path}' is located only by {by}: add --warp to map it on a north-up grid")
-    if by == "ground control points" and not dataset.gcps[1]:
-        raise SceneError(f"'{source.path}' has ground control points without a coordinate reference system")
+
+
+def _check_points(dataset: rasterio.DatasetReader, source: Source) -> None:
+    """Refuse ground control points that no grid can be made of."""
+    points, crs = dataset.gcps
+    if len(points) == 1:
+        raise SceneError(
+            f"'{source.path}' is located only by one tie point, without the size of its pixels: give it a geotransform"
+            ", e.g. with rio edit-info --transform"
+        )
+    if not crs:
+        raise SceneError(
+            f"'{source.path}' has ground control points without a coordinate reference system that is known: give them "
+            "one, e.g. with gdal_translate -a_srs"
+        )
+    places = np.array([(point.col, point.row, point.x, point.y) for point in points], dtype=float)
+    wrong = np.flatnonzero(~np.isfinite(places).all(axis=1))
+    if len(wrong):
+        raise SceneError(
+            f"ground control point {wrong[0] + 1} of '{source.path}' is no number, or infinite: correct it or remove it"
+        )
+    if not (_span_a_plane(places[:, :2]) and _span_a_plane(places[:, 2:])):
+        raise SceneError(
+            f"'{source.path}' has {len(points)} ground control points, which lie on one line or at one place: it takes "
+            "three that don't to locate it"
+        )
+
+
+def _span_a_plane(points: NDArray[np.float64]) -> bool:
+    """Whether places (n, 2) don't all lie on one line."""
+    aside = points - points.mean(axis=0)
+    longest = np.abs(aside).max()
+    if not (math.isfinite(longest) and longest > 0):
+        return False
+    _, sizes, _ = np.linalg.svd(aside / longest, full_matrices=False)
+    return len(points) > 2 and bool(sizes[1] > FLAT * sizes[0])
 
 
 def _located_by(dataset: rasterio.DatasetReader) -> str:
     """What locates a scene that has no geotransform; empty if it has one, or nothing does."""
     if not dataset.transform.is_identity:
         return ""
-    return "ground control points" if dataset.gcps[0] else "RPCs" if _rpcs(dataset) is not None else ""
+    return CONTROL_POINTS if dataset.gcps[0] else "RPCs" if _rpcs(dataset) is not None else ""
+
+
+def _grid(dataset: rasterio.DatasetReader) -> Grid:
+    return Grid(dataset.height, dataset.width, dataset.crs or None, dataset.transform)
 
 
 def _rpcs(dataset: rasterio.DatasetReader) -> RPC | None:
     """A sensor's model; none where it is incomplete."""
     try:
-        return dataset.rpcs
+        rpcs = dataset.rpcs
     except (KeyError, ValueError):
         return None
+    numbers = [] if rpcs is None else np.hstack([value for value in rpcs.to_dict().values() if value is not None])
+    return rpcs if np.isfinite(np.asarray(numbers, dtype=float)).all() else None
 
 
 def place(dataset: rasterio.DatasetReader, source: Source) -> tuple[Grid, tuple[str, ...]]:
@@ -99,18 +145,24 @@ def place(dataset: rasterio.DatasetReader, source: Source) -> tuple[Grid, tuple[
     grid : Grid
     notices : tuple of str
         What is to be known about it.
+
+    Raises
+    ------
+    SceneError
+        If it can't lie there.
     """
-    crs, path = dataset.crs or None, source.path
-    notices: tuple[str, ...] = ()
-    if crs is None:
+    grid, path = _grid(dataset), source.path
+    if grid.crs is None:
         notices = (f"'{path}' has no coordinate reference system: neither will the map; areas are in its own units",)
-    elif dataset.transform.is_identity:
-        crs = None
+    elif grid.transform.is_identity:
+        grid = replace(grid, crs=None)
         notices = (
             f"'{path}' has a coordinate reference system but doesn't say where in it the pixels lie: it is mapped as a "
             "picture without georeference",
         )
-    return Grid(dataset.height, dataset.width, crs, dataset.transform), notices
+    else:
+        notices = check_coordinates(grid, path)
+    return grid, notices
 
 
 def warp_for(dataset: rasterio.DatasetReader, layers: Layers) -> Warp | None:
@@ -167,13 +219,18 @@ def place_warped(source: Source, how: Warp, layers: Layers) -> tuple[Layers, Gri
     grid : Grid
     notices : tuple of str
         What is to be known about it.
+
+    Raises
+    ------
+    SceneError
+        If it can't lie there.
     """
     with open_source(source, how) as warped:
         alphas = tuple(band for band, colour in enumerate(colours_of(warped), 1) if colour == "alpha")
-        grid = Grid(warped.height, warped.width, warped.crs, warped.transform)
-    notices: tuple[str, ...] = ()
+        grid = _grid(warped)
+    notices = check_coordinates(grid, source.path)
     if how.height is not None:
-        notices = (
+        notices += (
             f"'{source.path}' is placed by RPCs at one height, {how.height:g} m: where the ground is higher or lower, "
             "the map is off",
         )

@@ -336,7 +336,9 @@ def _facts(content: Content) -> dict[str, str]:
     facts = {"Size": f"{grid.width:,} x {grid.height:,} pixels"}
     if grid.pixel_size is not None and grid.gsd is not None:
         high, wide = grid.pixel_size
-        facts["Extent"] = f"{rounded(wide * grid.width / 1000)} x {rounded(high * grid.height / 1000)} km"
+        sides = wide * grid.width, high * grid.height
+        unit, metres = ("km", 1000) if max(sides) >= 1000 else ("m", 1)
+        facts["Extent"] = f"{' x '.join(rounded(side / metres) for side in sides)} {unit}"
         facts["Resolution"] = f"{rounded(grid.gsd)} m per pixel"
     facts["Coordinate reference system"] = to_pyproj(grid.crs).name if grid.crs else "none"
     return facts | dict(content.facts)

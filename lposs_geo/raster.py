@@ -318,7 +318,7 @@ def _write_sidecar(path: Path, legend: Legend, writer: LabelWriter) -> None:
     for index, land_class in enumerate(rows):
         row = ElementTree.SubElement(table, "Row", index=str(index))
         area = writer.class_area(land_class)
-        counted = [area.pixels, f"{area.area_m2:.3f}", f"{area.confidence or 0.0:.2f}"]
+        counted = [area.pixels, f"{area.area_m2:.12g}", f"{area.confidence or 0.0:.2f}"]
         codes = [-1 if land_class.code is None else land_class.code] * has_codes
         for cell in (land_class.id, land_class.name, *land_class.colour, *counted, *codes):
             ElementTree.SubElement(row, "F").text = str(cell)

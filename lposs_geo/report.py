@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lposs_geo.areas import AreaUnit, unit_for
 from lposs_geo.legend import NODATA, UNKNOWN, UNKNOWN_CLASS, LandClass, Legend
 from lposs_geo.quicklook import MAP_OPACITY, length_text, palette, round_length, scene_pixels
 from lposs_geo.raster import ClassArea
@@ -49,9 +50,6 @@ _RAMP = (
     (254, 227, 145),
     (255, 247, 188),
 )
-
-_HECTARE = 1e4
-_SQUARE_KM = 1e6
 
 
 @dataclass(frozen=True)
@@ -110,23 +108,6 @@ class Report:
 
 
 @dataclass(frozen=True)
-class _Unit:
-    """What areas are written in."""
-
-    symbol: str
-    name: str
-    square_metres: float
-    decimals: int
-
-    def text(self, area: float) -> str:
-        """An area given in square metres; what rounds to nothing but isn't is shown as less than the last digit."""
-        least = 10.0**-self.decimals
-        if 0 < area / self.square_metres < least / 2:
-            return f"<{least:.{self.decimals}f}"
-        return f"{area / self.square_metres:,.{self.decimals}f}"
-
-
-@dataclass(frozen=True)
 class _Row:
     """One class in the table of areas: None is a number not known, `bar` its length in percent of the longest."""
 
@@ -159,7 +140,7 @@ def page(contents: Report) -> str:
     contents : Report
     """
     rows, cols = contents.labels.shape
-    unit = _unit_for(sum(area.area_m2 for area in contents.areas), contents.has_crs)
+    unit = unit_for(sum(area.area_m2 for area in contents.areas), contents.has_crs)
     table = _rows(contents, unit)
     has_unknown = contents.unknown_share > 0 or bool((contents.labels == UNKNOWN).any())
     shown = (*contents.legend.classes, *((UNKNOWN_CLASS,) if has_unknown else ()))
@@ -202,19 +183,6 @@ def _template() -> Template:
 # Words and numbers
 
 
-def _unit_for(total: float, has_crs: bool) -> _Unit:
-    """What the areas of one table are written in: all alike, with decimals for about four digits of the total."""
-    if not has_crs:
-        symbol, name, square_metres = "units²", "square map units", 1.0
-    elif total >= 1e4 * _HECTARE:
-        symbol, name, square_metres = "km²", "square kilometres", _SQUARE_KM
-    else:
-        symbol, name, square_metres = "ha", "hectares", _HECTARE
-    size = total / square_metres
-    decimals = next((decimals for decimals, least in enumerate((1000, 100, 10, 1)) if size >= least), 4)
-    return _Unit(symbol, name, square_metres, decimals)
-
-
 def _total(contents: Report) -> float:
     """Labelled area in square metres, with what no class was given to."""
     given = sum(area.area_m2 for area in contents.areas)
@@ -226,7 +194,7 @@ def _percent(share: float) -> str:
     return "<0.1%" if 0 < share < 0.0005 else f"{share:.1%}"
 
 
-def _rows(contents: Report, unit: _Unit) -> list[_Row]:
+def _rows(contents: Report, unit: AreaUnit) -> list[_Row]:
     """The classes by area, the absent ones last; then what no class was given to."""
     classes = {land_class.name: land_class for land_class in contents.legend.classes}
     longest = max([contents.unknown_share, *(area.share for area in contents.areas)], default=0.0) or 1.0
@@ -253,7 +221,7 @@ def _rows(contents: Report, unit: _Unit) -> list[_Row]:
     return rows
 
 
-def _lead(contents: Report, unit: _Unit) -> str:
+def _lead(contents: Report, unit: AreaUnit) -> str:
     """What the map says, in a sentence or two."""
     present = sorted((area for area in contents.areas if area.pixels), key=lambda area: -area.area_m2)
     if not present:

@@ -15,7 +15,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -434,10 +434,25 @@ def open_source(source: Source, warp: Warp | None = None) -> Iterator[rasterio.D
             if "Range downloading not supported" in reason:
                 reason = "its server sends no parts of files: download it first"
             raise SceneError(f"'{path}' can't be opened as a raster: {reason}") from error
+        _check_sidecar(dataset, source)
         if dataset.count == 0:
             inside = _listed([_shown(name) for name in dataset.subdatasets])
             raise SceneError(f"'{path}' holds no raster of its own; name one of its subdatasets instead: {inside}")
         yield dataset if warp is None else stack.enter_context(_warped(dataset, warp, source))
+
+
+def _check_sidecar(dataset: rasterio.DatasetReader, source: Source) -> None:
+    """Refuse a raster of which GDAL can't read all that is said: of some it looks only when it is asked for it."""
+    try:
+        for _ in (dataset.tags(), dataset.crs, dataset.gcps, dataset.nodatavals):
+            pass
+        with suppress(ValueError):  # a newer GDAL knows more colours than rasterio does
+            dataset.colorinterp  # noqa: B018
+    except (RasterioError, CPLE_BaseError) as error:
+        raise SceneError(
+            f"'{source.path}' has metadata that can't be read: {source.reason(error)}; correct the .aux.xml beside it, "
+            "if there is one, or its coordinate reference system, e.g. with rio edit-info --crs"
+        ) from error
 
 
 def _opened(opened: str, stack: ExitStack, options: dict[str, str]) -> rasterio.DatasetReader:

@@ -17,6 +17,7 @@ from PIL import Image
 from rasterio.windows import Window
 
 from lposs_geo import cli, map_scene, provenance
+from lposs_geo.cli import console
 
 
 @pytest.fixture
@@ -753,6 +754,38 @@ def test_info(run, lakeside):
     facts = json.loads(run("info", lakeside, "--json", "--bands", "4,3,2")[1])
     assert facts["bands"] == [4, 3, 2]
     assert facts["pixel_size_m"] == [0.6, 0.6]
+
+
+def test_places_that_cannot_be_end_in_one_line_and_small_pixels_are_shown(run, write_raster):
+    array = np.random.default_rng(0).integers(1, 255, (3, 20, 20)).astype("uint8")
+    metres = write_raster(array, "metres.tif", crs="EPSG:4326")
+    for options in ((), ("--json",), ("--quicklook", "look.png")):
+        code, out, err = run("info", metres, *options)
+        assert (code, out, len(err.splitlines())) == (1, "", 1)
+        assert "can't lie where it says" in err
+    fine = write_raster(array, "fine.tif", transform=rasterio.Affine(5e-6, 0, 8.2, 0, -5e-6, 47.6))
+    code, out, _ = run("info", fine, "--json")
+    facts = json.loads(out, parse_constant=pytest.fail)
+    assert facts["pixel_size_m"] == [5e-6, 5e-6]
+    assert "is likely wrong" in facts["notices"][0]
+
+
+def test_areas_of_a_drone_are_no_zeros(run, write_raster):
+    array = np.random.default_rng(0).integers(1, 255, (3, 40, 40)).astype("uint8")
+    path = write_raster(array, transform=rasterio.Affine(0.002, 0, 439196.4, 0, -0.002, 5273646.6))
+    code, out, _ = run("map", path, "--classes", "forest", "-o", "m.tif", "--no-refine", "-q", "--report", "m.html")
+    assert code == 0
+    assert re.search(r"forest +0\.006400 m2  100\.0%", out)
+    assert "0.08 x 0.08 m" in Path("m.html").read_text()
+
+
+def test_json_has_no_number_that_is_none():
+    line = console.json_line({"a": float("nan"), "b": [1.5, float("-inf")], "c": {"d": (float("inf"), "NaN", None)}})
+    assert json.loads(line, parse_constant=pytest.fail) == {
+        "a": None,
+        "b": [1.5, None],
+        "c": {"d": [None, "NaN", None]},
+    }
 
 
 def test_models(run):

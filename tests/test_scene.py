@@ -289,6 +289,26 @@ def _write_palette_vrt(path: Path, source: Path, colours: np.ndarray) -> None:
     )
 
 
+@pytest.mark.parametrize("colour", [(300, 0, 0, 255), (0, -5, 0, 255), (9, 9, 65535, 255), (9, 9, 9, 256)])
+def test_a_colour_table_beyond_8_bits_is_refused(write_raster, tmp_path, colour):
+    path = tmp_path / "palette.vrt"
+    _write_palette_vrt(path, write_raster(np.ones((1, 30, 40), "uint8")), np.array([(1, 2, 3, 255), colour]))
+    with pytest.raises(
+        SceneError, match=r"palette.vrt' has a colour table whose entry 1 is .*or map the indices as grey"
+    ):
+        describe(path)
+    assert describe(path, bands="1").layers.palette is None  # as it advises
+
+
+def test_an_empty_colour_table_is_none(write_raster, tmp_path):
+    path = tmp_path / "palette.vrt"
+    index = np.random.default_rng(0).integers(0, 6, (1, 30, 40)).astype("uint8")
+    _write_palette_vrt(path, write_raster(index), np.empty((0, 4), int))
+    scene = describe(path)
+    assert scene.layers.palette is None
+    assert any("has no colour table" in notice for notice in scene.notices)
+
+
 def test_a_large_colour_table(write_raster):
     index = np.arange(1200).reshape(1, 30, 40).astype("uint16")
     path = write_raster(index)
@@ -689,9 +709,10 @@ def test_wavelengths_of_an_unknown_unit(write_raster):
 @pytest.mark.parametrize("points", [((0, 0), (0, 30)), ((0, 0), (10, 10), (20, 20), (29, 29))])
 def test_points_that_place_nothing(write_raster, points):
     path = _with_points(write_raster, _coded(3, "uint8"), points)
-    with pytest.raises(SceneError, match=r"can't be warped to a north-up grid: .*GCP") as caught:
-        describe(path, warp=True)
-    assert "\n" not in str(caught.value)
+    for warp in (False, True):
+        with pytest.raises(SceneError, match=r"ground control points, which lie on one line or at one place") as caught:
+            describe(path, warp=warp)
+        assert "\n" not in str(caught.value)
 
 
 def test_rpcs_are_warped_to_the_zone_of_utm(write_raster):

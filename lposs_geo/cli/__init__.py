@@ -6,7 +6,6 @@ There is one module for each command; the library is imported inside it, so that
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -18,7 +17,7 @@ import click
 
 from lposs_geo.cli.bench import bench_command
 from lposs_geo.cli.cache import cache_group
-from lposs_geo.cli.console import Terminated, help_without_command, say
+from lposs_geo.cli.console import Terminated, help_without_command, json_line, say
 from lposs_geo.cli.doctor import doctor_command
 from lposs_geo.cli.info import info_command
 from lposs_geo.cli.legends import legends_group
@@ -122,5 +121,5 @@ def _with_notes(message: str, error: BaseException) -> str:
 def _fail(message: str, code: int, as_json: bool) -> None:
     line = one_line(message)
     with suppress(Terminated):  # the exit code tells it, too
-        say(json.dumps({"event": "error", "message": line}) if as_json else f"Error: {line}")
+        say(json_line({"event": "error", "message": line}) if as_json else f"Error: {line}")
     sys.exit(code)

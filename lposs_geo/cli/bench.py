@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from lposs_geo.cli.console import show_progress
+from lposs_geo.cli.console import json_line, show_progress
 from lposs_geo.cli.options import DEVICE, JSON, MAX_MEMORY, MODEL
 
 __all__ = ["bench_command"]
@@ -44,6 +43,6 @@ def bench_command(
         report = bench.measure(path, words, model=model_name, device=device, max_memory=max_memory, progress=progress)
     if as_json:
         rates = {"mpx": report.mpx, "mpx_per_second": report.mpx / report.wall, "encoder_share": report.encoder_share}
-        click.echo(json.dumps(asdict(report) | rates))
+        click.echo(json_line(asdict(report) | rates))
     else:
         click.echo(bench.table(report))

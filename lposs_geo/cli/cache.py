@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import time
 
 import click
 
-from lposs_geo.cli.console import help_without_command
+from lposs_geo.cli.console import help_without_command, json_line
 from lposs_geo.cli.options import JSON
 
 __all__ = ["cache_group"]
@@ -30,7 +29,7 @@ def cache_list(as_json: bool) -> None:
     for store in found:
         if as_json:
             line = {"scene": store.scene, "model": store.model, "bytes": store.size, "used": store.used}
-            click.echo(json.dumps(line | {"folder": str(store.folder)}))
+            click.echo(json_line(line | {"folder": str(store.folder)}))
         else:
             used = time.strftime("%Y-%m-%d %H:%M", time.localtime(store.used))
             model, scene = _shown(store.model, "?"), _shown(store.scene, "? (left by a run that was cut off)")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from lposs_geo.errors import escaped
 if TYPE_CHECKING:
     from lposs_geo.stages import Progress
 
-__all__ = ["Terminated", "help_without_command", "messages", "say", "show_progress"]
+__all__ = ["Terminated", "help_without_command", "json_line", "messages", "say", "show_progress"]
 
 # What each stage of mapping counts, for people.
 _STAGES = {
@@ -46,6 +47,19 @@ def say(line: str) -> None:
         raise Terminated from error
 
 
+def json_line(facts: Mapping[str, Any]) -> str:
+    """Facts as one line of JSON; numbers that aren't finite are null, since JSON knows none."""
+    return json.dumps(_finite(facts), allow_nan=False)
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def help_without_command(context: click.Context) -> None:
     """Show the help of a group that is called without a command."""
     if context.invoked_subcommand is None:
@@ -60,7 +74,7 @@ def messages(as_json: bool, verbose: bool, quiet: bool) -> Iterator[None]:
         def emit(self, record: logging.LogRecord) -> None:
             text = record.getMessage()
             if as_json:
-                say(json.dumps({"event": record.levelname.lower(), "message": text}))
+                say(json_line({"event": record.levelname.lower(), "message": text}))
             else:
                 say(text if record.levelno < logging.WARNING else f"Warning: {text}")
 
@@ -90,7 +104,7 @@ def show_progress(as_json: bool, quiet: bool) -> Iterator[Progress]:
         if quiet:
             return
         if as_json:
-            say(json.dumps({"event": "progress", "stage": stage, "done": done, "total": total}))
+            say(json_line({"event": "progress", "stage": stage, "done": done, "total": total}))
             return
         doing, unit = _STAGES.get(stage, (stage, "steps"))
         if sys.stderr.isatty():

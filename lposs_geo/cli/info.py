@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
+from lposs_geo.cli.console import json_line
 from lposs_geo.cli.options import BANDS, COLLAR, FILE, JSON, OVERWRITE, SCALE, WARP
 
 __all__ = ["info_command"]
@@ -60,7 +60,7 @@ def info_command(
         "cols": grid.width,
         "dtype": found.dtype,
         "crs": grid.crs.to_string() if grid.crs else None,
-        "pixel_size_m": [round(side, 4) for side in size] if size else None,
+        "pixel_size_m": [float(f"{side:.6g}") for side in size] if size else None,
         "transform": list(grid.transform)[:6],
         "bands": list(found.bands),
         "bands_reason": found.bands_reason,
@@ -69,7 +69,7 @@ def info_command(
         "notices": list(found.notices),
     }
     if as_json:
-        click.echo(json.dumps(facts | ({"quicklook": str(quicklook)} if quicklook else {})))
+        click.echo(json_line(facts | ({"quicklook": str(quicklook)} if quicklook else {})))
         return
     pixel = f"{size[0]:.4g} x {size[1]:.4g} m" if size else "unknown"
     click.echo(f"scene      {found.path}")

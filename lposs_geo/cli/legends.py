@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
-from lposs_geo.cli.console import help_without_command
+from lposs_geo.cli.console import help_without_command, json_line
 from lposs_geo.cli.options import JSON
 
 __all__ = ["legends_group"]
@@ -28,7 +26,7 @@ def legends_list(as_json: bool) -> None:
     for name in legend.PRESETS:
         found = legend.preset(name)
         if as_json:
-            click.echo(json.dumps({"name": name} | found.as_dict()))
+            click.echo(json_line({"name": name} | found.as_dict()))
         else:
             click.echo(f"{name:<14} {len(found):>3} classes  {found.title}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from lposs_geo.cli.console import messages, say, show_progress
+from lposs_geo.areas import unit_for
+from lposs_geo.cli.console import json_line, messages, say, show_progress
 from lposs_geo.cli.like import model_of, with_settings
 from lposs_geo.cli.options import (
     BANDS,
@@ -240,7 +240,7 @@ def _map_each(
                 failed.append(outcome.name)
                 said = one_line("; ".join([str(error), *getattr(error, "__notes__", [])]))
                 line = {"event": "failed", "scene": outcome.name, "message": said}
-                say(json.dumps(line) if as_json else f"Error: {said}")
+                say(json_line(line) if as_json else f"Error: {said}")
     except BaseException as error:
         if done:
             error.add_note(f"{done} scenes were mapped before: add --resume to go on with the others")
@@ -253,7 +253,7 @@ def _map_each(
 
 def _say_finished(scene: str, message: str, as_json: bool, quiet: bool) -> None:
     if as_json:
-        say(json.dumps({"event": "finished", "scene": scene, "message": message}))
+        say(json_line({"event": "finished", "scene": scene, "message": message}))
     elif not quiet:
         say(message)
 
@@ -261,19 +261,18 @@ def _say_finished(scene: str, message: str, as_json: bool, quiet: bool) -> None:
 def _finish(result: MapResult, as_json: bool, verbose: bool) -> None:
     """Print what was made; SceneError if parts of it are missing."""
     if as_json:
-        click.echo(json.dumps(_as_dict(result)))
+        click.echo(json_line(_as_dict(result)))
     else:
         for path in result.outputs.wanted().values():
             click.echo(path)
-        unit = "ha" if result.scene.grid.crs else "square units"
+        unit = unit_for(sum(area.area_m2 for area in result.areas), result.scene.grid.crs is not None)
         width = max(24, *(len(area.name) for area in result.areas))
         for area in result.areas:
-            amount = area.area_m2 / 1e4 if result.scene.grid.crs else area.area_m2
             sure = "" if area.confidence is None else f"  confidence {area.confidence:.0f} %"
-            click.echo(f"  {area.name:<{width}} {amount:>12,.2f} {unit} {area.share:>7.1%}{sure}")
+            click.echo(f"  {area.name:<{width}} {unit.text(area.area_m2):>12} {unit.plain} {area.share:>7.1%}{sure}")
         unknown = 1 - sum(area.share for area in result.areas)
         if unknown > 1e-9:
-            click.echo(f"  {'unknown':<{width}} {'':>12} {'':{len(unit)}} {unknown:>7.1%}")
+            click.echo(f"  {'unknown':<{width}} {'':>12} {'':{len(unit.plain)}} {unknown:>7.1%}")
         if verbose:
             timings = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in result.seconds.items())
             say(f"seconds: {timings}")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
-from lposs_geo.cli.console import help_without_command
+from lposs_geo.cli.console import help_without_command, json_line
 from lposs_geo.cli.options import JSON
 
 __all__ = ["models_group"]
@@ -29,7 +27,7 @@ def models_list(as_json: bool) -> None:
     for model in models.MODELS.values():
         installed = models.is_installed(model)
         if as_json:
-            click.echo(json.dumps({"name": model.name, "summary": model.summary, "installed": installed}))
+            click.echo(json_line({"name": model.name, "summary": model.summary, "installed": installed}))
         else:
             state = ("installed, default" if model == best else "installed") if installed else "not installed"
             click.echo(f"{model.name:<8} {state:<20} {model.summary}")

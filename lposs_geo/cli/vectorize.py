@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
-from lposs_geo.cli.console import messages, show_progress
+from lposs_geo.cli.console import json_line, messages, show_progress
 from lposs_geo.cli.options import FILE, JSON, MIN_AREA, OVERWRITE, QUIET, SIMPLIFY, VERBOSE
 
 __all__ = ["vectorize_command"]
@@ -48,6 +47,6 @@ def vectorize_command(
             progress=progress,
         )
     if as_json:
-        click.echo(json.dumps({"event": "result", "vector": str(output), "polygons": count}))
+        click.echo(json_line({"event": "result", "vector": str(output), "polygons": count}))
     else:
         click.echo(f"{output}: {count} polygons")
