@@ -128,8 +128,10 @@ def _rpcs(dataset: rasterio.DatasetReader) -> RPC | None:
         rpcs = dataset.rpcs
     except (KeyError, ValueError):
         return None
-    numbers = [] if rpcs is None else np.hstack([value for value in rpcs.to_dict().values() if value is not None])
-    return rpcs if np.isfinite(np.asarray(numbers, dtype=float)).all() else None
+    if rpcs is None:
+        return None
+    numbers = np.hstack([np.asarray(value, dtype=float) for value in rpcs.to_dict().values() if value is not None])
+    return rpcs if np.isfinite(numbers).all() else None
 
 
 def place(dataset: rasterio.DatasetReader, source: Source) -> tuple[Grid, tuple[str, ...]]:
@@ -152,6 +154,7 @@ def place(dataset: rasterio.DatasetReader, source: Source) -> tuple[Grid, tuple[
         If it can't lie there.
     """
     grid, path = _grid(dataset), source.path
+    notices: tuple[str, ...]
     if grid.crs is None:
         notices = (f"'{path}' has no coordinate reference system: neither will the map; areas are in its own units",)
     elif grid.transform.is_identity:
