@@ -17,9 +17,12 @@ _NO_SECRETS = {"true", "false", "none", "null"}
 # Addresses. One that is part of another's query is percent-encoded, and the percent signs may be so again.
 _PERCENT = "%(?:25)*"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_ADDRESS = re.compile(r"(?<=://)(?:(?![A-Za-z0-9+.-]{1,20}://)\S)+")
+_ADDRESS = re.compile(r"(?<=//)(?:(?![A-Za-z0-9+.-]{1,20}://)\S)+")
 _ENCODED_ADDRESS = re.compile(
     rf"({_PERCENT}3A(?:{_PERCENT}2F){{2}})(?:(?!{_PERCENT}(?:2F|3F|23))[^\s'\"&])*({_PERCENT}40)", re.IGNORECASE
+)
+_ENCODED_USER = re.compile(
+    rf"(?<![\w%])([\w.~+-]+{_PERCENT}3A)(?:(?!{_PERCENT}(?:2F|3F|23))[^\s'\"&])+({_PERCENT}40)", re.IGNORECASE
 )
 _WITHOUT_SCHEME = re.compile(
     r"(?<![^\s'\"=,;()\[\]{}<>])(?!(?:mailto|pkg|urn|file|[a-z](?=:[\\/])):)"
@@ -28,12 +31,15 @@ _WITHOUT_SCHEME = re.compile(
 )
 _PORT_AND_PATH = re.compile(r"(?:localhost|[^\s:@/?#]*\.[^\s:@/?#]+|\[[^\s\]]*\]):(\d{1,5})(?=[/?#]|$)")
 
+_HOST_AND_MORE = re.compile(r"(?<!/)@(?:[\w.-]+|\[[^\s\]]*\])(?::\d+(?!\w)|/)")
+_TOKEN_FOR_USER = {"", "x-oauth-basic"}  # the passwords that stand behind a token
+
 # Names of what must not be shown: a part of a word will do, or only a whole word.
 _PARTS = (
     r"token(?!iz)|secret|passw|passphrase|credential|signature|bearer|userpwd|jwt"
-    r"|(?:api|access|secret|private|account|shared|storage|subscription|client|auth|licen[cs]e)[-_.]?key"
+    r"|(?:api|app|access|secret|private|account|shared|storage|subscription|client|consumer|auth|licen[cs]e)[-_.]?key"
 )
-_WORDS = "auth|key|sig|sas|pw|pwd|pass|pat|hmac|policy|ticket|otp|code|session"
+_WORDS = "auth|oauth|access|key|sig|sas|pw|pwd|pass|pat|hmac|policy|ticket|otp|code|session|sessionid|sid"
 _PLAIN = re.compile(_PARTS, re.IGNORECASE)
 _NAMES = re.compile(rf"{_PARTS}|(?:^|[^a-z])(?:{_WORDS})(?:$|[^a-z])", re.IGNORECASE)
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -51,6 +57,8 @@ _SETTING = re.compile(
 )
 _OPTION = re.compile(rf"(?<!\S)(--?[\w-]+)(\s+)(?:{_QUOTED}|[^\s-]\S*)")
 
+_USER_OPTION = re.compile(r"(?<!\S)(-u|--(?:proxy-)?user)(\s+[\"']?[^\s:\"']+:)[^\s\"']+")
+_LOGIN = re.compile(r"(\b(?:login|user)\s+\S+\s+password\s+)\S+", re.IGNORECASE)  # as in .netrc
 _HEADER = re.compile(
     r"(authorization|(?:set-)?cookie2?)([\"']\s*,\s*|[\"']?\s*[:=]\s*)((?:b(?=[\"']))?)([\"']?)"
     r"((?:(?:Basic|Bearer|Digest|Negotiate|NTLM|Token|ApiKey|OAuth|Hawk|SharedKey|AWS4-HMAC-SHA256)\s+)?)([^\r\n]+)",
@@ -78,11 +86,14 @@ def scrub(text: str, environ: Mapping[str, str]) -> str:
         text = text.replace(secret, _GONE)
     text = _HEADER.sub(_header, text)
     text = _ADDRESS.sub(_address, text)
-    text = _ENCODED_ADDRESS.sub(rf"\1{_GONE}\2", text)
+    for encoded in (_ENCODED_ADDRESS, _ENCODED_USER):
+        text = encoded.sub(rf"\1{_GONE}\2", text)
     text = _WITHOUT_SCHEME.sub(rf"\1:{_GONE}@", text)
     text = _PARAMETER.sub(_parameter, text)
     text = _SETTING.sub(_setting, text)
     text = _OPTION.sub(lambda found: f"{found[1]}{found[2]}{_GONE}" if _PLAIN.search(found[1]) else found[0], text)
+    text = _USER_OPTION.sub(rf"\1\2{_GONE}", text)
+    text = _LOGIN.sub(rf"\1{_GONE}", text)
     text = _BEARER.sub(rf"\1 {_GONE}", text)
     text = _BASIC.sub(_basic, text)
     return _SHAPES.sub(_GONE, text)
@@ -94,8 +105,8 @@ def _address(found: re.Match[str]) -> str:
     end = _end_of_user(rest)
     if not end:
         return rest
-    user, colon, _ = rest[: end - 1].partition(":")
-    return f"{user}:{_GONE}@{rest[end:]}" if colon else f"{_GONE}@{rest[end:]}"
+    user, _, password = rest[: end - 1].partition(":")
+    return f"{_GONE}@{rest[end:]}" if password in _TOKEN_FOR_USER else f"{user}:{_GONE}@{rest[end:]}"
 
 
 def _end_of_user(rest: str) -> int:
@@ -109,7 +120,8 @@ def _end_of_user(rest: str) -> int:
             continue
         port = _PORT_AND_PATH.match(tail)
         at = tail.rfind("@")
-        if ":" not in host or at < 0 or (port and int(port[1]) < 2**16):
+        is_port = port is not None and int(port[1]) < 2**16 and not _HOST_AND_MORE.search(tail)
+        if ":" not in host or at < 0 or is_port:
             return end
         end += at + 1
 
@@ -156,8 +168,8 @@ def _secrets(environ: Mapping[str, str]) -> Iterable[str]:
             scheme = _SCHEME.match(address)
             rest = address[scheme.end() :] if scheme else address
             end = _end_of_user(rest)
-            user, colon, password = rest[: end - 1].partition(":") if end else ("", "", "")
-            if colon:
+            user, _, password = rest[: end - 1].partition(":") if end else ("", "", "")
+            if password not in _TOKEN_FOR_USER:
                 found.add(password)
             elif scheme and len(user) >= _TOKEN:
                 found.add(user)

@@ -13,6 +13,7 @@ import numpy as np
 from osgeo import gdal
 from qgis.core import (
     QgsCategorizedSymbolRenderer,
+    QgsProcessingException,
     QgsProcessingFeatureSourceDefinition,
     QgsProject,
     QgsRasterLayer,
@@ -21,6 +22,7 @@ from qgis.core import (
 
 from tests.qgis_session import (
     WORDS,
+    Feedback,
     command_line,
     engine,
     first_map,
@@ -253,6 +255,38 @@ class Reword(unittest.TestCase):
         self.assertIn("kept from before", " ".join(feedback.of("info")))  # nothing is encoded again
         self.assertEqual(settings(other), settings(earlier))
         self.assertEqual(names(earlier), ["unknown", "water", "lake", "pond"])  # as it was
+
+    def test_a_map_from_anybody_decides_nothing_that_is_written(self) -> None:
+        """Its tags may name anything; they are refused, and none of it is handed on."""
+        place = folder()
+        victim = place / "victim.tif"
+        victim.write_text("mine")
+        for name, value in (
+            ("confidence", str(victim)),
+            ("scores", str(victim)),
+            ("overwrite", True),
+            ("tile_size", 1),
+        ):
+            earlier = place / f"{name}.tif"
+            shutil.copy(first_map().results["OUTPUT"], earlier)
+            dataset = gdal.OpenEx(str(earlier), gdal.OF_UPDATE, open_options=["IGNORE_COG_LAYOUT_BREAK=YES"])
+            options = json.loads(dataset.GetMetadataItem("LPOSS_GEO_OPTIONS"))
+            dataset.SetMetadataItem("LPOSS_GEO_OPTIONS", json.dumps({**options, name: value}))
+            del dataset
+            feedback, output = Feedback(), place / "other.tif"
+            parameters = {
+                "INPUT": str(first_map().scene),
+                "MAP": str(earlier),
+                "CLASSES": "lake",
+                "OUTPUT": str(output),
+            }
+            with self.subTest(name), self.assertRaises(QgsProcessingException) as caught:
+                run("reword", parameters, feedback)
+            self.assertIn(earlier.name, str(caught.exception))
+            self.assertNotIn("\n", str(caught.exception))
+            self.assertNotIn("victim", "".join(feedback.of("command")))
+            self.assertEqual(victim.read_text(), "mine")
+            self.assertFalse(output.exists())
 
     def test_a_raster_that_is_no_map_is_refused_in_one_line(self) -> None:
         scene = str(first_map().scene)

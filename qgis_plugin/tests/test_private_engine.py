@@ -53,6 +53,33 @@ class Layout(WithFolder):
                 self.assertIn("Another window", str(caught.exception))
         private_engine.remove(self.folder)
 
+    def test_links_are_not_followed(self) -> None:
+        """Neither those in an environment, nor one in the place of an environment or of the folder itself."""
+        theirs = self.work / "theirs"
+        (theirs / "bin").mkdir(parents=True)
+        (theirs / "bin" / "lposs-geo").touch()
+        (theirs / "in-use.lock").touch()
+        (self.folder / "1").mkdir(parents=True)
+        (self.folder / "1" / "in-use.lock").touch()
+        (self.folder / "1" / "lib").symlink_to(theirs)
+        (self.folder / "2").symlink_to(theirs)
+        (self.folder / "3.removed").symlink_to(theirs)
+        (self.folder / "current").write_text("2")
+        private_engine.remove(self.folder)
+        self.assertEqual(sorted(path.name for path in self.folder.iterdir()), ["2", "3.removed", "setup.lock"])
+        link = self.work / "link"
+        link.symlink_to(theirs)
+        (theirs / "current").write_text("1")
+        for action in (
+            lambda: private_engine.remove(link),
+            lambda: private_engine.set_up(link, "", Source(), {}, print, print, lambda: False),
+        ):
+            with self.assertRaises(SetupError) as caught:
+                action()
+            self.assertIn("is a link", str(caught.exception))
+        self.assertEqual(sorted(path.name for path in theirs.iterdir()), ["bin", "current", "in-use.lock"])
+        self.assertTrue((theirs / "bin" / "lposs-geo").is_file())
+
     def test_what_is_in_use_is_left_whole(self) -> None:
         (self.folder / "1").mkdir(parents=True)
         (self.folder / "current").write_text("1")

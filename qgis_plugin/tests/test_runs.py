@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import threading
 import time
@@ -44,6 +45,17 @@ from tests.qgis_session import (
     loaded,
     run,
 )
+
+NONSENSE = (
+    (b'"encode"', b"NaN", b"4"),
+    (b'"vectorize"', b"1e999", b"4"),
+    (b'"vectorize"', b'"3"', b"null"),
+    (b'"vectorize"', b"9" * 5000, b"1"),
+    (b'"vectorize"', b"7", b"-1"),
+    (b"[1]", b"1", b"2"),
+    (b'"vectorize"', b"9", b"2"),
+)
+"""Stage, done and total of progress that can't be."""
 
 
 class Interrupting(Feedback):
@@ -211,6 +223,46 @@ class OtherEngines(OneLine):
             message = self.failure("vectorise", self.parameters)
         self.assertIn("status 3", message)
         self.assertIn("oh dear", message)
+
+    def test_one_that_talks_nonsense(self) -> None:
+        """Whatever its streams bring, the run ends in one line, and the window isn't flooded."""
+        said = folder() / "said"
+        lines = [
+            b"\xff\xfe no UTF-8 \x00\x1b[2J",
+            b"[" * 100_000,
+            b"x" * 20_000_000,
+            *(b'{"event": "progress", "stage": %s, "done": %s, "total": %s}' % each for each in NONSENSE),
+            b'{"event": "result", "classes": [1, {"name": null, "share": "x"}], "unknown_share": []}',
+            b'{"event": "info", "message": "half \\ud800, two\\nlines"}',
+            b'{"event": "error", "message": "https://me:hunter2@host/x?token=hunter2 isn\'t there\\nat all"}',
+            b"no end",
+        ]
+        said.write_bytes(b"\n".join(lines))
+        version = '[ "$1" = --version ] && echo "lposs-geo, version 0.1.0" && exit'
+        feedback = Feedback()
+        with engine_script(version, f"cat {shlex.quote(str(said))}", f"cat {shlex.quote(str(said))} >&2", "exit 1"):
+            run_through = algorithm("vectorise").run(self.parameters, a_context(feedback), feedback)
+        self.assertEqual(feedback.of("error"), ["https://me:***@host/x?token=*** isn't there at all"])
+        self.assertTrue(run_through[1])  # there was a result
+        told = [text for _, text in feedback.said]
+        self.assertLess(max(map(len, told)), 3000)
+        self.assertFalse([text for text in told if "\n" in text or "hunter2" in text])
+        self.assertTrue(all(0 <= share <= 100 for share in feedback.progress), feedback.progress)
+
+    def test_it_runs_in_no_folder_of_others_and_is_shown_without_secrets(self) -> None:
+        labels = self.labels.rename(self.labels.with_name("labels?token=hunter2.tif"))
+        version = '[ "$1" = --version ] && echo "lposs-geo, version 0.1.0" && exit'
+        feedback = Feedback()
+        with engine_script(version, "pwd", "exit 1"), self.assertRaises(QgsProcessingException):
+            where = os.path.dirname(os.environ[engine.VARIABLE])
+            run("vectorise", {**self.parameters, "INPUT": str(labels)}, feedback)
+        self.assertEqual(feedback.of("console"), [where])
+        self.assertIn("token=***", feedback.of("command")[0])
+        self.assertNotIn("hunter2", feedback.of("command")[0])
+
+    @unittest.skipIf(os.name == "nt", "modes are others there")
+    def test_what_is_temporary_lies_where_nobody_else_may_look(self) -> None:
+        self.assertEqual(os.stat(QgsProcessingUtils.tempFolder()).st_mode & 0o077, 0)
 
 
 class ErrorsOfTheEngine(OneLine):
