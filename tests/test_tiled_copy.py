@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import rasterio
@@ -109,6 +111,7 @@ def test_a_damaged_strip_is_lost_in_the_copy_alone(write_raster, tmp_path, heigh
         )
     data = path.read_bytes()
     path.write_bytes(data[:start] + b"\xff" * size + data[start + size :])
+    os.utime(path, ns=(0, scene.stamps[0].changed))  # nothing tells of the damage
     copy = copy_in_tiles(scene, tmp_path / "copy.tif")
     assert [lost[:2] for lost in copy.lost] == [(640, 640 + height)]
     with open_scene(copy) as reader:
