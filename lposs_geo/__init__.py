@@ -12,6 +12,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from lposs_geo import network
+
 if TYPE_CHECKING:
     from lposs_geo.batch import map_batch
     from lposs_geo.legend import Legend, from_words, read_legend
@@ -35,6 +37,9 @@ _MODULES = (
     *("aoi", "batch", "encoders", "graph", "legend", "lposs", "models", "propagation", "raster", "report", "scene"),
     *("stac", "styles", "vector", "vectorizing"),
 )
+
+if network.is_forbidden():  # before GDAL is loaded
+    network.forbid()
 
 
 def __getattr__(name: str) -> Any:

@@ -24,6 +24,7 @@ from rasterio.crs import CRS
 from rasterio.features import geometry_mask
 from rasterio.windows import Window
 
+from lposs_geo import network
 from lposs_geo.errors import ParameterError, one_line
 from lposs_geo.ground import Grid, axis_unit, on_ground, to_pyproj
 from lposs_geo.tiling import tiles
@@ -216,6 +217,8 @@ def _read(path: str, layer: str | None) -> geopandas.GeoDataFrame:
     # GDAL's own names have a colon (an URL) or begin with /vsi
     if ":" not in path and not path.startswith("/vsi") and not is_file(path):
         raise ParameterError(f"the area of interest '{path}' is neither a file nor a box (xmin,ymin,xmax,ymax)")
+    if network.is_forbidden() and network.is_of_net(path) and not is_file(path):
+        raise ParameterError(network.refusal(path.partition("?")[0]))
     import geopandas  # half a second, which maps of whole scenes needn't spend
     import pyogrio
 

@@ -21,6 +21,7 @@ from pathlib import Path
 import platformdirs
 from filelock import FileLock, Timeout
 
+from lposs_geo import network
 from lposs_geo.durable import replace_with, sync_file, sync_folder
 from lposs_geo.errors import ModelError, one_line
 
@@ -306,6 +307,8 @@ def _hub_repository(source: Source) -> str:
 
 def _download(source: Source) -> Path:
     """Fetch a checkpoint beside its place, and put it there when it is whole and on the disk."""
+    if network.is_forbidden():
+        raise ModelError(f"{network.SWITCH} is set, so {_text(source)} can't be fetched: unset it for this once")
     try:
         with _staging() as staging:
             name, file, expected, repository = _fetched(source, staging)

@@ -32,6 +32,7 @@ from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 from rasterio.vrt import WarpedVRT
 
+from lposs_geo import network
 from lposs_geo.errors import SceneError, escaped, one_line
 from lposs_geo.ground import without_georeference_warnings
 from lposs_geo.odd_names import is_plain, linked, plain, unlinked
@@ -291,6 +292,11 @@ def _names_remote(name: str) -> bool:
     return bool(REMOTE_NAME.search(name) or re.search(r"^[^/<]*:\W*https?://", name))
 
 
+def _unfound(opened: str) -> list[str]:
+    """The names that a source leads to and that are no files of this machine."""
+    return [name for name in _leaves(opened) if not on_disk(name)]
+
+
 def _leaves(opened: str, seen: set[str] | None = None) -> Iterator[str]:
     """The names that a source leads to, each once: its own, or those that a VRT is made of, and those of these."""
     seen = set() if seen is None else seen
@@ -423,6 +429,8 @@ def open_source(source: Source, warp: Warp | None = None) -> Iterator[rasterio.D
         raise SceneError(f"no such file: '{path}'")
     if not is_plain(opened):
         raise SceneError(f"'{path}' isn't UTF-8, as GDAL's own names for parts of files must be: rename the file")
+    if network.is_forbidden() and (is_remote(opened) or any(map(network.is_of_net, _unfound(opened)))):
+        raise SceneError(network.refusal(path))
     with ExitStack() as stack:
         options = remote_options(opened)
         # a packed archive gets no index beside it: the folder is the user's

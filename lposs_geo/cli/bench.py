@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from lposs_geo.cli.console import json_line, show_progress
-from lposs_geo.cli.options import DEVICE, JSON, MAX_MEMORY, MODEL
+from lposs_geo.cli.options import DEVICE, JSON, MAX_MEMORY, MODEL, NO_NETWORK
 
 __all__ = ["bench_command"]
 
@@ -20,6 +20,7 @@ __all__ = ["bench_command"]
 @DEVICE
 @MAX_MEMORY
 @click.option("--side", type=click.IntRange(min=64), default=1000, show_default=True, help="Px of the invented scene.")
+@NO_NETWORK
 @JSON
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 def bench_command(

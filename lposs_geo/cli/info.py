@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from lposs_geo.cli.console import json_line
-from lposs_geo.cli.options import BANDS, COLLAR, FILE, JSON, OVERWRITE, SCALE, WARP
+from lposs_geo.cli.options import BANDS, COLLAR, FILE, JSON, NO_NETWORK, OVERWRITE, SCALE, WARP
 
 __all__ = ["info_command"]
 
@@ -23,6 +23,7 @@ THUMBNAIL = 900
 @WARP
 @click.option("--quicklook", type=FILE, metavar="PNG", help="Write a picture of what the model would see.")
 @OVERWRITE
+@NO_NETWORK
 @JSON
 def info_command(
     scenes: tuple[str, ...],

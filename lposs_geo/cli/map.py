@@ -22,6 +22,7 @@ from lposs_geo.cli.options import (
     MAX_MEMORY,
     MIN_AREA,
     MODEL,
+    NO_NETWORK,
     OVERWRITE,
     QUIET,
     SCALE,
@@ -110,6 +111,7 @@ class _MapCommand(click.Command):
 @click.option("--cache/--no-cache", "use_cache", default=True, show_default=True, help="Keep features for new words.")
 @click.option("--resume", is_flag=True, help="Go on with a run that was cut off.")
 @OVERWRITE
+@NO_NETWORK
 @JSON
 @VERBOSE
 @QUIET

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from lposs_geo import network
 from lposs_geo.errors import ParameterError
 from lposs_geo.memory import DEFAULT, parse_size
 
@@ -19,6 +20,7 @@ __all__ = [
     "MAX_MEMORY",
     "MIN_AREA",
     "MODEL",
+    "NO_NETWORK",
     "OVERWRITE",
     "QUIET",
     "SCALE",
@@ -47,6 +49,11 @@ class _Range(click.ParamType[tuple[float, float]]):
         except ValueError:
             self.fail(f"'{value}' must be two numbers, like 0,3000", param, ctx)
         return low, high
+
+
+def _keep_local(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value:
+        network.forbid()
 
 
 FILE = click.Path(path_type=Path)
@@ -81,6 +88,10 @@ COLLAR = click.option(
 WARP = click.option(
     "--warp", is_flag=True, help="Map a scene that only has ground control points or RPCs on a north-up grid."
 )
+NO_NETWORK = click.option(
+    "--no-network", is_flag=True, is_eager=True, expose_value=False, callback=_keep_local,
+    help="Read nothing from the net, whatever a file names.  [also: LPOSS_GEO_LOCAL_ONLY=1]",
+)  # fmt: skip
 VERBOSE = click.option("-v", "--verbose", is_flag=True, help="Say more; show where an unexpected error arose.")
 QUIET = click.option("-q", "--quiet", is_flag=True, help="Say nothing but the result and errors.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Result on stdout, progress on stderr, as JSON lines.")

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from lposs_geo.cli.console import json_line, messages, show_progress
-from lposs_geo.cli.options import FILE, JSON, MIN_AREA, OVERWRITE, QUIET, SIMPLIFY, VERBOSE
+from lposs_geo.cli.options import FILE, JSON, MIN_AREA, NO_NETWORK, OVERWRITE, QUIET, SIMPLIFY, VERBOSE
 
 __all__ = ["vectorize_command"]
 
@@ -19,6 +19,7 @@ __all__ = ["vectorize_command"]
 @MIN_AREA
 @click.option("--confidence", type=FILE, metavar="TIF", help="The map's confidence, whose mean each polygon gets.")
 @OVERWRITE
+@NO_NETWORK
 @JSON
 @VERBOSE
 @QUIET
