@@ -9,28 +9,27 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyproj
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
+from pyproj.exceptions import ProjError
 from rasterio.crs import CRS
 from rasterio.features import geometry_mask
 from rasterio.windows import Window
+from shapely.errors import ShapelyError
 
-from lposs_geo import network
-from lposs_geo.errors import ParameterError, one_line
+from lposs_geo.errors import ParameterError
 from lposs_geo.ground import Grid, axis_unit, on_ground, to_pyproj
+from lposs_geo.outlines import FARTHEST, is_file, read_outlines
 from lposs_geo.tiling import tiles
-
-if TYPE_CHECKING:
-    import geopandas
+from lposs_geo.words import quoted, said
 
 __all__ = ["Area", "area_on", "is_box", "is_file", "read_aoi"]
 
@@ -105,14 +104,8 @@ def area_on(geometry: shapely.Geometry, grid: Grid) -> Area:
     ParameterError
         If no pixel of the scene is inside.
     """
-    scene = shapely.box(0, 0, grid.width, grid.height)
-    turn = _turn(grid.crs)
-    clipped = []
-    for turns in (-1, 0, 1) if turn else (0,):
-        to_pixels = ~grid.transform @ Affine.translation(turns * turn, 0.0)
-        pixels = shapely.transform(geometry, lambda points, to=to_pixels: on_ground(points, to))
-        clipped.append(shapely.intersection(_polygons(shapely.make_valid(pixels)), scene, grid_size=OUTLINE_GRID))
-    outline = _polygons(shapely.union_all(clipped, grid_size=OUTLINE_GRID))
+    with _refusals_named("the area of interest can't be laid onto the scene"):
+        outline = _on_pixels(geometry, grid)
     if outline.is_empty:
         corners = np.array([[0, 0], [grid.width, 0], [grid.width, grid.height], [0, grid.height]], dtype=np.float64)
         extent = shapely.MultiPoint(on_ground(corners, grid.transform)).bounds
@@ -129,12 +122,16 @@ def area_on(geometry: shapely.Geometry, grid: Grid) -> Area:
     return area
 
 
-def is_file(text: str | Path) -> bool:
-    """Whether it names a file (or a folder that a driver reads as one) of this machine."""
-    try:
-        return Path(text).exists()
-    except OSError:  # no name that a file may have
-        return False
+def _on_pixels(geometry: shapely.Geometry, grid: Grid) -> shapely.MultiPolygon:
+    """A geometry in px, clipped to the scene."""
+    scene = shapely.box(0, 0, grid.width, grid.height)
+    turn = _turn(grid.crs)
+    clipped = []
+    for turns in (-1, 0, 1) if turn else (0,):
+        to_pixels = ~grid.transform @ Affine.translation(turns * turn, 0.0)
+        pixels = shapely.transform(geometry, lambda points, to=to_pixels: on_ground(points, to))
+        clipped.append(shapely.intersection(_polygons(shapely.make_valid(pixels)), scene, grid_size=OUTLINE_GRID))
+    return _polygons(shapely.union_all(clipped, grid_size=OUTLINE_GRID))
 
 
 def is_box(text: str | Path) -> bool:
@@ -172,17 +169,12 @@ def read_aoi(text: str | Path, crs: CRS | None, *, layer: str | None = None) -> 
                 f"the area of interest '{text}' is a box and has no layer '{layer}': leave the layer out"
             )
         return _box(text)
-    frame = _read(str(text), layer)
-    shapes = np.array([shape for shape in frame.geometry if shape is not None and not shape.is_empty], dtype=object)
-    kinds = {shape.geom_type for shape in shapes} - {"Polygon", "MultiPolygon"}
-    if kinds:
-        raise ParameterError(f"'{text}' holds a {min(kinds)}, and an area of interest is made of polygons only")
-    if not np.isfinite(shapely.get_coordinates(shapes)).all():
-        raise ParameterError(f"'{text}' holds a polygon with a coordinate that is no number: mend it first")
-    area = _polygons(shapely.union_all(shapely.make_valid(shapely.force_2d(shapes))))
+    outlines, own_crs = read_outlines(str(text), layer)
+    with _refusals_named(f"'{text}' can't be used as an area of interest"):
+        area = _polygons(shapely.union_all(shapely.make_valid(np.array(outlines, dtype=object))))
     if area.is_empty:
         raise ParameterError(f"'{text}' holds no polygon: give a file with the outline of the area")
-    if frame.crs is None:
+    if own_crs is None:
         if crs is not None:
             log.warning("%s has no CRS: its coordinates are taken to be the scene's", text)
         return area
@@ -190,7 +182,17 @@ def read_aoi(text: str | Path, crs: CRS | None, *, layer: str | None = None) -> 
         raise ParameterError(
             f"'{text}' has a CRS and the scene has none: give the area as xmin,ymin,xmax,ymax, or the scene its CRS"
         )
-    return _reproject(area, frame.crs, to_pyproj(crs), str(text))
+    with _refusals_named(f"'{text}' can't be brought to the scene's CRS"):
+        return _reproject(area, own_crs, to_pyproj(crs), str(text))
+
+
+@contextmanager
+def _refusals_named(what: str) -> Iterator[None]:
+    """Turn what GEOS and PROJ refuse into one line."""
+    try:
+        yield
+    except (ShapelyError, ProjError) as error:
+        raise ParameterError(f"{what}: {said(error)}") from error
 
 
 def _is_number(text: str) -> bool:
@@ -203,7 +205,7 @@ def _is_number(text: str) -> bool:
 
 def _box(text: str) -> shapely.Polygon:
     values = [float(part) if _is_number(part) else math.nan for part in text.split(",")]
-    if len(values) != 4 or not all(map(math.isfinite, values)):
+    if len(values) != 4 or not all(abs(value) <= FARTHEST for value in values):
         raise ParameterError(f"the area of interest '{text}' must be four numbers, xmin,ymin,xmax,ymax, or a file")
     left, low, right, high = values
     if left >= right or low >= high:
@@ -211,41 +213,6 @@ def _box(text: str) -> shapely.Polygon:
             f"the area of interest '{text}' is empty: write xmin,ymin,xmax,ymax, the smaller one first"
         )
     return shapely.box(left, low, right, high)
-
-
-def _read(path: str, layer: str | None) -> geopandas.GeoDataFrame:
-    # GDAL's own names have a colon (an URL) or begin with /vsi
-    if ":" not in path and not path.startswith("/vsi") and not is_file(path):
-        raise ParameterError(f"the area of interest '{path}' is neither a file nor a box (xmin,ymin,xmax,ymax)")
-    if network.is_forbidden() and network.is_of_net(path) and not is_file(path):
-        raise ParameterError(network.refusal(path.partition("?")[0]))
-    import geopandas  # half a second, which maps of whole scenes needn't spend
-    import pyogrio
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what an outline doesn't need, such as odd field types
-            if path.lower().endswith((".parquet", ".geoparquet")):
-                if layer is not None:
-                    raise ParameterError(f"'{path}' has no layers: leave the layer '{layer}' out")
-                return geopandas.read_parquet(path)
-            named = _choose_layer(path, [name for name, kind in pyogrio.list_layers(path) if kind is not None], layer)
-            return pyogrio.read_dataframe(path, layer=named, columns=[])
-    except (ImportError, OSError, RuntimeError, ValueError, KeyError) as error:
-        if isinstance(error, ParameterError):
-            raise
-        raise ParameterError(f"'{path}' can't be read as an area of interest: {one_line(error)}") from error
-
-
-def _choose_layer(path: str, layers: list[str], layer: str | None) -> str:
-    inside = ", ".join(f"'{name}'" for name in layers)
-    if not layers:
-        raise ParameterError(f"'{path}' holds no layer with shapes: give a file with the outline of the area")
-    if layer is not None and layer not in layers:
-        raise ParameterError(f"'{path}' has no layer '{layer}': it has {inside}")
-    if layer is None and len(layers) > 1:
-        raise ParameterError(f"'{path}' has {len(layers)} layers: name one of {inside}")
-    return layers[0] if layer is None else layer
 
 
 def _polygons(geometry: shapely.Geometry) -> shapely.MultiPolygon:
@@ -257,6 +224,13 @@ def _polygons(geometry: shapely.Geometry) -> shapely.MultiPolygon:
 def _reproject(area: shapely.MultiPolygon, source: pyproj.CRS, target: pyproj.CRS, name: str) -> shapely.MultiPolygon:
     if source.equals(target, ignore_axis_order=True):
         return area
+    try:
+        pyproj.Transformer.from_crs(source, target, always_xy=True)
+    except ProjError as error:  # of another planet, a mere name
+        raise ParameterError(
+            f"'{name}' is in {quoted(source.name)}, and nothing leads from there to the scene's {quoted(target.name)}: "
+            "give it in the scene's CRS"
+        ) from error
     area = _near(area, source, target)
     if area.is_empty:
         raise ParameterError(f"'{name}' lies where the scene's CRS isn't meant for, or its own CRS is wrong")

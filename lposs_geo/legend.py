@@ -15,7 +15,7 @@ from typing import Any
 
 from lposs_geo.colours import Colour, next_colour
 from lposs_geo.errors import LegendError, one_line
-from lposs_geo.words import SIGNS, key, quoted, shown, split_list, tidy, unfit
+from lposs_geo.words import SIGNS, key, quoted, said, shown, split_list, tidy, unfit
 
 __all__ = [
     "MAX_CLASSES",
@@ -363,11 +363,6 @@ def _class_table(land_class: LandClass) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _cut(error: Exception) -> str:
-    said = "".join(quoted(letter)[1:-1] for letter in one_line(error))
-    return said if len(said) <= 200 else f"{said[:199]}…"
-
-
 def _quote_all(words: Sequence[str]) -> str:
     return f"[{', '.join(map(_quote, words))}]"
 
@@ -387,7 +382,7 @@ def _parse(text: str, where: str) -> Legend:
     except MemoryError:
         raise
     except Exception as error:  # of tomllib, and what int and datetime say of numbers and dates
-        raise LegendError(f"{where} is not valid TOML: {_cut(error)}") from error
+        raise LegendError(f"{where} is not valid TOML: {said(error)}") from error
     tables = data.get("classes")
     if not isinstance(tables, list) or not tables:
         raise LegendError(f"{where} has no [[classes]] table: add one for each class, with a name")

@@ -11,7 +11,7 @@ import unicodedata
 
 from lposs_geo.errors import LegendError
 
-__all__ = ["MOST_LETTERS", "SIGNS", "key", "quoted", "shown", "split_list", "tidy", "unfit"]
+__all__ = ["MOST_LETTERS", "SIGNS", "key", "quoted", "said", "shown", "split_list", "tidy", "unfit"]
 
 MOST_LETTERS = 1000
 """Longest name, word, title or source."""
@@ -30,6 +30,9 @@ SEPARATORS = frozenset(",;\u037e՝،؛߸፣፤᠂᠈⁏⸲⸴⸵⹁⹉⹌、꓾�
 
 BREAKS = frozenset("\n\r\t\v\f\x85\u2028\u2029•●○◦▪▫■□‣⁃∙")
 """Also part classes; any number of them, also beside a comma, is one."""
+
+MOST_SAID = 200
+"""Letters of another library's error that a message shows."""
 
 _ENDS = "".join(SEPARATORS) + " "
 """Of an item in quotes too: some put the comma inside."""
@@ -129,6 +132,13 @@ def shown(value: object) -> str:
     except (RecursionError, ValueError):  # nested too deep; a number of too many digits
         text = f"a {type(value).__name__} too large to show"
     return quoted(text)[1:-1]
+
+
+def said(error: object) -> str:
+    """What an error of another library says, on one line that can be printed, and cut if it is long."""
+    words = " ".join(str(error).split()) or type(error).__name__
+    cut = words if len(words) <= MOST_SAID else f"{words[: MOST_SAID - 1]}…"
+    return "".join(letter if letter.isprintable() else _escaped(letter) for letter in cut)
 
 
 def _escaped(letter: str) -> str:
