@@ -268,8 +268,7 @@ class Reword(unittest.TestCase):
             ("tile_size", 1),
         ):
             earlier = place / f"{name}.tif"
-            shutil.copy(first_map().results["OUTPUT"], earlier)
-            dataset = gdal.OpenEx(str(earlier), gdal.OF_UPDATE, open_options=["IGNORE_COG_LAYOUT_BREAK=YES"])
+            dataset = gdal.Translate(str(earlier), first_map().results["OUTPUT"])
             options = json.loads(dataset.GetMetadataItem("LPOSS_GEO_OPTIONS"))
             dataset.SetMetadataItem("LPOSS_GEO_OPTIONS", json.dumps({**options, name: value}))
             del dataset
