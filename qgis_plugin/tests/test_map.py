@@ -163,9 +163,9 @@ class ClassesAndLegends(unittest.TestCase):
     def test_words_that_look_like_options_are_classes_and_an_extent_cuts(self) -> None:
         output = folder() / "map.tif"
         extent = f"{LAKE.xMinimum()},{LAKE.xMaximum()},{LAKE.yMinimum()},{LAKE.yMaximum()} [EPSG:32632]"
-        words = "--forest,-o x,water,$(touch lost); echo `id`"
+        words = "--forest,-o x,water,$(touch lost) && echo `id`"
         run("map", {"INPUT": str(first_map().scene), "CLASSES": words, "EXTENT": extent, "OUTPUT": str(output)})
-        self.assertEqual(names(output), ["unknown", "--forest", "-o x", "water", "$(touch lost); echo `id`"])
+        self.assertEqual(names(output), ["unknown", "--forest", "-o x", "water", "$(touch lost) && echo `id`"])
         within = inside(output, LAKE)
         labels = pixels(output)
         self.assertTrue((labels[within] != NODATA).all())
