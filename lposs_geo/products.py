@@ -42,7 +42,7 @@ from lposs_geo.raster import (
     label_writer,
     percent_writer,
 )
-from lposs_geo.scene import Scene, open_scene
+from lposs_geo.scene import Scene, check_unchanged, open_scene
 from lposs_geo.stages import Clock, Progress
 from lposs_geo.staging import staged_in
 from lposs_geo.vector_files import SUFFIXES, check_vector
@@ -241,6 +241,7 @@ def write_products(
                 _draw(written, confidence, content, counted, areas)
         if "stac" in written:
             _write_stac(outputs, written["stac"], content)
+        check_unchanged(content.scene)
         put_on_record(labels, written)
     return areas
 

@@ -249,7 +249,8 @@ def test_a_run_that_breaks_off_later_keeps_its_tiles_for_resume(mapped, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("stage", "done", "use_cache"), [("encode", 1, True), ("refine", 2, True), ("refine", 4, False)]
+    ("stage", "done", "use_cache"),
+    [("encode", 1, True), ("refine", 2, True), ("refine", 4, False), ("vectorize", 1, True)],
 )
 def test_a_scene_that_changes_is_refused_and_leaves_nothing(
     write_raster, tmp_path, monkeypatch, stage, done, use_cache
@@ -258,7 +259,7 @@ def test_a_scene_that_changes_is_refused_and_leaves_nothing(
     monkeypatch.setattr("lposs_geo.mapping.encoders.load", lambda *_: ColourEncoder())
     scene = write_raster(np.random.default_rng(0).integers(1, 255, (3, 150, 160)).astype("uint8"))
     sound, found = scene.read_bytes(), scene.stat()
-    options = {"tile_size": 80, "refine": False, "use_cache": use_cache}
+    options = {"tile_size": 80, "refine": False, "use_cache": use_cache, "vector": tmp_path / "map.gpkg"}
 
     def replace(now: str, now_done: int, total: int) -> None:
         if now == stage and now_done >= done:
@@ -269,6 +270,7 @@ def test_a_scene_that_changes_is_refused_and_leaves_nothing(
         map_scene(scene, "red,green", tmp_path / "map.tif", progress=replace, **options)
     assert not hasattr(caught.value, "__notes__")
     assert {path.name for path in tmp_path.iterdir()} - {"cache"} == {"scene.tif"}
+    options["vector"] = None
     scene.write_bytes(sound)
     os.utime(scene, ns=(0, found.st_mtime_ns))
     map_scene(scene, "red,green", tmp_path / "map.tif", **options)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from contextlib import AbstractContextManager
@@ -8,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lposs_geo import runs
 from lposs_geo.errors import OutputError
 from lposs_geo.journal import Journal, open_journal
-from lposs_geo.runs import open_run, run_folder
+from lposs_geo.runs import may_replace, open_run, run_folder, settle
 
 FACTS: dict[str, object] = {"scene": {"name": "lake.tif", "size": 7}, "classes": ["lake", "field"], "numbers": (1, 2.5)}
 
@@ -252,3 +254,142 @@ def test_a_run_that_was_killed_before_it_finished_anything_is_in_nobodys_way(out
     with _open(output) as journal:
         assert len(journal) == 0
     assert not run_folder(output).exists()
+
+
+def test_a_link_in_the_place_of_the_runs_folder_is_not_followed(output, tmp_path):
+    documents = tmp_path / "documents"
+    documents.mkdir()
+    (documents / "thesis.odt").write_text("mine")
+    run_folder(output).symlink_to(documents)
+    for options in ({}, {"resume": True}, {"overwrite": True}):
+        _refused(output, r"'.*\.map\.tif\.lposs-geo'.*: it is a link; move it away, or name another output", **options)
+    with pytest.raises(OutputError, match="it is a link"):
+        settle(output)
+    assert _everything(documents) == ["thesis.odt"]
+
+
+@pytest.mark.parametrize("name", ["journal", "features", "staged", "before", "facts.json", "lock", "moves.json"])
+def test_a_link_within_the_runs_folder_is_not_followed(output, tmp_path, name):
+    (tmp_path / "documents").mkdir()
+    (tmp_path / "documents" / "thesis.odt").write_text("mine")
+    run_folder(output).mkdir()
+    (run_folder(output) / name).symlink_to(tmp_path / "documents")
+    for options in ({}, {"resume": True}, {"overwrite": True}):
+        _refused(output, f"it holds '{name}'", **options)
+    assert _everything(tmp_path / "documents") == ["thesis.odt"]
+
+
+def test_a_folder_that_no_run_made_stays_as_it_is(output):
+    run_folder(output).mkdir()
+    (run_folder(output) / "thesis.odt").write_text("mine")
+    for options in ({}, {"resume": True}, {"overwrite": True}):
+        _refused(output, "it holds 'thesis.odt'", **options)
+    assert _everything(run_folder(output)) == ["thesis.odt"]
+    old = run_folder(output).with_name(f"{run_folder(output).name}.7.old")
+    run_folder(output).rename(old)
+    settle(output)
+    assert _everything(old) == ["thesis.odt"]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can make it another user's")
+def test_the_folder_of_another_user_is_not_ours(output):
+    run_folder(output).mkdir()
+    os.chown(run_folder(output), 12345, -1)
+    _refused(output, "it belongs to another user")
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "{", '{"facts": 3, "replaces": []}', '{"facts": {}, "replaces": 3}', "[" * 10**5]
+)
+def test_facts_that_are_damaged_are_none(output, text):
+    _cut_off(output)
+    (run_folder(output) / "facts.json").write_text(text)
+    _refused(output, "another scene and another classes and another numbers:", resume=True)
+    assert not may_replace(output, FACTS, [])
+    with _open(output, overwrite=True) as journal:
+        assert len(journal) == 0
+
+
+def test_what_a_run_may_replace_it_may_replace_when_it_goes_on(output, tmp_path):
+    report = tmp_path / "map.html"
+
+    def cut_off(replaces: list[Path], **options: bool) -> None:
+        with (
+            pytest.raises(KeyboardInterrupt),
+            open_run(output, FACTS, kind="tiles", resume=False, replaces=replaces, **options) as journal,
+        ):
+            journal.append("tiles/0", np.zeros(3))
+            raise KeyboardInterrupt
+
+    cut_off([], overwrite=False)
+    assert may_replace(output, FACTS, [])
+    assert not may_replace(output, FACTS, [output])
+    cut_off([output], overwrite=True)
+    assert may_replace(output, FACTS, [output])
+    assert not may_replace(output, FACTS, [output, report])
+    assert not may_replace(output, FACTS | {"classes": ["town"]}, [output])
+    with (
+        pytest.raises(KeyboardInterrupt),
+        open_run(output, FACTS, kind="tiles", resume=True, overwrite=True, replaces=[output, report]) as journal,
+    ):
+        assert journal.count("tiles") == 1
+        raise KeyboardInterrupt
+    assert may_replace(output, FACTS, [output, report])
+
+
+def test_what_the_end_of_a_killed_run_left_is_swept(output, tmp_path):
+    _cut_off(output)
+    run_folder(output).rename(run_folder(output).with_name(f"{run_folder(output).name}.4711.old"))
+    settle(output)
+    assert _everything(tmp_path) == []
+
+
+@pytest.mark.parametrize("meanwhile", ["gone", "another's"])
+def test_a_lock_that_another_run_took_away_with_its_folder_holds_nothing(output, monkeypatch, meanwhile):
+    """The run before ends between the moments when this one opens the lock and when it gets it."""
+    folder, acquire = run_folder(output), runs.FileLock.acquire
+    aside = output.with_name("aside")
+
+    def late(lock, **options):
+        taken = acquire(lock, **options)
+        if not aside.exists():
+            folder.rename(aside)
+            if meanwhile == "another's":
+                folder.mkdir()
+        return taken
+
+    folder.mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(runs.FileLock, "acquire", late)
+        with _open(output) as journal:
+            assert aside.exists()
+            assert journal.folder.parent.samefile(folder)
+            assert (folder / "lock").exists()
+            _refused(output, "another run is at work")
+    assert not folder.exists()
+
+
+WAITING = """
+import sys, time
+from pathlib import Path
+from lposs_geo.errors import OutputError
+from lposs_geo.runs import open_run
+output, log = Path(sys.argv[1]), Path(sys.argv[2])
+for turn in range(int(sys.argv[3])):
+    try:
+        with open_run(output, {}, kind="tiles", resume=False, overwrite=False):
+            with log.open("x"):  # fails if another run is at work
+                pass
+            log.unlink()
+    except OutputError as error:
+        assert "another run is at work" in str(error), error
+"""
+
+
+def test_two_runs_never_share_an_output(output, tmp_path):
+    """The end of one and the beginning of another come together often enough here to meet."""
+    command = [sys.executable, "-c", WAITING, str(output), str(tmp_path / "at work"), "150"]
+    processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    for process in processes:
+        assert process.communicate()[1] == ""
+    assert _everything(tmp_path) == []

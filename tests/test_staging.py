@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import functools
+import json
+import os
+import shutil
+import signal
 from pathlib import Path
 
 import pytest
+from power_cuts import record, restore
 
 from lposs_geo.errors import OutputError
 from lposs_geo.outputs import GEOPACKAGE_BESIDE, SIDECAR, Output, sidecar
-from lposs_geo.runs import staged
+from lposs_geo.runs import run_folder, settle, staged
 
 
 def _tif(path: Path) -> Output:
@@ -109,3 +115,164 @@ def test_a_link_is_replaced_and_what_it_points_to_stays(tmp_path):
 
 def _everything(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+OLD = {"map.tif": "old", "map.qml": "old style", "map.gpkg": "old polygons", "map.gpkg-wal": "a change of them"}
+NEW = {"map.tif": "new", "map.tif.aux.xml": "names", "map.gpkg": "polygons"}
+
+
+CHANGES = 60
+"""More than what is done to folders while a map is put in its place."""
+
+
+def _write_all(tmp_path: Path, texts: dict[str, str]) -> None:
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+
+
+def _write_map(folder: Path) -> None:
+    with staged(_tif(folder / "map.tif"), Output(folder / "map.gpkg", ".gpkg", GEOPACKAGE_BESIDE)) as (tif, gpkg):
+        tif.write_text("new")
+        sidecar(tif).write_text("names")
+        gpkg.write_text("polygons")
+
+
+def kill_before(step: int) -> None:
+    """Kill this process before its change number `step` to a folder."""
+    count = 0
+
+    def changing(*args, operation, **options):
+        nonlocal count
+        count += 1
+        if count == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return operation(*args, **options)
+
+    for name in ("replace", "rename", "unlink", "rmdir", "mkdir"):
+        setattr(os, name, functools.partial(changing, operation=getattr(os, name)))
+
+
+def _texts(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in folder.iterdir() if path.is_file()}
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs to know a descriptor's file")
+@pytest.mark.parametrize("earlier", [{}, OLD])
+def test_a_power_cut_leaves_the_old_files_or_the_new_ones(tmp_path, monkeypatch, earlier):
+    place = tmp_path / "place"
+    place.mkdir()
+    _write_all(place, earlier)
+    with monkeypatch.context() as patch:
+        disk = record(place, patch)
+        _write_map(place)
+    for kind, cuts in {"synced": disk.synced, "names ahead": disk.names_ahead}.items():
+        assert len(cuts) > 20
+        states = []
+        for number, cut in enumerate(cuts):
+            after = tmp_path / f"{kind} {number}"
+            restore(cut, after)
+            settle(after / "map.tif")
+            assert _texts(after) in (earlier, NEW), cut
+            states.append(_texts(after) == NEW)
+        assert states == sorted(states)  # once they are there, they stay
+        assert states[-1]
+        assert not any(path.name.startswith(".") for path in after.iterdir())
+
+
+@pytest.mark.parametrize("step", range(1, CHANGES))
+def test_a_kill_before_any_change_leaves_the_old_files_or_the_new_ones(tmp_path, step):
+    _write_all(tmp_path, OLD)
+    child = os.fork()
+    if child == 0:
+        kill_before(step)
+        _write_map(tmp_path)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    was_killed = os.waitstatus_to_exitcode(status) != 0
+    settle(tmp_path / "map.tif")
+    assert _texts(tmp_path) == NEW or (was_killed and _texts(tmp_path) == OLD)
+    with staged(_tif(tmp_path / "map.tif")) as (path,):  # what a kill leaves is in nobody's way
+        path.write_text("newer")
+    assert not any(path.name.startswith(".") for path in tmp_path.iterdir())
+
+
+def test_kills_happen_on_the_way_and_not_only_before_and_after(tmp_path):
+    """The steps of the test above end behind the last change."""
+    _write_all(tmp_path, OLD)
+    child = os.fork()
+    if child == 0:
+        kill_before(CHANGES)
+        _write_map(tmp_path)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert _texts(tmp_path) == NEW
+
+
+def test_what_was_damaged_before_it_was_moved_is_not_put_in_place(tmp_path):
+    _write_all(tmp_path, OLD)
+    _cut_off_between_moves(tmp_path)
+    folder = run_folder(tmp_path / "map.tif")
+    (folder / "staged" / "map.tif").write_text("nwe")
+    settle(tmp_path / "map.tif")
+    assert _texts(tmp_path) == OLD
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] in ([], [folder.name])
+
+
+def test_what_somebody_changed_after_it_was_moved_stays(tmp_path):
+    _write_all(tmp_path, OLD)
+    _cut_off_between_moves(tmp_path)
+    (tmp_path / "map.gpkg").write_text("edited")
+    settle(tmp_path / "map.tif")
+    assert _texts(tmp_path) == NEW | {"map.gpkg": "edited"}
+
+
+def _cut_off_between_moves(folder: Path) -> None:
+    """Leave a folder as a kill does when the polygons are in their place and the labels aren't."""
+    for step in range(1, CHANGES):
+        child = os.fork()
+        if child == 0:
+            kill_before(step)
+            _write_map(folder)
+            os._exit(0)
+        os.waitpid(child, 0)
+        is_due = (run_folder(folder / "map.tif") / "staged" / "map.tif").exists()
+        if is_due and _texts(folder).get("map.gpkg") == "polygons":
+            return
+        shutil.rmtree(folder)
+        folder.mkdir()
+        _write_all(folder, OLD)
+    pytest.fail("no kill left it so")
+
+
+LISTS = {
+    "a path": {"name": "../thesis.tif", "size": None, "crc32": None},
+    "another kind of file": {"name": "thesis.odt", "size": None, "crc32": None},
+    "an output that nothing takes the place of": {"name": "map.gpkg", "size": None, "crc32": None},
+    "no size": {"name": "map.gpkg", "size": True, "crc32": 3},
+    "no entry": [],
+}
+
+
+@pytest.mark.parametrize("entry", LISTS.values(), ids=LISTS.keys())
+def test_a_list_of_moves_that_no_run_wrote_moves_nothing(tmp_path, entry):
+    place = tmp_path / "place"
+    place.mkdir()
+    _write_all(tmp_path, {"thesis.tif": "mine"})
+    _write_all(place, OLD | {"thesis.odt": "mine"})
+    folder = run_folder(place / "map.tif")
+    (folder / "staged").mkdir(parents=True)
+    (folder / "moves.json").write_text(json.dumps({"run": "x", "elsewhere": [], "moves": [entry]}))
+    settle(place / "map.tif")
+    assert _texts(place) == OLD | {"thesis.odt": "mine"}
+    assert _texts(tmp_path) == {"thesis.tif": "mine"}
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"moves": 3}', "[" * 100_000, '{"moves": [], "elsewhere": 5}', "\0"])
+def test_a_list_that_cannot_be_read_is_none(tmp_path, text):
+    _write_all(tmp_path, OLD)
+    folder = run_folder(tmp_path / "map.tif")
+    folder.mkdir()
+    (folder / "moves.json").write_text(text)
+    (folder / "elsewhere.json").write_text(text)
+    settle(tmp_path / "map.tif")
+    assert _texts(tmp_path) == OLD
