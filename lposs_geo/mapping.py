@@ -37,6 +37,7 @@ from lposs_geo.ground import Grid, overstates_areas, rounded
 from lposs_geo.journal import Journal, open_journal
 from lposs_geo.labelling import TILES, FailedTile, Task, finished_tile, label_scene, plan_tiles
 from lposs_geo.legend import Legend, from_words
+from lposs_geo.limits import check_address_space
 from lposs_geo.memory import DEFAULT, Budget, is_out_of_memory
 from lposs_geo.products import Content, Outputs, Polygonising, write_products
 from lposs_geo.raster import ClassArea
@@ -214,6 +215,7 @@ def map_scene(
     if aoi is not None and window is not None:
         raise ParameterError("name an area of interest (aoi) or a window, not both")
     budget = Budget(max_memory)
+    check_address_space()
     legend = classes if isinstance(classes, Legend) else from_words(classes)
     told = progress or (lambda stage, done, total: None)
     others = (vector, quicklook, confidence, scores, report, stac)

@@ -21,23 +21,39 @@ __all__ = ["as_vrt", "descriptions_of", "vrt_of_plain_names"]
 _SOURCE = re.compile(r"<(Source(?:Filename|Dataset))([^>]*)>([^<]+)</")
 """A name in a VRT."""
 
+HEAD = 1024
+"""Bytes of a file that tell whether it is a VRT."""
 
-def vrt_of_plain_names(path: Path) -> str | None:
-    """The text of a VRT that holds text which isn't UTF-8, made plain; None for other files."""
+
+def vrt_of_plain_names(path: Path, above: tuple[Path, ...] = ()) -> str | None:
+    """The text of a VRT that holds text which isn't UTF-8, made plain; None for other files.
+
+    Parameters
+    ----------
+    path : Path
+    above : tuple of Path
+        The VRTs that lead to it.
+    """
+    real = path.resolve()
     try:
-        raw = path.read_bytes()
-    except OSError:
-        return None
-    try:
+        if real in above or not real.is_file():
+            return None
+        with real.open("rb") as file:
+            raw = file.read(HEAD)
+            if b"<VRTDataset" not in raw:
+                return None
+            raw += file.read()
         raw.decode()
     except UnicodeDecodeError:
-        start = raw.find(b"<VRTDataset")
-        return None if start < 0 else _made_plain(raw[start:], path.resolve().parent)
+        return _made_plain(raw[raw.index(b"<VRTDataset") :], real, above)
+    except OSError:
+        pass
     return None
 
 
-def _made_plain(raw: bytes, folder: Path) -> str:
+def _made_plain(raw: bytes, path: Path, above: tuple[Path, ...]) -> str:
     """The text of a VRT, with whole names by which its sources can be opened, and other text decoded."""
+    folder = path.parent
 
     def with_plain_name(found: re.Match[str]) -> str:
         kind, attributes, name = found[1], found[2], html.unescape(found[3]).strip()
@@ -48,7 +64,7 @@ def _made_plain(raw: bytes, folder: Path) -> str:
         for candidate in (name, _decoded(fsencode(name))):
             file = folder / candidate if is_relative else Path(candidate)
             if file.exists():
-                name = vrt_of_plain_names(file) or linked(str(file))
+                name = vrt_of_plain_names(file, (*above, path)) or linked(str(file))
                 break
         else:
             name = escaped(str(folder / name) if is_relative else name)

@@ -23,6 +23,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from lposs_geo.errors import SceneError
+from lposs_geo.limits import advice_on_files, is_short_of_files
 from lposs_geo.sources import Source, Warp, is_remote, open_source, remote_options
 
 __all__ = ["Handle", "Layers", "colours_of", "is_written", "may_be_colour", "shrunk", "tells_nodata"]
@@ -142,6 +143,8 @@ def _load(
         what, advice = ("is damaged", "get another copy of it")
         if is_remote(source.opened):
             what, advice = ("can't be read", "try again")
+        if is_short_of_files(error):
+            what, advice = ("can't be read", advice_on_files(error).removeprefix("; "))
         raise SceneError(f"'{source.path}' {what} {where}; {advice}") from error
     if np.issubdtype(stored.dtype, np.floating):
         most = min(LARGEST, float(np.finfo(stored.dtype).max))

@@ -19,7 +19,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs, quote, unquote
 from xml.sax.saxutils import escape
 
 import numpy as np
@@ -35,6 +35,7 @@ from rasterio.vrt import WarpedVRT
 from lposs_geo import network
 from lposs_geo.errors import SceneError, escaped, one_line
 from lposs_geo.ground import without_georeference_warnings
+from lposs_geo.limits import advice_on_files, open_files
 from lposs_geo.odd_names import is_plain, linked, plain, unlinked
 from lposs_geo.odd_text import as_vrt, descriptions_of, vrt_of_plain_names
 
@@ -45,6 +46,7 @@ __all__ = [
     "Box",
     "Source",
     "Warp",
+    "check_file",
     "files_of",
     "is_remote",
     "on_disk",
@@ -101,6 +103,12 @@ MAP_TAG = "LPOSS_GEO_VERSION"
 MOST_SEARCHED = 10_000
 """Of a folder's inner files, to say that there are rasters among them."""
 
+ENOUGH_FILES = 1024
+"""Open files that a process may have, from which on GDAL's own number of a mosaic's open parts is no trouble."""
+
+OTHER_FILES = 32
+"""Files that a run has open beside the parts of a mosaic."""
+
 WIDEST = 20_000
 """Px of a mosaic in degrees, above which a gap of half the globe is refused."""
 
@@ -109,6 +117,9 @@ MOST_NESTED = 32
 
 VRT_HEAD = 1024
 """Bytes at the beginning of a file that tell whether it is a VRT."""
+
+SERVER_HEAD = 4096
+"""Bytes of a file that tell whether it describes a server."""
 
 COMPLEX = "holds complex numbers, not brightness: map a detected image instead"
 
@@ -219,6 +230,8 @@ def resolve(source: str | Path | Sequence[str | Path]) -> Source:
     """
     if not isinstance(source, str | Path):
         parts = [_single(part) for part in source]
+        for part in parts:
+            _check_files(*part)
         if not parts:
             raise SceneError("no scene is named")
         if len(parts) == 1:
@@ -226,6 +239,7 @@ def resolve(source: str | Path | Sequence[str | Path]) -> Source:
             return Source(*parts[0])
         return _mosaic(f"{parts[0][0]} and {len(parts) - 1} more", parts)
     path, opened = _single(source)
+    _check_files(path, opened)
     place = on_disk(opened)
     if place is not None and place.is_dir():
         found, shown_by_others = _scenes_in(place)
@@ -244,6 +258,36 @@ def resolve(source: str | Path | Sequence[str | Path]) -> Source:
         opened = linked(opened)
     _check_nesting(path, opened)
     return Source(path, opened)
+
+
+def check_file(name: str, path: str | None = None) -> None:
+    """Refuse a pipe or a device in the place of a file: who opens one waits for ever.
+
+    Parameters
+    ----------
+    name : str
+        Of a file, or anything else that GDAL opens.
+    path : str, optional
+        What the user called the source that refers to it.
+
+    Raises
+    ------
+    SceneError
+        If it is refused.
+    """
+    place = on_disk(name)
+    if place is None or place.is_file() or place.is_dir():
+        return
+    what = "a pipe" if place.is_fifo() else "a socket" if place.is_socket() else "a device"
+    whose = "" if path is None else f", which '{path}' refers to,"
+    raise SceneError(
+        f"'{escaped(unlinked(name))}'{whose} is {what} and no file: save what comes from it in a file first"
+    )
+
+
+def _check_files(path: str, opened: str) -> None:
+    for name in _leaves(opened):
+        check_file(name, None if name == opened else path)
 
 
 def scenes_in(folder: str | Path) -> list[Path]:
@@ -289,7 +333,24 @@ def is_remote(opened: str) -> bool:
 
 
 def _names_remote(name: str) -> bool:
-    return bool(REMOTE_NAME.search(name) or re.search(r"^[^/<]*:\W*https?://", name))
+    return bool(REMOTE_NAME.search(name) or re.search(r"^[^/<]*:\W*https?://", name)) or _describes_server(name)
+
+
+def _describes_server(name: str) -> bool:
+    """Whether a text, or a small file of XML on this machine, tells GDAL of a server of tiles or pictures."""
+    if not name.startswith("<"):
+        place = on_disk(name)
+        if place is None or not place.is_file() or place.suffix.casefold() in RASTER_SUFFIXES:
+            return False
+        try:
+            with place.open("rb") as file:
+                name = file.read(SERVER_HEAD).decode(errors="replace").lstrip("\ufeff \r\n\t")
+        except OSError:
+            return False
+    return (
+        name.startswith("<")
+        and re.search(r"<(GDAL_W(MS|MTS)|W[CM]S_GDAL|WM_?T_?MS_Capabilities|Capabilities)\b", name) is not None
+    )
 
 
 def _unfound(opened: str) -> list[str]:
@@ -434,14 +495,14 @@ def open_source(source: Source, warp: Warp | None = None) -> Iterator[rasterio.D
     with ExitStack() as stack:
         options = remote_options(opened)
         # a packed archive gets no index beside it: the folder is the user's
-        stack.enter_context(rasterio.Env(CPL_VSIL_GZIP_WRITE_PROPERTIES="NO", **options))
+        stack.enter_context(rasterio.Env(CPL_VSIL_GZIP_WRITE_PROPERTIES="NO", **_few_files(), **options))
         try:
             dataset = stack.enter_context(_opened(opened, stack, options))
         except (RasterioError, UnicodeError) as error:
             reason = source.reason(error)
             if "Range downloading not supported" in reason:
                 reason = "its server sends no parts of files: download it first"
-            raise SceneError(f"'{path}' can't be opened as a raster: {reason}") from error
+            raise SceneError(f"'{path}' can't be opened as a raster: {reason}{advice_on_files(error)}") from error
         _check_sidecar(dataset, source)
         if dataset.count == 0:
             inside = _listed([_shown(name) for name in dataset.subdatasets])
@@ -463,6 +524,14 @@ def _check_sidecar(dataset: rasterio.DatasetReader, source: Source) -> None:
         ) from error
 
 
+def _few_files() -> dict[str, str]:
+    """How many of a mosaic's parts GDAL may keep open, where the system allows this process few files."""
+    most = open_files()
+    if most is None or most >= ENOUGH_FILES or "GDAL_MAX_DATASET_POOL_SIZE" in os.environ:
+        return {}
+    return {"GDAL_MAX_DATASET_POOL_SIZE": str(max(2, (most - OTHER_FILES) // 2))}
+
+
 def _opened(opened: str, stack: ExitStack, options: dict[str, str]) -> rasterio.DatasetReader:
     with without_georeference_warnings():
         try:
@@ -470,12 +539,28 @@ def _opened(opened: str, stack: ExitStack, options: dict[str, str]) -> rasterio.
         except UnicodeDecodeError:  # in the name of its CRS, for instance
             return rasterio.open(as_vrt(opened))
         except RasterioError as error:
+            if _is_head_refused(opened, error):  # a signed URL may be for GET alone
+                return rasterio.open(_by_get(opened))
             hides = options.get("GDAL_DISABLE_READDIR_ON_OPEN", PROBES) != PROBES
             if not (hides and "not recognized" in str(error.__cause__ or error)):
                 raise
             # its header may lie beside it
             stack.enter_context(rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=PROBES))
             return rasterio.open(opened)
+
+
+def _by_get(opened: str) -> str:
+    """The same file of a server, by another question; the fragment is never sent, and GDAL forgets what it was told."""
+    return f"/vsicurl?use_head=no&url={quote(opened.removeprefix('/vsicurl/') + '#', safe='')}"
+
+
+def _is_head_refused(opened: str, error: RasterioError) -> bool:
+    """Whether a server has answered GDAL's first question, for the header alone, with anything but yes or no."""
+    said = str(error.__cause__ or error)
+    code = re.search(r"HTTP response code: (\d+)", said)
+    no_answer = re.search("does not exist|Empty reply|reset by peer", said)
+    refused = no_answer is not None if code is None else code[1] not in ("404", "410")
+    return opened.startswith("/vsicurl/") and refused
 
 
 def remote_options(opened: str) -> dict[str, str]:
@@ -485,7 +570,7 @@ def remote_options(opened: str) -> dict[str, str]:
         return {}
     # no requests for sidecars that a web server seldom has
     options = REMOTE_OPTIONS | {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
-    if names != [opened] and not all(
+    if (names != [opened] or on_disk(opened)) and not all(
         _names_remote(name) and name.partition("?")[0].casefold().endswith(ALONE) for name in names
     ):
         options["GDAL_DISABLE_READDIR_ON_OPEN"] = PROBES  # else headers and masks of other sources would be hidden
@@ -517,7 +602,7 @@ def _add_files(opened: str, dataset: rasterio.DatasetReader, found: set[str]) ->
 
 def _archive_of(name: str) -> str | None:
     """The archive on this machine that a file of one of GDAL's own names lies in."""
-    if not name.startswith("/vsi"):
+    if not re.match("/vsi[^/?]*/", name):  # an URL may be a part of a query
         return None
     if name.startswith("/vsisubfile/"):
         whole = name.partition(",")[2]
@@ -564,7 +649,7 @@ def _single(source: str | Path) -> tuple[str, str]:
 
 def _of_file(path: str) -> tuple[str, str]:
     """What a file that is no archive is called, and what GDAL opens for it."""
-    vrt = vrt_of_plain_names(Path(path)) if path.casefold().endswith(".vrt") else None
+    vrt = vrt_of_plain_names(Path(path))
     if path.casefold().endswith(".gz") and _is_gzipped(path):
         return escaped(path), f"/vsigzip/{linked(str(Path(path).resolve()))}"
     return escaped(path), vrt or linked(path)

@@ -24,6 +24,7 @@ from lposs_geo.odd_names import linked
 from lposs_geo.outputs import GEOPACKAGE_BESIDE, Output, check_outputs, room_left
 from lposs_geo.raster import read_label_legend
 from lposs_geo.runs import settle, staged
+from lposs_geo.sources import check_file
 from lposs_geo.stages import Progress
 from lposs_geo.vector import SIMPLIFY_PX, polygon_batches
 from lposs_geo.vector_files import SUFFIXES, check_vector, write_polygons
@@ -80,6 +81,7 @@ def vectorize(
     for source in sources:
         if not source.exists():
             raise SceneError(f"no such file: '{source}'")
+        check_file(str(source))
     legend = read_label_legend(labels)
     grid = _grid(sources[0])
     check_vector(Path(dst), grid.crs)

@@ -119,6 +119,7 @@ class _Ranges(http.server.SimpleHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     knows_ranges = True
+    head: int | None = None
     sent: list[int]
 
     def do_GET(self) -> None:
@@ -145,17 +146,24 @@ class _Ranges(http.server.SimpleHTTPRequestHandler):
                 self.wfile.write(data)
 
     def do_HEAD(self) -> None:
-        self.do_GET()
+        if self.head is None:
+            self.do_GET()
+        elif self.head:
+            self.send_response(self.head)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+        else:  # no answer at all
+            self.close_connection = True
 
     def log_message(self, *_: object) -> None:
         pass
 
 
 @contextmanager
-def served(folder: Path, *, knows_ranges: bool = True):
-    """The folder's URL and what was sent so far."""
+def served(folder: Path, *, knows_ranges: bool = True, head: int | None = None):
+    """The folder's URL and what was sent so far; `head` is the answer to all questions for headers alone, 0 none."""
     sent: list[int] = []
-    handler = type("Handler", (_Ranges,), {"sent": sent, "knows_ranges": knows_ranges})
+    handler = type("Handler", (_Ranges,), {"sent": sent, "knows_ranges": knows_ranges, "head": head})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(folder)))
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)

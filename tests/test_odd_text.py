@@ -127,3 +127,11 @@ def test_what_a_vrt_names_in_vain_is_no_hole(array, write_raster, tmp_path):
     (tmp_path / os.fsdecode(b"Z\xfcrich.tif")).write_bytes(whole[:1000])
     with pytest.raises(SceneError, match=r"is damaged|can't be opened"):
         _read(tmp_path / "a.vrt")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of other systems are Unicode")
+def test_a_vrt_of_such_text_that_is_made_of_itself(tmp_path):
+    for name in ("a.vrt", os.fsdecode("ü.vrt".encode("latin-1"))):
+        _vrt(tmp_path / name, name.replace("\udcfc", "ü"))
+        with pytest.raises(SceneError, match=r"\.vrt' "):
+            describe(tmp_path / name)

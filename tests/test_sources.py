@@ -16,6 +16,7 @@ from conftest import UTM, served
 from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
+from lposs_geo import vectorizing
 from lposs_geo.errors import SceneError
 from lposs_geo.scene import describe, identity, open_scene
 from lposs_geo.sources import Source, is_remote, open_source, remote_options, resolve, scenes_in, stem
@@ -683,3 +684,68 @@ def test_no_mosaic_goes_round_the_globe(tmp_path):
     said = f"the rasters of '{tmp_path}' lie on both sides of the antimeridian: map them one by one (--batch)"
     with pytest.raises(SceneError, match=f"^{re.escape(said)}$"):
         resolve(tmp_path)
+
+
+@pytest.mark.parametrize("head", [403, 405, 501, 0])
+def test_a_server_that_answers_no_question_for_headers_alone(write_raster, tmp_path, head):
+    array = _picture()
+    write_raster(array)
+    with served(tmp_path, head=head) as (url, _):
+        for name in (f"{url}/scene.tif?X-Goog-Signature=secret&b=c%20d", [f"{url}/scene.tif"]):
+            scene = describe(name)
+            assert (scene.name, "secret" in str(identity(scene))) == ("scene.tif", False)
+            assert np.array_equal(_read(name)[0], array)
+        with pytest.raises(SceneError, match=r"none.tif' can't be opened as a raster"):
+            describe(f"{url}/none.tif?key=secret")
+
+
+def test_mosaics_and_vrts_of_a_server_that_answers_no_question_for_headers_alone(tmp_path):
+    whole = _picture(40, 100)
+    for name, col in (("a.tif", 0), ("b.tif", 50)):
+        _write_part(tmp_path, name, whole[:, :, col : col + 50], 0, col)
+    with served(tmp_path, head=403) as (url, _):
+        image, valid = _read([f"{url}/a.tif?key=1", f"{url}/b.tif?key=2"])
+    assert valid.all()
+    assert np.array_equal(image, whole)
+
+
+TILES = """<GDAL_WMS><Service name="TMS"><ServerUrl>http://127.0.0.1:9/${z}/${x}/${y}.png</ServerUrl></Service>
+<DataWindow><UpperLeftX>0</UpperLeftX><UpperLeftY>100</UpperLeftY><LowerRightX>100</LowerRightX>
+<LowerRightY>0</LowerRightY><TileLevel>0</TileLevel><TileCountX>1</TileCountX><TileCountY>1</TileCountY></DataWindow>
+<Projection>EPSG:3857</Projection><BlockSizeX>256</BlockSizeX><BlockSizeY>256</BlockSizeY><BandsCount>3</BandsCount>
+</GDAL_WMS>"""
+
+VRT_OF_TILES = """<VRTDataset rasterXSize="256" rasterYSize="256"><SRS>EPSG:3857</SRS>
+<GeoTransform>0,1,0,100,0,-1</GeoTransform><VRTRasterBand dataType="Byte" band="1"><SimpleSource>
+<SourceFilename relativeToVRT="1">tiles.xml</SourceFilename></SimpleSource></VRTRasterBand></VRTDataset>"""
+
+
+@pytest.mark.parametrize("name", ["tiles.xml", "tiles", "tiles.vrt", TILES])
+def test_a_tile_server_that_is_away_is_no_damage(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GDAL_HTTP_MAX_RETRY", "0")
+    for file, text in (("tiles.xml", TILES), ("tiles", TILES), ("tiles.vrt", VRT_OF_TILES)):
+        (tmp_path / file).write_text(text)
+    assert is_remote(name)
+    with pytest.raises(SceneError, match=r"can't be read near row 0.*; try again$"):
+        describe(name)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names there")
+def test_pipes_and_devices_are_no_scenes(write_raster, tmp_path):
+    pipe = tmp_path / "pipe.tif"
+    os.mkfifo(pipe)
+    good = write_raster(_picture())
+    for named in (pipe, f"file://{pipe}", [good, pipe]):
+        with pytest.raises(SceneError, match=r"pipe.tif' is a pipe and no file: save what comes from it"):
+            describe(named)
+    with pytest.raises(SceneError, match=r"^'/dev/zero' is a device and no file"):
+        describe("/dev/zero")
+    (tmp_path / "a.vrt").write_text(VRT_OF_TILES.replace("tiles.xml", "pipe.tif"))
+    with pytest.raises(SceneError, match=r"pipe.tif', which '.*a.vrt' refers to, is a pipe"):
+        describe(tmp_path / "a.vrt")
+    with pytest.raises(SceneError, match="is a pipe"):
+        vectorizing.vectorize(pipe, tmp_path / "m.gpkg")
+    with pytest.raises(SceneError, match="is a pipe"):
+        vectorizing.vectorize(good, tmp_path / "m.gpkg", confidence=pipe)
+    assert scenes_in(tmp_path) == [tmp_path / "a.vrt", good]

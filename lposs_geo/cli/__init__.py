@@ -26,6 +26,7 @@ from lposs_geo.cli.models import models_group
 from lposs_geo.cli.streams import json_lines, prepare, undelivered
 from lposs_geo.cli.vectorize import vectorize_command
 from lposs_geo.errors import LpossGeoError, ParameterError, defect, one_line
+from lposs_geo.limits import advice_on_files, raise_limits, shortage
 from lposs_geo.odd_names import forget_links
 
 __all__ = ["cli", "main"]
@@ -64,6 +65,7 @@ def _terminate(*_: object) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit; every error is one line on stderr."""
     prepare()
+    raise_limits()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in arguments
     if as_json:
@@ -82,7 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code, as_json)
     except LpossGeoError as error:
-        _fail(_with_notes(str(error), error), USAGE if isinstance(error, ParameterError) else FAILED, as_json)
+        advice = "" if "ulimit" in str(error) else advice_on_files(error)
+        _fail(_with_notes(f"{error}{advice}", error), USAGE if isinstance(error, ParameterError) else FAILED, as_json)
     except (click.Abort, KeyboardInterrupt) as error:
         _fail(_with_notes("interrupted; no output was written", error), INTERRUPTED, as_json)
     except Terminated as error:
@@ -94,7 +97,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 lines.end()
             forget_links()
             os._exit(TERMINATED)  # all is put away; who asks us to end mustn't wait for torch to be taken down
-    except Exception as error:  # a defect of ours: still one line, and how to tell us
+    except Exception as error:
+        short = shortage(error)
+        if short is not None:
+            _fail(_with_notes(short, error), FAILED, as_json)
+        # a defect of ours: still one line, and how to tell us
         if "--verbose" in arguments or "-v" in arguments:
             traceback.print_exc()
         _fail(_with_notes(defect(error), error), FAILED, as_json)
