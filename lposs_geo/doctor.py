@@ -10,7 +10,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from lposs_geo import models
-from lposs_geo.errors import one_line
+from lposs_geo.drivers import VECTORS, missing_rasters, missing_vector
+from lposs_geo.errors import OutOfMemoryError, one_line
+from lposs_geo.limits import address_space, check_address_space, open_files
 
 __all__ = ["Check", "examine"]
 
@@ -27,6 +29,9 @@ PACKAGES = (
     "pyproj",
 )
 
+FEWEST_FILES = 64
+"""Open files that a run may need."""
+
 Check = tuple[str, str, bool]
 """What was looked at, what was found, and whether it is fit for work."""
 
@@ -41,6 +46,7 @@ def examine() -> Iterator[Check]:
         yield package, found, found != _MISSING
     yield from _device()
     yield from _gdal()
+    yield from _limits()
     for model in models.MODELS.values():
         installed = models.is_installed(model)
         state = "installed" if installed else f"not installed: lposs-geo models pull {model.name}"
@@ -81,16 +87,30 @@ def _gdal() -> Iterator[Check]:
     try:
         import rasterio
         from rasterio.crs import CRS
-        from rasterio.drivers import raster_driver_extensions
 
         CRS.from_epsg(32632).to_wkt()  # fails where another program's PROJ_DATA is in the way
     except Exception as error:  # a broken GDAL or PROJ fails in many ways, and each of them is the finding
         yield "GDAL", f"doesn't work: {one_line(error)}; unset PROJ_LIB, PROJ_DATA and GDAL_DATA", False
         return
     yield "GDAL", f"{rasterio.__gdal_version__}, PROJ {rasterio.__proj_version__}", True
-    has_tiff = "tif" in raster_driver_extensions()
-    disturbing = [name for name in ("PROJ_LIB", "PROJ_DATA", "GDAL_DATA", "PYTHONPATH") if name in os.environ]
-    yield "environment", f"sets {', '.join(disturbing)}" if disturbing else "sets nothing that could disturb", has_tiff
+    missing = [*missing_rasters(), *(name for ending, name in VECTORS.items() if missing_vector(ending))]
+    yield "formats", f"can't write {', '.join(missing)}: reinstall lposs-geo" if missing else "all", not missing
+    disturbing = [
+        name for name in ("PROJ_LIB", "PROJ_DATA", "GDAL_DATA", "GDAL_SKIP", "PYTHONPATH") if name in os.environ
+    ]
+    yield "environment", f"sets {', '.join(disturbing)}" if disturbing else "sets nothing that could disturb", True
+
+
+def _limits() -> Iterator[Check]:
+    files, space = open_files(), address_space()
+    yield "open files", "no limit" if files is None else f"up to {files}", files is None or files >= FEWEST_FILES
+    if space is not None:
+        try:
+            check_address_space()
+        except OutOfMemoryError as error:
+            yield "address space", str(error), False
+        else:
+            yield "address space", f"up to {space / 1e9:.1f} GB", True
 
 
 def _is_writable(folder: Path) -> bool:

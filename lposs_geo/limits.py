@@ -14,7 +14,15 @@ try:
 except ImportError:  # on Windows, which has no such limits
     resource = None  # type: ignore[assignment]
 
-__all__ = ["advice_on_files", "check_address_space", "is_short_of_files", "open_files", "raise_limits", "shortage"]
+__all__ = [
+    "address_space",
+    "advice_on_files",
+    "check_address_space",
+    "is_short_of_files",
+    "open_files",
+    "raise_limits",
+    "shortage",
+]
 
 MOST_FILES = 10_240
 """Open files to ask for; macOS gives no more, and some programs count through all that are allowed."""
@@ -79,7 +87,7 @@ def check_address_space() -> None:
     OutOfMemoryError
         If there is too little.
     """
-    limit = _address_space()
+    limit = address_space()
     if limit is None:
         return
     try:
@@ -94,14 +102,15 @@ def shortage(error: BaseException) -> str | None:
     """What to tell of an error that only says that the system grants too little; None for others."""
     if is_short_of_files(error):
         return f"too many files are open{advice_on_files(error)}"
-    limit = _address_space()
+    limit = address_space()
     said = one_line(error).casefold()
     if isinstance(error, MemoryError) or (limit is not None and any(words in said for words in _NO_SPACE)):
         return "the computer's memory is full" if limit is None else _too_little(limit, None)
     return None
 
 
-def _address_space() -> int | None:
+def address_space() -> int | None:
+    """Bytes of address space that this process may have; None where there is no limit."""
     if resource is None:
         return None
     soft = resource.getrlimit(resource.RLIMIT_AS)[0]

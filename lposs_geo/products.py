@@ -22,6 +22,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from lposs_geo import quicklook, report, stac, styles
+from lposs_geo.drivers import check_raster_drivers
 from lposs_geo.errors import SceneError
 from lposs_geo.finished import are_as_written, put_on_record
 from lposs_geo.ground import (
@@ -122,6 +123,7 @@ class Outputs:
         OutputError
             With one line for the first.
         """
+        check_raster_drivers(self.labels)
         if self.vector is not None:
             check_vector(self.vector, scene.grid.crs)
         check_outputs(self.files(), sources=[*scene.files, *sources], overwrite=overwrite)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from lposs_geo import styles
+from lposs_geo.drivers import check_vector_driver
 from lposs_geo.errors import OutputError, one_line
 from lposs_geo.ground import lonlat_transformer, to_pyproj
 from lposs_geo.legend import UNKNOWN_CLASS, Legend
@@ -84,7 +85,7 @@ def check_vector(path: Path, crs: CRS | None) -> None:
     Raises
     ------
     OutputError
-        If the ending is none of `SUFFIXES`, or the format can't hold polygons of that CRS.
+        If the ending is none of `SUFFIXES`, or the format can't be written here or can't hold polygons of that CRS.
     """
     suffix = path.suffix.lower()
     if suffix == ".shp":
@@ -94,6 +95,7 @@ def check_vector(path: Path, crs: CRS | None) -> None:
         )
     if suffix not in SUFFIXES.split():
         raise OutputError(f"output '{path}' must end in {_listed(SUFFIXES.split())}")
+    check_vector_driver(path)
     if suffix == ".geojson":
         others = _listed([other for other in SUFFIXES.split() if other != suffix])
         if crs is None:

@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
+import pytest
+
 from lposs_geo import doctor
 
 
@@ -18,3 +23,16 @@ def test_what_could_disturb_gdal_is_named(monkeypatch):
     monkeypatch.setenv("PROJ_DATA", "/somewhere")
     found = {topic: finding for topic, finding, _ in doctor.examine()}
     assert "PROJ_DATA" in found["environment"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have other limits")
+def test_what_the_system_allows_is_told(tmp_path):
+    code = (
+        "import resource; from lposs_geo.doctor import examine\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (8 * 10**9, 8 * 10**9))\n"
+        "print({topic: (finding, fit) for topic, finding, fit in examine()})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "'open files': ('up to 40', False)" in done.stdout
+    assert "'address space': ('up to 8.0 GB', True)" in done.stdout
