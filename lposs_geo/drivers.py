@@ -1,4 +1,4 @@
-"""The formats that GDAL and others can write here: what a build leaves out is noticed before the work, not at its end."""
+"""The formats that can be written here: what a build of GDAL leaves out is noticed before the work, not at its end."""
 
 from __future__ import annotations
 
