@@ -18,6 +18,7 @@ from lposs_geo.errors import LegendError, one_line
 from lposs_geo.words import SIGNS, key, quoted, said, shown, split_list, tidy, unfit
 
 __all__ = [
+    "LARGEST_FILE",
     "MAX_CLASSES",
     "NODATA",
     "PRESETS",

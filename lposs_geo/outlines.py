@@ -21,7 +21,8 @@ import shapely
 from numpy.typing import NDArray
 
 from lposs_geo import network
-from lposs_geo.errors import LpossGeoError, ParameterError
+from lposs_geo.errors import LpossGeoError, ParameterError, escaped
+from lposs_geo.odd_names import linked
 from lposs_geo.words import quoted, said
 
 __all__ = ["FARTHEST", "is_file", "polygons_of", "read_outlines"]
@@ -74,11 +75,12 @@ def read_outlines(path: str, layer: str | None) -> tuple[list[shapely.Polygon], 
     ParameterError
         If it can't be read, or holds other shapes too.
     """
+    path, named = linked(path), escaped(path)
     # GDAL's own names have a colon (an URL) or begin with /vsi
     if is_file(path):
         _check_kind(Path(path))
     elif ":" not in path and not path.startswith("/vsi"):
-        raise ParameterError(f"the area of interest {quoted(path)} is neither a file nor a box (xmin,ymin,xmax,ymax)")
+        raise ParameterError(f"the area of interest '{named}' is neither a file nor a box (xmin,ymin,xmax,ymax)")
     elif network.is_forbidden() and network.is_of_net(path):
         raise ParameterError(network.refusal(path.partition("?")[0]))
     try:
@@ -86,18 +88,18 @@ def read_outlines(path: str, layer: str | None) -> tuple[list[shapely.Polygon], 
             warnings.simplefilter("ignore")  # of what an outline doesn't need, such as odd field types
             if path.lower().endswith((".parquet", ".geoparquet")):
                 if layer is not None:
-                    raise ParameterError(f"'{path}' has no layers: leave the layer {quoted(layer)} out")
+                    raise ParameterError(f"'{named}' has no layers: leave the layer {quoted(layer)} out")
                 shapes, crs = _read_parquet(path)
             else:
-                shapes, crs = _read_by_gdal(path, layer)
+                shapes, crs = _read_by_gdal(path, layer, named)
             polygons = [polygon for shape in shapes if shape is not None for polygon in polygons_of(shape)]
             return polygons, None if crs is None else pyproj.CRS.from_user_input(crs)
     except (LpossGeoError, MemoryError):
         raise
     except _OtherShapeError as error:
-        raise ParameterError(f"'{path}' {error}") from error
+        raise ParameterError(f"'{named}' {error}") from error
     except Exception as error:  # GDAL, Arrow and PROJ have errors of many families, and what they read is anything
-        raise ParameterError(f"'{path}' can't be read as an area of interest: {said(error)}") from error
+        raise ParameterError(f"'{named}' can't be read as an area of interest: {said(error)}") from error
 
 
 class _OtherShapeError(ValueError):
@@ -211,7 +213,7 @@ def _escaped(stem: str) -> str:
     return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in stem)
 
 
-def _read_by_gdal(path: str, layer: str | None) -> tuple[list[bytes | None], str | None]:
+def _read_by_gdal(path: str, layer: str | None, named: str) -> tuple[list[bytes | None], str | None]:
     import pyogrio
     from pyogrio.raw import read
 
@@ -222,9 +224,9 @@ def _read_by_gdal(path: str, layer: str | None) -> tuple[list[bytes | None], str
         if not zipfile.is_zipfile(path):
             raise
     if not layers and zipfile.is_zipfile(path):
-        opened = _inside(path)
+        opened = _inside(path, named)
         layers = _layers(opened)
-    facts, _, shapes, _ = read(opened, layer=_choose_layer(path, layers, layer), columns=[])
+    facts, _, shapes, _ = read(opened, layer=_choose_layer(named, layers, layer), columns=[])
     return list(shapes), facts["crs"]
 
 
@@ -235,13 +237,13 @@ def _layers(path: str) -> list[str]:
     return [name for name, kind in pyogrio.list_layers(path) if kind is not None]
 
 
-def _choose_layer(path: str, layers: list[str], layer: str | None) -> str:
+def _choose_layer(named: str, layers: list[str], layer: str | None) -> str:
     if not layers:
-        raise ParameterError(f"'{path}' holds no layer with shapes: give a file with the outline of the area")
+        raise ParameterError(f"'{named}' holds no layer with shapes: give a file with the outline of the area")
     if layer is not None and layer not in layers:
-        raise ParameterError(f"'{path}' has no layer {quoted(layer)}: it has {_listed(layers)}")
+        raise ParameterError(f"'{named}' has no layer {quoted(layer)}: it has {_listed(layers)}")
     if layer is None and len(layers) > 1:
-        raise ParameterError(f"'{path}' has {len(layers)} layers: name one of {_listed(layers)}")
+        raise ParameterError(f"'{named}' has {len(layers)} layers: name one of {_listed(layers)}")
     return layers[0] if layer is None else layer
 
 
@@ -249,7 +251,7 @@ def _listed(names: list[str]) -> str:
     return ", ".join([*map(quoted, names[:MOST_NAMED]), *(["and others"] if len(names) > MOST_NAMED else [])])
 
 
-def _inside(path: str) -> str:
+def _inside(path: str, named: str) -> str:
     """GDAL's name of the file of polygons in a folder of a zip archive."""
     with zipfile.ZipFile(path) as archive:
         names = [name for name in archive.namelist() if not _is_hidden(name)]
@@ -264,9 +266,9 @@ def _inside(path: str) -> str:
             return f"{archive_name}/{folders.pop()}"  # its shapefiles are layers
         if found:
             raise ParameterError(
-                f"'{path}' holds {len(found)} files of shapes: unpack it, and name one of {_listed(found)}"
+                f"'{named}' holds {len(found)} files of shapes: unpack it, and name one of {_listed(found)}"
             )
-    raise ParameterError(f"'{path}' holds no file of shapes that is known: unpack it, and name the file")
+    raise ParameterError(f"'{named}' holds no file of shapes that is known: unpack it, and name the file")
 
 
 def _is_hidden(name: str) -> bool:

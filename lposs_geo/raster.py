@@ -7,6 +7,7 @@ overviews by mode; category names and an attribute table go into the ``.aux.xml`
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -19,21 +20,24 @@ import rasterio.shutil
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
-from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from lposs_geo.errors import OutputError, SceneError, one_line
+from lposs_geo.categories import read_categories
+from lposs_geo.colours import next_colour
+from lposs_geo.errors import LegendError, OutputError, SceneError, one_line
 from lposs_geo.georeference import keep_georeference, read_sidecar, write_sidecar
 from lposs_geo.ground import Grid, without_georeference_warnings
-from lposs_geo.legend import NODATA, UNKNOWN, UNKNOWN_CLASS, LandClass, Legend
+from lposs_geo.legend import LARGEST_FILE, NODATA, UNKNOWN, UNKNOWN_CLASS, LandClass, Legend
 from lposs_geo.odd_names import linked
 from lposs_geo.outputs import room_left, sidecar
+from lposs_geo.words import quoted, said
 
 __all__ = [
     "LEGEND_TAG",
     "MOST_PERCENT",
     "ClassArea",
     "LabelWriter",
+    "is_of_labels",
     "label_writer",
     "percent_writer",
     "read_label_legend",
@@ -56,6 +60,9 @@ _COG_OPTIONS = {
     "SPARSE_OK": "YES",  # blocks of nodata take no room
     "NUM_THREADS": "ALL_CPUS",
 }
+
+
+log = logging.getLogger("lposs_geo")
 
 
 @dataclass(frozen=True)
@@ -264,29 +271,51 @@ def _check_complete(path: Path, pixels: NDArray[np.int64]) -> None:
 
 
 def read_label_legend(path: Path | str) -> Legend:
-    """Read the legend of a label file: its own tag, else plain names for the values that occur.
+    """Read the legend of a label file: its own tag, else what another program says of the values, as far as it does.
 
     Raises
     ------
     SceneError
-        If the file can't be read or is no raster of labels.
+        If the file can't be read or is no raster of labels, or its tag is damaged.
     """
     try:
         with without_georeference_warnings(), rasterio.open(linked(str(path))) as dataset:
-            if dataset.count != 1 or dataset.dtypes[0] != "uint8":
+            if not is_of_labels(dataset):
                 raise SceneError(f"'{path}' is no label raster: it needs one band of 8-bit labels")
             text = dataset.tags().get(LEGEND_TAG)
             if text is None:
-                found = {int(v) for _, w in dataset.block_windows(1) for v in np.unique(dataset.read(1, window=w))}
-    except (RasterioError, UnicodeError) as error:
-        raise SceneError(f"'{path}' can't be opened as a raster: {one_line(error)}") from error
-    if text is None:
-        names = {value: f"class {value}" for value in sorted(found - {UNKNOWN, NODATA})}
-        return Legend(tuple(LandClass(value, name, (name,), (128, 128, 128)) for value, name in names.items()))
+                return _legend_of_others(dataset, path)
+    except (SceneError, MemoryError):
+        raise
+    except Exception as error:  # of GDAL, in several families, and of what reads its text
+        raise SceneError(f"'{path}' can't be opened as a raster: {said(error.__cause__ or error)}") from error
     try:
+        if len(text) > LARGEST_FILE:
+            raise LegendError(f"it has {len(text)} letters")
         return Legend.from_dict(json.loads(text))
-    except ValueError as error:
-        raise SceneError(f"'{path}' carries a damaged legend ({error}): remove its tag {LEGEND_TAG}") from error
+    except (RecursionError, ValueError) as error:
+        raise SceneError(f"'{path}' carries a damaged legend ({said(error)}): remove its tag {LEGEND_TAG}") from error
+
+
+def is_of_labels(dataset: rasterio.DatasetReader) -> bool:
+    """Whether it has one band of bytes; a band of alpha beside it says where it is valid."""
+    bands = [kind for kind, use in zip(dataset.dtypes, dataset.colorinterp, strict=True) if use != ColorInterp.alpha]
+    return bands == ["uint8"] and dataset.colorinterp[0] != ColorInterp.alpha
+
+
+def _legend_of_others(dataset: rasterio.DatasetReader, path: Path | str) -> Legend:
+    """The values that occur or have a name, in order, by the names and colours that the file has for them."""
+    found = {int(v) for _, w in dataset.block_windows(1) for v in np.unique(dataset.read(1, window=w))}
+    told = read_categories(dataset)
+    if NODATA in told.names and dataset.nodata != NODATA:
+        log.warning("'%s' has a class %d, %s: it is taken for nodata", path, NODATA, quoted(told.names[NODATA]))
+    values = (found | told.names.keys()) - {NODATA, dataset.nodata}
+    classes: list[LandClass] = []
+    for value in sorted(values if UNKNOWN in told.names else values - {UNKNOWN}):
+        name = told.names.get(value, f"class {value}")
+        colour = told.colours.get(value) or next_colour((name,), [land_class.colour for land_class in classes])
+        classes.append(LandClass(value, name, (name,), colour))
+    return Legend(tuple(classes))
 
 
 def _colour_table(legend: Legend) -> dict[int, tuple[int, int, int, int]]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from lposs_geo.colours import Colour
-from lposs_geo.legend import UNKNOWN_CLASS, LandClass, Legend
+from lposs_geo.legend import LandClass, Legend
 
 __all__ = ["confidence_qml", "labels_qml", "labels_sld", "polygons_qml", "polygons_sld"]
 
@@ -183,7 +183,7 @@ def polygons_sld(legend: Legend) -> str:
 
 def _shown(legend: Legend) -> tuple[LandClass, ...]:
     """In a reader's order: what no class was given to comes last."""
-    return (*legend.classes, UNKNOWN_CLASS)
+    return legend.with_unknown
 
 
 def _outline(land_class: LandClass) -> Colour:

@@ -24,7 +24,7 @@ from lposs_geo import styles
 from lposs_geo.drivers import check_vector_driver
 from lposs_geo.errors import OutputError, one_line
 from lposs_geo.ground import lonlat_transformer, to_pyproj
-from lposs_geo.legend import UNKNOWN_CLASS, Legend
+from lposs_geo.legend import Legend
 from lposs_geo.outputs import room_left
 from lposs_geo.vector import PolygonBatch
 
@@ -235,7 +235,7 @@ def _schema(*, confidence: bool, parquet: bool) -> pa.Schema:
 def _record_batch(batch: PolygonBatch, schema: pa.Schema, legend: Legend) -> pa.RecordBatch:
     import pyarrow as pa
 
-    known = {land_class.id: land_class for land_class in (UNKNOWN_CLASS, *legend.classes)}
+    known = {land_class.id: land_class for land_class in legend.with_unknown}
     ids, place = np.unique(batch.class_id, return_inverse=True)
     names = [known[key].name if key in known else f"class {key}" for key in ids.tolist()]
     codes = [known[key].code if key in known else None for key in ids.tolist()]

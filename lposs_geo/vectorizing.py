@@ -14,20 +14,23 @@ import numpy as np
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
+from rasterio.enums import MaskFlags
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
+from lposs_geo.coordinates import check_transform
 from lposs_geo.errors import OutputError, ParameterError, SceneError, one_line
 from lposs_geo.ground import Grid, without_georeference_warnings
 from lposs_geo.legend import NODATA, Legend
 from lposs_geo.odd_names import linked
 from lposs_geo.outputs import GEOPACKAGE_BESIDE, Output, check_outputs, room_left
-from lposs_geo.raster import read_label_legend
+from lposs_geo.raster import is_of_labels, read_label_legend
 from lposs_geo.runs import settle, staged
 from lposs_geo.sources import check_file
 from lposs_geo.stages import Progress
 from lposs_geo.vector import SIMPLIFY_PX, polygon_batches
 from lposs_geo.vector_files import SUFFIXES, check_vector, write_polygons
+from lposs_geo.words import said
 
 __all__ = ["DEFAULT_SIMPLIFY", "check_min_area", "draw_polygons", "parse_tolerance", "tolerance_px", "vectorize"]
 
@@ -50,7 +53,8 @@ def vectorize(
     Parameters
     ----------
     labels : str or Path
-        A map of `map_scene`, or any raster of one band of 8-bit labels with 255 for nodata.
+        A map of `map_scene`, or any raster of one band of 8-bit labels: 255, its own nodata and what its mask leaves
+        out are nodata. Names and colours that it has for its values are used.
     dst : str or Path
         The file to write: .gpkg, .parquet, .fgb or .geojson.
     simplify : float or str
@@ -181,12 +185,17 @@ def check_min_area(min_area: float) -> None:
 
 @contextmanager
 def _rows(path: Path) -> Iterator[Callable[[int, int], NDArray[np.uint8]]]:
-    """Open a one-band raster of bytes to read rows from, with 255 for whatever its own nodata is."""
+    """Open a raster of labels or percent to read rows from, with 255 for what is nodata or masked in it."""
     with _open(path) as dataset:
+        # a mask that only repeats the nodata value needn't be read
+        is_masked = bool({MaskFlags.per_dataset, MaskFlags.alpha} & set(dataset.mask_flag_enums[0]))
 
         def read(first: int, last: int) -> NDArray[np.uint8]:
             try:
-                rows: NDArray[np.uint8] = dataset.read(1, window=Window(0, first, dataset.width, last - first))
+                window = Window(0, first, dataset.width, last - first)
+                rows: NDArray[np.uint8] = dataset.read(1, window=window)
+                if is_masked:
+                    rows[dataset.read_masks(1, window=window) == 0] = NODATA
             except RasterioError as error:
                 raise SceneError(f"'{path}' is damaged: {one_line(error.__cause__ or error)}") from error
             if dataset.nodata not in (None, NODATA):  # another program's
@@ -200,23 +209,33 @@ def _check_confidence(path: Path, labels: Path, grid: Grid) -> None:
     if _grid(path) != grid:
         raise SceneError(f"'{path}' isn't on the pixels of '{labels}': give the confidence of the same map")
     with _open(path) as dataset:
-        if dataset.count != 1 or dataset.dtypes[0] != "uint8":
+        if not is_of_labels(dataset):
             raise SceneError(
                 f"'{path}' is no confidence: it needs one band of 8-bit percent, as map --confidence writes"
             )
 
 
 def _open(path: Path) -> rasterio.DatasetReader:
-    try:
-        with without_georeference_warnings():
-            return rasterio.open(linked(str(path)))
-    except (RasterioError, UnicodeError) as error:
-        raise SceneError(f"'{path}' can't be opened as a raster: {one_line(error)}") from error
+    with _named(path), without_georeference_warnings():
+        return rasterio.open(linked(str(path)))
 
 
 def _grid(path: Path) -> Grid:
-    with _open(path) as dataset:
+    with _open(path) as dataset, _named(path):
         transform = dataset.transform
         if dataset.crs is None and transform.is_identity:
             transform = Affine.scale(1, -1)  # a GIS shows what has no georeference with its rows downwards
-        return Grid(dataset.height, dataset.width, dataset.crs, transform)
+        grid = Grid(dataset.height, dataset.width, dataset.crs, transform)
+        check_transform(grid, str(path))
+        return grid
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Turn what GDAL, and what reads a CRS, say of a file into one line."""
+    try:
+        yield
+    except (SceneError, MemoryError):
+        raise
+    except Exception as error:  # several families, not all of them public
+        raise SceneError(f"'{path}' can't be opened as a raster: {said(error)}") from error

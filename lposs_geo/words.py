@@ -11,7 +11,7 @@ import unicodedata
 
 from lposs_geo.errors import LegendError
 
-__all__ = ["MOST_LETTERS", "SIGNS", "key", "quoted", "said", "shown", "split_list", "tidy", "unfit"]
+__all__ = ["MOST_LETTERS", "SIGNS", "key", "mended", "quoted", "said", "shown", "split_list", "tidy", "unfit"]
 
 MOST_LETTERS = 1000
 """Longest name, word, title or source."""
@@ -117,6 +117,12 @@ def unfit(text: str) -> str | None:
         if not letter.isprintable() and not _joins(text, index):
             return f"holds U+{ord(letter):04X}, a line break or another control character: take it out"
     return None
+
+
+def mended(text: str) -> str:
+    """Another program's text without what keeps it out of a map's files; may be empty."""
+    plain = "".join(letter if letter.isprintable() else " " for letter in text[:MOST_LETTERS])
+    return tidy(plain)
 
 
 def quoted(text: str) -> str:

@@ -93,6 +93,58 @@ def test_a_damaged_legend_is_said_to_be(write_raster, tag):
         read_label_legend(path)
 
 
+CLASS = {"id": 1, "name": "forest", "prompts": ["forest"], "colour": "#1c6236"}
+HOSTILE_TAGS = {
+    "an infinite id": json.dumps({"classes": [CLASS | {"id": float("inf")}]}),
+    "an id of 5000 digits": '{"classes": [{"id": ' + "9" * 5000 + "}]}",
+    "an id of a float of 400 digits": '{"classes": [{"id": ' + "9" * 400 + ".0}]}",
+    "a code of 10^20": json.dumps({"classes": [CLASS | {"code": 10**20}]}),
+    "a lone surrogate": json.dumps({"classes": [CLASS | {"name": "\ud800"}]}),
+    "an escape": json.dumps({"classes": [CLASS | {"name": "\x1b[31m"}]}),
+    "an id out of range": json.dumps({"classes": [CLASS | {"id": 999}]}),
+    "the same id twice": json.dumps({"classes": [CLASS, CLASS]}),
+    "300 classes": json.dumps({"classes": [CLASS | {"id": k} for k in range(300)]}),
+    "nested": "[" * 100_000,
+    "nested in a class": '{"classes": [{"id": ' + "[" * 900 + "]" * 900 + "}]}",
+    "too long": json.dumps({"classes": [CLASS], "title": "x" * 1_000_000}),
+    "no text for a title": json.dumps({"classes": [CLASS], "title": {"a": 1}}),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE_TAGS)
+def test_hostile_legends_are_one_line(write_raster, kind):
+    path = write_raster(np.ones((1, 2, 2), dtype="uint8"))
+    with rasterio.open(path, "r+") as dataset:
+        dataset.update_tags(LPOSS_GEO_LEGEND=HOSTILE_TAGS[kind])
+    with pytest.raises(SceneError, match="damaged legend") as caught:
+        read_label_legend(path)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 600
+
+
+def test_labels_of_others_keep_their_names_and_colours(write_raster, caplog):
+    path = write_raster(np.array([[[0, 1, 1], [7, 255, 9]]], dtype="uint8"), nodata=9)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.write_colormap(1, {0: (9, 8, 7, 255), 1: (1, 2, 3, 255)})
+    names = "".join(f"<Category>{name}</Category>" for name in ("lake", "wood", "", "moor"))
+    Path(f"{path}.aux.xml").write_text(
+        f'<PAMDataset><PAMRasterBand band="1"><CategoryNames>{names}</CategoryNames></PAMRasterBand></PAMDataset>'
+    )
+    legend = read_label_legend(path)
+    assert [(c.id, c.name) for c in legend.classes] == [(0, "lake"), (1, "wood"), (3, "moor"), (7, "class 7")]
+    assert [c.colour for c in legend.classes[:2]] == [(9, 8, 7), (1, 2, 3)]
+    assert legend.with_unknown == legend.classes
+    assert not caplog.text
+
+
+def test_a_band_of_alpha_is_no_second_band_of_labels(write_raster):
+    array = np.array([[[1, 1, 2]], [[255, 255, 0]]], dtype="uint8")
+    both = write_raster(array, "alpha.tif", photometric="minisblack", alpha="yes")
+    assert read_label_legend(both).names == ["class 1", "class 2"]
+    with pytest.raises(SceneError, match="no label raster"):
+        read_label_legend(write_raster(array, "two.tif", photometric="minisblack"))
+
+
 def test_labels_of_others_get_plain_names(write_raster):
     path = write_raster(np.array([[[0, 3, 3], [7, 255, 255]]], dtype="uint8"))
     assert read_label_legend(path).names == ["class 3", "class 7"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -7,6 +8,7 @@ import geopandas
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
 
 from lposs_geo.errors import OutputError, ParameterError, SceneError
 from lposs_geo.vectorizing import parse_tolerance, vectorize
@@ -72,6 +74,71 @@ def test_the_mean_confidence_of_each_polygon(labels, write_raster, tmp_path):
     assert found.to_dict() == {1: 80, 2: 60, 3: 30}
     with pytest.raises(SceneError, match="isn't on the pixels of"):
         vectorize(labels, tmp_path / "b.gpkg", confidence=write_raster(percent[:, 1:], "less.tif"))
+
+
+def _masked(write_raster, tmp_path, kind):
+    """Ones, and twos on the right; the upper half masked."""
+    array = np.ones((1, 60, 60), "uint8")
+    array[0, :, 30:] = 2
+    mask = np.full((60, 60), 255, "uint8")
+    mask[:30] = 0
+    if kind == "alpha":
+        alpha = np.where(mask, 7, 0).astype("uint8")[None]  # a little is enough
+        return write_raster(np.concatenate([array, alpha]), "a.tif", photometric="minisblack", alpha="yes")
+    if kind == "nodata":
+        array[0, :30] = 9
+        return write_raster(array, "a.tif", nodata=9)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=kind == "internal"):
+        path = write_raster(array, "a.tif")
+        with rasterio.open(path, "r+") as dataset:
+            dataset.write_mask(mask)
+    assert (tmp_path / "a.tif.msk").exists() == (kind == "a file beside it")
+    return path
+
+
+@pytest.mark.parametrize("kind", ["internal", "a file beside it", "alpha", "nodata"])
+def test_what_is_masked_is_nodata(write_raster, tmp_path, kind):
+    path = _masked(write_raster, tmp_path, kind)
+    assert vectorize(path, tmp_path / "a.gpkg", confidence=path) == 2
+    polygons = geopandas.read_file(tmp_path / "a.gpkg", layer="landcover")
+    assert polygons.area_m2.sum() == pytest.approx(30 * 60 * 0.36, rel=1e-6)
+    assert set(polygons.class_id) == set(polygons.confidence) == {1, 2}
+
+
+def test_another_programs_map_keeps_its_values_and_names(write_raster, tmp_path):
+    array = np.zeros((1, 40, 40), "uint8")
+    array[0, :, 20:] = 1
+    array[0, :, 30:] = 12
+    path = write_raster(array, "labels.tif")
+    sidecar = tmp_path / "labels.tif.aux.xml"
+    names = "<CategoryNames><Category>lake</Category><Category>unknown</Category></CategoryNames>"
+    sidecar.write_text(f'<PAMDataset><PAMRasterBand band="1">{names}</PAMRasterBand></PAMDataset>')
+    vectorize(path, tmp_path / "a.gpkg")
+    polygons = geopandas.read_file(tmp_path / "a.gpkg", layer="landcover")
+    assert dict(zip(polygons.class_id, polygons.class_name, strict=True)) == {0: "lake", 1: "unknown", 12: "class 12"}
+    style = geopandas.read_file(tmp_path / "a.gpkg", layer="layer_styles").styleQML[0]
+    assert style.count('value="0"') == 1 and 'label="lake"' in style
+    sidecar.unlink()
+    vectorize(path, tmp_path / "b.gpkg")
+    assert set(geopandas.read_file(tmp_path / "b.gpkg", layer="landcover").class_name) == {
+        "unknown", "class 1", "class 12"
+    }  # fmt: skip
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no such files there")
+def test_labels_are_files(labels, tmp_path):
+    os.mkfifo(tmp_path / "pipe.tif")
+    for path in (tmp_path / "pipe.tif", "/dev/zero"):
+        with pytest.raises(SceneError, match="is a (device|pipe) and no file"):
+            vectorize(path, tmp_path / "a.gpkg")
+        with pytest.raises(SceneError, match="is a (device|pipe) and no file"):
+            vectorize(labels, tmp_path / "a.gpkg", confidence=path)
+
+
+def test_a_place_that_is_none_is_one_line(write_raster, tmp_path):
+    path = write_raster(np.ones((1, 5, 6), "uint8"), "labels.tif", transform=Affine(1, 0, np.nan, 0, -1, 0))
+    with pytest.raises(SceneError, match="geotransform that isn't finite"):
+        vectorize(path, tmp_path / "a.gpkg")
 
 
 def test_damaged_labels_are_one_line_and_leave_nothing(write_raster, tmp_path):
