@@ -129,9 +129,9 @@ def test_another_programs_map_keeps_its_values_and_names(write_raster, tmp_path)
 def test_labels_are_files(labels, tmp_path):
     os.mkfifo(tmp_path / "pipe.tif")
     for path in (tmp_path / "pipe.tif", "/dev/zero"):
-        with pytest.raises(SceneError, match="is a (device|pipe) and no file"):
+        with pytest.raises(SceneError, match=r"is a (device|pipe) and no file"):
             vectorize(path, tmp_path / "a.gpkg")
-        with pytest.raises(SceneError, match="is a (device|pipe) and no file"):
+        with pytest.raises(SceneError, match=r"is a (device|pipe) and no file"):
             vectorize(labels, tmp_path / "a.gpkg", confidence=path)
 
 
