@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
+import pyproj
 import shapely
 from numpy.typing import NDArray
 from shapely.affinity import translate
@@ -63,14 +64,20 @@ _KNOWN_ASSETS: dict[str, dict[str, Any]] = {
     "report": {"title": "Report", "roles": ["metadata"]},
 }
 
-_EDGE_PIECES = 64
-"""Pieces of each side of a footprint: in longitude and latitude a straight side is a curve."""
+_EDGE_PIECES, _MOST_PIECES = 64, 2048
+"""Pieces of each side of a footprint: in longitude and latitude a straight side is a curve. A strip may need more."""
 
-_DECIMALS = 7
-"""Of longitudes and latitudes: a centimetre."""
+_DECIMALS, _MOST_DECIMALS = 7, 12
+"""Of longitudes and latitudes: a centimetre, or what a small map needs."""
 
-_STRAIGHT = 1e-4
-"""How far a side may run from its curve, as a share of the footprint's size: most footprints have four corners then."""
+_STRAIGHT = 2e-4
+"""How far a side may run from its curve, as a share of half the width: most footprints have four corners then."""
+
+_INSIDE = 1e-9
+"""By which an outline is drawn in, as a share, where it runs through a pole: there longitudes mean nothing."""
+
+_POLE, _HALF_ROUND = 90 - 1e-9, 175
+"""A latitude, and a step in longitude, degrees, by which that is known."""
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -241,26 +248,63 @@ def _footprint(grid: Grid) -> _Footprint | None:
     to_lonlat = lonlat_transformer(grid.crs)
     if to_lonlat is None:
         return None
-    lon, lat = to_lonlat.transform(*on_ground(_outline(grid, _EDGE_PIECES), grid.transform).T)
-    if not (np.isfinite(lon).all() and np.isfinite(lat).all()):
+    outline = _lonlat_outline(grid, to_lonlat, _EDGE_PIECES)
+    if outline is None:
         return None
-    lon = np.unwrap(lon, period=360)
-    if abs(lon[-1] - lon[0]) > 180:  # once around: a pole is inside, where all longitudes meet
-        pole = math.copysign(90, lat.mean())
-        lon, lat = np.append(lon, [lon[-1], lon[0]]), np.append(lat, [pole, pole])
-    outline = shapely.Polygon(np.column_stack([lon, lat]).round(_DECIMALS))
+    pieces = _EDGE_PIECES
+    while pieces < _MOST_PIECES:  # until twice as many make no difference
+        finer = _lonlat_outline(grid, to_lonlat, 2 * pieces)
+        if finer is None:
+            break
+        corners = shapely.get_coordinates(finer)[: 8 * pieces + 1]
+        bends = corners[1::2] - (corners[:-1:2] + corners[2::2]) / 2
+        if np.hypot(*bends.T).max() <= _STRAIGHT * _half_width(finer):
+            break
+        outline, pieces = finer, 2 * pieces
+    half = _half_width(outline)
+    decimals = min(max(_DECIMALS, 4 - math.floor(math.log10(half))), _MOST_DECIMALS) if half else _MOST_DECIMALS
     west, south, east, north = outline.bounds
-    simple = shapely.simplify(outline, _STRAIGHT * max(east - west, north - south))
+    simple = shapely.simplify(outline, _STRAIGHT * half)
     simple = shapely.make_valid(simple, method="structure", keep_collapsed=False)
     parts: list[shapely.Polygon] = []
     for turn in range(math.floor((west + 180) / 360), math.ceil((east + 180) / 360)):
         within = shapely.intersection(simple, shapely.box(360 * turn - 180, -90, 360 * turn + 180, 90))
-        pieces = [translate(piece, -360 * turn) for piece in shapely.get_parts(within) if shapely.area(piece) > 0]
-        parts += [shapely.transform(piece, lambda points: points.round(_DECIMALS)) for piece in pieces]
+        there = [translate(piece, -360 * turn) for piece in shapely.get_parts(within) if shapely.area(piece) > 0]
+        parts += [shapely.transform(piece, lambda points: points.round(decimals)) for piece in there]
     # cuts elsewhere, of a world that begins at Greenwich for one, are mended
     geometry = shapely.orient_polygons(shapely.union_all(parts))
+    if geometry.is_empty:
+        return None
+    west, south, east, north = (round(side, decimals) for side in (west, south, east, north))
     bbox = [-180.0, max(south, -90.0), 180.0, min(north, 90.0)]
     if east - west < 360:
-        bbox[0] = west - 360 * math.floor((west + 180) / 360)
-        bbox[2] = east - 360 * math.ceil((east - 180) / 360)
+        bbox[0] = round(west - 360 * math.floor((west + 180) / 360), decimals)
+        bbox[2] = round(east - 360 * math.ceil((east - 180) / 360), decimals)
     return _Footprint(geometry, bbox)
+
+
+def _lonlat_outline(grid: Grid, to_lonlat: pyproj.Transformer, pieces: int) -> shapely.Polygon | None:
+    """The grid's outline, each side in as many pieces, as longitudes and latitudes; None where it has none.
+
+    Longitudes go on beyond the antimeridian; a pole inside is a side of its own, since all longitudes meet there.
+    """
+    pixels = _outline(grid, pieces)
+    middle = np.array([grid.width / 2, grid.height / 2])
+    for drawn_in in (0.0, _INSIDE):
+        ground = on_ground(middle + (pixels - middle) * (1 - drawn_in), grid.transform)
+        lon, lat = to_lonlat.transform(*ground.T)
+        if not (np.isfinite(lon).all() and np.isfinite(lat).all()):
+            return None
+        lon = np.unwrap(lon, period=360)
+        is_smooth = np.abs(lat).max() < _POLE and np.abs(np.diff(lon)).max() < _HALF_ROUND
+        if is_smooth or grid.crs is None or grid.crs.is_geographic:
+            break
+    if abs(lon[-1] - lon[0]) > 180:  # once around
+        pole = math.copysign(90, lat.mean())
+        lon, lat = np.append(lon, [lon[-1], lon[0]]), np.append(lat, [pole, pole])
+    return shapely.Polygon(np.column_stack([lon, lat]))
+
+
+def _half_width(outline: shapely.Polygon) -> float:
+    """About half of how wide an outline is where it is narrow, degrees."""
+    return float(outline.area / outline.length) if outline.length else 0.0

@@ -17,7 +17,7 @@ from pystac.extensions.classification import ClassificationExtension
 from pystac.extensions.projection import ProjectionExtension
 from rasterio.crs import CRS
 
-from lposs_geo.ground import Grid
+from lposs_geo.ground import Grid, lonlat_transformer
 from lposs_geo.legend import LandClass, Legend
 from lposs_geo.stac import item
 
@@ -195,6 +195,47 @@ def test_a_footprint_ends_at_the_antimeridian(grid, bbox, parts):
     to_lonlat = pyproj.Transformer.from_crs(grid.crs.to_wkt(), "OGC:CRS84", always_xy=True)
     lon, lat = to_lonlat.transform(*place)
     assert footprint.contains(shapely.Point((lon + 180) % 360 - 180, lat))
+
+
+@pytest.mark.parametrize(
+    ("crs", "transform", "rows", "cols"),
+    [
+        ("EPSG:32632", Affine(0.6, 0, 300000, 0, -0.6, 5273646), 50_000, 20),
+        ("EPSG:32632", Affine(0.05, 0, 300000, 0, -0.05, 5273646), 20, 200_000),
+        ("EPSG:32632", Affine.translation(3e5, 5273646) @ Affine.rotation(37) @ Affine.scale(0.6, -0.6), 50_000, 20),
+        ("EPSG:32632", Affine(0.002, 0, 300000, 0, -0.002, 5273646), 1, 1),  # a drone's
+        ("EPSG:4326", Affine(2e-8, 0, 9, 0, -2e-8, 47), 20, 20),
+        ("EPSG:3035", Affine(30, 0, 1.5e6, 0, -30, 5.2e6), 100, 200_000),  # a swath across Europe
+        ("EPSG:32660", Affine(10, 0, 780000, 0, -10, 1200000), 10, 10_000),  # across the antimeridian
+        ("EPSG:3031", Affine(10, 0, -800, 0, -10, 800), 160, 160),  # over the pole
+        ("EPSG:3031", Affine(10, 0, -800, 0, 10, -800), 160, 160),  # with rows upwards
+        ("EPSG:3031", Affine(0.01, 0, -0.1, 0, -0.01, 0.1), 20, 20),
+        ("EPSG:3031", Affine(10, 0, -80_000, 0, -10, 100), 20, 16_000),
+        ("EPSG:3413", Affine(100, 0, 0, 0, -100, 0), 1000, 1000),  # the pole on a corner
+        ("EPSG:3413", Affine(100, 0, -31_000, 0, -100, 100_000), 1000, 1000),  # and on a side
+    ],
+)
+def test_a_footprint_holds_its_own_pixels_and_no_others(crs, transform, rows, cols):
+    grid = Grid(rows, cols, CRS.from_user_input(crs), transform)
+    found = of_grid(grid)
+    footprint = shapely.from_geojson(json.dumps(found["geometry"]))
+    assert footprint.is_valid
+    to_lonlat = lonlat_transformer(grid.crs)
+    places = np.random.default_rng(0).random((4000, 2)) * 3 - 1
+    is_own = ((places > 0) & (places < 1)).all(axis=1)
+    col, row = (places * (cols, rows)).T
+    lon, lat = to_lonlat.transform(*(transform @ (col, row)))
+    lon = (lon + 180) % 360 - 180
+    assert shapely.contains_xy(footprint, lon[is_own], lat[is_own]).mean() > 0.998
+    assert shapely.contains_xy(footprint, lon[~is_own], lat[~is_own]).mean() < 0.002
+    west, south, east, north = found["bbox"]
+    in_bbox = (
+        (south <= lat)
+        & (lat <= north)
+        & ((west <= lon) & (lon <= east) if west <= east else (lon >= west) | (lon <= east))
+    )
+    assert in_bbox[is_own].mean() > 0.998
+    assert shapely.count_coordinates(footprint) < 5000
 
 
 def test_a_turned_grid():
