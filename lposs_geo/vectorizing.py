@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import math
 import re
 import tempfile
@@ -18,7 +19,7 @@ from rasterio.enums import MaskFlags
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from lposs_geo.coordinates import check_transform
+from lposs_geo.coordinates import check_coordinates, check_transform
 from lposs_geo.errors import OutputError, ParameterError, SceneError, one_line
 from lposs_geo.ground import Grid, without_georeference_warnings
 from lposs_geo.legend import NODATA, Legend
@@ -33,6 +34,8 @@ from lposs_geo.vector_files import SUFFIXES, check_vector, write_polygons
 from lposs_geo.words import said
 
 __all__ = ["DEFAULT_SIMPLIFY", "check_min_area", "draw_polygons", "parse_tolerance", "tolerance_px", "vectorize"]
+
+log = logging.getLogger(__name__)
 
 DEFAULT_SIMPLIFY = f"{SIMPLIFY_PX:g}px"
 """What straightens the stairs of the pixel grid and little more."""
@@ -88,6 +91,8 @@ def vectorize(
         check_file(str(source))
     legend = read_label_legend(labels)
     grid = _grid(sources[0])
+    for notice in check_coordinates(grid, str(sources[0])):
+        log.warning("%s", notice)
     check_vector(Path(dst), grid.crs)
     output = Output(Path(dst), SUFFIXES, GEOPACKAGE_BESIDE)
     settle(output.path)

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from PIL import Image, TiffImagePlugin
+from PIL.TiffTags import DOUBLE, SHORT
 from rasterio.control import GroundControlPoint
 
 from lposs_geo.errors import SceneError
@@ -126,3 +128,18 @@ def test_points_far_out_of_the_world_are_no_grid(write_raster, picture):
     with rasterio.open(path, "r+") as dataset:
         dataset.gcps = [GroundControlPoint(row, col, x, y) for row, col, x, y in SQUARE], "EPSG:4326"
     assert "can't lie where it says" in _refusal(path, warp=True)
+
+
+@pytest.mark.parametrize("warp", [False, True])
+def test_a_tie_point_without_the_size_of_pixels(tmp_path, picture, warp):
+    """As some programs write a GeoTIFF: where its corner lies, and nothing more."""
+    keys = (1, 1, 0, 3, 1024, 0, 1, 1, 1025, 0, 1, 1, 3072, 0, 1, 32632)
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    for tag, kind, values in ((33922, DOUBLE, (0.0, 0.0, 0.0, 439196.4, 5273646.6, 0.0)), (34735, SHORT, keys)):
+        tags.tagtype[tag] = kind
+        tags[tag] = values
+    path = tmp_path / "a.tif"
+    Image.fromarray(np.moveaxis(picture, 0, -1)).save(path, tiffinfo=tags)
+    said = _refusal(path, warp=warp)
+    assert "only by one tie point" in said
+    assert "give it a geotransform, e.g. with rio edit-info --transform" in said

@@ -182,3 +182,13 @@ def _touched(path):
 def test_torch_is_not_needed(labels, tmp_path):
     code = "import sys, lposs_geo; lposs_geo.vectorize('labels.tif', 'a.gpkg'); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path).returncode == 0
+
+
+def test_labels_that_cannot_lie_where_they_say_are_no_polygons(write_raster, tmp_path, caplog):
+    labels = np.ones((1, 20, 20), "uint8")
+    with pytest.raises(SceneError, match="can't lie where it says: longitudes"):
+        vectorize(write_raster(labels, crs="EPSG:4326"), tmp_path / "a.gpkg")
+    assert not list(tmp_path.glob("a.gpkg*"))
+    fine = write_raster(labels, "fine.tif", transform=rasterio.Affine(5e-6, 0, 8.2, 0, -5e-6, 47.6))
+    assert vectorize(fine, tmp_path / "b.gpkg") == 1
+    assert "is likely wrong, and so are all areas" in caplog.text
