@@ -380,10 +380,12 @@ def _parse(text: str, where: str) -> Legend:
         data = tomllib.loads(text)
     except RecursionError as error:
         raise LegendError(f"{where} is not valid TOML: it is nested too deep") from error
+    except tomllib.TOMLDecodeError as error:
+        raise LegendError(f"{where} is not valid TOML: {said(error)}") from error
     except MemoryError:
         raise
-    except Exception as error:  # of tomllib, and what int and datetime say of numbers and dates
-        raise LegendError(f"{where} is not valid TOML: {said(error)}") from error
+    except Exception as error:  # what int and datetime say; tomllib promises nothing
+        raise LegendError(f"{where} is not valid TOML: it holds a number that nothing can hold, or a date") from error
     tables = data.get("classes")
     if not isinstance(tables, list) or not tables:
         raise LegendError(f"{where} has no [[classes]] table: add one for each class, with a name")

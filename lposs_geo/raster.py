@@ -294,7 +294,8 @@ def read_label_legend(path: Path | str) -> Legend:
             raise LegendError(f"it has {len(text)} letters")
         return Legend.from_dict(json.loads(text))
     except (RecursionError, ValueError) as error:
-        raise SceneError(f"'{path}' carries a damaged legend ({said(error)}): remove its tag {LEGEND_TAG}") from error
+        why = "it is nested too deep" if isinstance(error, RecursionError) else said(error)
+        raise SceneError(f"'{path}' carries a damaged legend ({why}): remove its tag {LEGEND_TAG}") from error
 
 
 def is_of_labels(dataset: rasterio.DatasetReader) -> bool:
