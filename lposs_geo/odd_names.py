@@ -83,7 +83,8 @@ def linked(path: str) -> str:
 
 def _new_folder() -> Path:
     if _LINKS.folder is None:
-        _LINKS.folder = Path(tempfile.mkdtemp(prefix="lposs-geo-names-"))
+        place = tempfile.gettempdir()
+        _LINKS.folder = Path(tempfile.mkdtemp(prefix="lposs-geo-names-", dir=place if is_plain(place) else "/tmp"))
         atexit.register(forget_links)
     return Path(tempfile.mkdtemp(prefix="", dir=_LINKS.folder))
 

@@ -149,16 +149,22 @@ def test_labels_of_such_a_name_become_polygons_and_outputs_are_refused(scene, fo
 
 
 def test_links_go_with_the_process(scene, tmp_path):
+    (tmp_path / "temporary").mkdir()
     code = (
-        "import sys; from lposs_geo import cli\n"
-        "try: cli.main(['info', '--json', *sys.argv[1:]])\n"
-        "finally: from lposs_geo.odd_names import _LINKS; print(_LINKS.folder)"
+        "import os, sys; from lposs_geo import cli, odd_names; made = odd_names._new_folder\n"
+        "def new_folder(): folder = made(); print(folder); return folder\n"
+        "odd_names._new_folder = new_folder\n"
+        "try: cli.main(['info', '--json', sys.argv[1]])\n"
+        "except SystemExit: sys.stdout.flush(); os._exit(0)"  # nothing of Python's own puts away
     )
-    done = subprocess.run([sys.executable, "-c", code, scene], cwd=tmp_path, capture_output=True, text=True)
-    facts, links = done.stdout.splitlines()
+    environment = os.environ | {"TMPDIR": str(tmp_path / "temporary")}
+    command = [sys.executable, "-c", code, scene]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    *links, facts = done.stdout.splitlines()
+    assert links
+    assert all("temporary/lposs-geo-names-" in link for link in links)
     assert json.loads(facts)["scene"].endswith("Z\\xfcrich.tif")
-    assert Path(links).name.startswith("lposs-geo-names-")
-    assert not Path(links).exists()
+    assert not list((tmp_path / "temporary").iterdir())
 
 
 def test_messages_name_the_file_and_no_link(scene, folder):
@@ -169,3 +175,10 @@ def test_messages_name_the_file_and_no_link(scene, folder):
     assert str(caught.value).startswith(f"'{escaped(str(scene))}' ")
     assert unlinked(linked(str(scene))) == str(scene)
     assert resolve(scene).path == escaped(str(scene))
+
+
+def test_a_temporary_folder_of_such_a_name_takes_no_links(scene, folder, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    forget_links()
+    assert describe(scene).grid.width == 30
+    forget_links()

@@ -27,7 +27,7 @@ from lposs_geo.cli.streams import json_lines, prepare, undelivered
 from lposs_geo.cli.vectorize import vectorize_command
 from lposs_geo.errors import LpossGeoError, ParameterError, defect, one_line
 from lposs_geo.limits import advice_on_files, raise_limits, shortage
-from lposs_geo.odd_names import forget_links
+from lposs_geo.odd_names import forget_links, unlinked
 
 __all__ = ["cli", "main"]
 
@@ -105,6 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if "--verbose" in arguments or "-v" in arguments:
             traceback.print_exc()
         _fail(_with_notes(defect(error), error), FAILED, as_json)
+    finally:
+        forget_links()
 
 
 def _check_delivered(arguments: Sequence[str], as_json: bool) -> None:
@@ -126,7 +128,7 @@ def _with_notes(message: str, error: BaseException) -> str:
 
 
 def _fail(message: str, code: int, as_json: bool) -> None:
-    line = one_line(message)
+    line = one_line(unlinked(message))
     with suppress(Terminated):  # the exit code tells it, too
         say(json_line({"event": "error", "message": line}) if as_json else f"Error: {line}")
     sys.exit(code)
