@@ -18,16 +18,39 @@ from rasterio.windows import Window
 
 from lposs_geo.bands import BandFacts, Choice, by_contrast, choose, is_opacity
 from lposs_geo.errors import SceneError
+from lposs_geo.frames import (
+    BLUR,
+    CORE,
+    SPECKS,
+    Region,
+    alike,
+    along_edge,
+    frame_in,
+    frame_values,
+    grown,
+    has_specks,
+    hole_in,
+    is_hole,
+    stands_out,
+    with_edge,
+)
 from lposs_geo.odd_text import descriptions_of
-from lposs_geo.pixels import Handle, Layers, colours_of, is_written, shrunk, tells_nodata
-from lposs_geo.radiometry import Radiometry, as_stored, contrasts, eight_bit, frame_values, frames, stretched
+from lposs_geo.overviews import show_pixels
+from lposs_geo.pixels import Handle, Layers, colours_of, is_written, may_be_colour, shrunk, tells_nodata
+from lposs_geo.radiometry import Radiometry, as_stored, contrasts, eight_bit, stretched, turned_round
 from lposs_geo.sources import Source, is_remote
 from lposs_geo.tiling import tiles
 
-__all__ = ["Part", "choose_layers", "fix_radiometry", "sample_layers", "turn_by_contrast"]
+__all__ = ["Part", "choose_layers", "fix_radiometry", "sample_layers", "turn_by_contrast", "with_blurred_edge"]
 
 SAMPLE_SIZE = 1024
 """Longer side, px, of the decimated read that the percentiles are taken from."""
+
+TWO_VALUES = 0.98
+"""Share of an alpha band's pixels that hold one of two values; an overview mixes them along edges."""
+
+EDGE_PLACES, EDGE_SIDE = 24, 64
+"""Where the edge of a frame is looked at in full: at how many places, and how many px around each."""
 
 SAMPLE_PARTS, LEAST_PART = 8, 256
 """Into how many parts a side a damaged scene is cut for the reduced read, and how many px one has at least."""
@@ -58,7 +81,7 @@ def choose_layers(handle: Handle, asked: str | Sequence[int | str] | None) -> tu
     choice : Choice
         Which bands, and why these.
     notices : tuple of str
-        What is to be known about alpha bands and palettes.
+        What is to be known about alpha bands, palettes and overviews.
 
     Raises
     ------
@@ -69,6 +92,8 @@ def choose_layers(handle: Handle, asked: str | Sequence[int | str] | None) -> tu
     colours = colours_of(dataset)
     tagged = [band for band, colour in enumerate(colours, 1) if colour == "alpha"]
     alphas = [band for band in tagged if _is_opacity(handle, band)]
+    untagged, alpha_notices = ([], ()) if tagged else _untagged_alpha(handle, colours)
+    alphas += untagged
     facts = BandFacts(
         source.path,
         dataset.dtypes,
@@ -85,25 +110,57 @@ def choose_layers(handle: Handle, asked: str | Sequence[int | str] | None) -> tu
         bands = (facts.usable[0],) * 3
         palette = _palette(dataset, bands[0], source)
         if palette is not None:
-            return Layers(bands, tuple(alphas), palette), Choice(bands, "through the colour table"), ()
+            layers, lies = _checked(handle, Layers(bands, tuple(alphas), palette))
+            return layers, Choice(bands, "through the colour table"), lies
         strange = (f"'{source.path}' is said to hold indices, but has no colour table",)
     choice = choose(facts, asked)
     if any(dataset.dtypes[band - 1].startswith("complex") for band in choice.bands):
         raise SceneError(f"'{source.path}' holds complex numbers, not brightness: map a detected image instead")
     # A band that is asked for as a colour is no mask, whatever its tag says.
-    layers = Layers(choice.bands, tuple(band for band in alphas if band not in choice.bands))
+    layers, lies = _checked(handle, Layers(choice.bands, tuple(band for band in alphas if band not in choice.bands)))
     mistaken = tuple(
         f"band {band} of '{source.path}' is tagged alpha, but varies as infrared does: it masks nothing"
         for band in tagged
         if band not in alphas
     )
-    return layers, choice, strange + mistaken
+    return layers, choice, strange + mistaken + alpha_notices + lies
+
+
+def _checked(handle: Handle, layers: Layers) -> tuple[Layers, tuple[str, ...]]:
+    """Layers that leave overviews out which don't show the pixels, and what is to be said of these."""
+    if show_pixels(handle, layers):
+        return layers, ()
+    said = (
+        f"the overviews of '{handle.source.path}' don't show its pixels: they are left out; rebuild them with gdaladdo"
+    )
+    return replace(layers, overviews=False), (said,)
+
+
+def _untagged_alpha(handle: Handle, colours: Sequence[str]) -> tuple[list[int], tuple[str, ...]]:
+    """The band after grey or after three colours where it can only be alpha: nothing but 0 and the most there is."""
+    dataset, last = handle.dataset, len(colours)
+    if last not in (2, 4) or colours[-1] != "undefined" or len(set(dataset.dtypes)) != 1 or dataset.descriptions[-1]:
+        return [], ()
+    layers = Layers((last, last, last))
+    try:
+        values, _ = handle.load_reduced(layers, SAMPLE_SIZE)
+        if (values == values.flat[0]).all() and not show_pixels(handle, layers):
+            values, _ = handle.load_reduced(replace(layers, overviews=False), SAMPLE_SIZE)
+    except SceneError:  # damage that is said when the picture is read
+        return [], ()
+    for most in {"uint8": (255,), "uint16": (255, 65535)}.get(dataset.dtypes[0], ()):
+        shares = [(values[0] == value).mean() for value in (0, most)]
+        if min(shares) > 0 and sum(shares) >= TWO_VALUES:
+            said = f"band {last} of '{handle.source.path}' holds nothing but 0 and {most}: it is taken for alpha"
+            return [last], (said,)
+    return [], ()
 
 
 def _is_opacity(handle: Handle, band: int) -> bool:
     """Whether a band tagged alpha is one; infrared is often tagged so."""
     try:
-        values, _ = handle.load_reduced(Layers((band, band, band)), SAMPLE_SIZE)
+        layers = Layers((band, band, band))
+        values, _ = handle.load_reduced(replace(layers, overviews=show_pixels(handle, layers)), SAMPLE_SIZE)
     except SceneError:  # damage that is said when the picture is read
         return True
     return is_opacity(values[0])
@@ -246,28 +303,141 @@ def sample_layers(
     except SceneError as error:
         return layers, _sample_anywhere(handle, layers, error, part), (f"{error}",)
     valid, notices = sight.valid, sight.notices
-    if collar and not tells_nodata(handle.dataset, handle.source, layers):
-        value, share = _frame(handle, layers, sight)
-        if value is not None:
-            layers = replace(layers, frame_value=value)
-            valid = valid & (sight.values != value).any(axis=0)
-            what = "a black frame" if value == 0 else f"a frame of {value:.0f}"
-            said = f"{share:.0%} of '{handle.source.path}' is {what} without declared nodata: taken as nodata"
-            notices += (f"{said} (--no-collar keeps it)",)
+    if collar:
+        layers, found, said = _missing(handle, layers, sight)
+        valid, notices = valid & ~found, notices + said
+    if collar and layers.frame_value is None:
+        layers = with_blurred_edge(handle, layers, (sight.values, sight.valid))
     sample = sight.values[:, valid]
     return layers, sample if sample.size else _sample_anywhere(handle, layers, sight.damage, part), notices
 
 
-def _frame(handle: Handle, layers: Layers, sight: _Sight) -> tuple[float | None, float]:
-    """The value of a frame round the picture that all bands of the file hold, and its share; None if there is none."""
-    best: tuple[float | None, float] = None, 0.0
+def _missing(handle: Handle, layers: Layers, sight: _Sight) -> tuple[Layers, NDArray[np.bool_], tuple[str, ...]]:
+    """What is no data though the file doesn't say so: layers that leave it out, where it is, and what is to be said."""
+    path, keep = handle.source.path, "taken as nodata (--no-collar keeps it)"
+    found, notices = np.zeros_like(sight.valid), tuple[str, ...]()
+    hole = None
+    if layers.palette is None and sight.values.dtype != np.uint8:
+        hole, _ = hole_in(sight.values[:, sight.valid], _is_heights(handle.dataset, layers, sight.values.dtype))
+    if hole is not None:
+        layers, found = replace(layers, hole_value=hole), is_hole(sight.values, hole) & sight.valid
+    value, frame, blur = None, np.zeros_like(found), 0.0
+    if not tells_nodata(handle.dataset, handle.source, layers):
+        value, frame, blur = _frame(handle, layers, sight)
+    if hole is not None and hole != value:
+        notices = (f"{_percent(found.mean())} of '{path}' holds {hole:.10g} without declared nodata: {keep}",)
+    if value is None:
+        return layers, found, notices
+    region = None if value == hole else Region.of(with_edge(frame))
+    layers = replace(layers, frame_value=value, frame=region, blur=blur)
+    if region is not None:
+        found = found | (with_edge(frame) & alike(sight.values, value, blur))
+    what = _named_frame(value, sight.values.dtype, _is_turned(handle.dataset, layers))
+    said = f"{frame.mean():.0%} of '{path}' is {what} without declared nodata: {keep}"
+    return layers, found | frame, (*notices, said)
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.01 else f"{share:.2%}"
+
+
+def _named_frame(value: float, dtype: np.dtype[Any], is_turned: bool) -> str:
+    if value == 0 or (value == 255 and dtype == np.uint8):
+        return "a black frame" if (value == 0) != is_turned else "a white frame"
+    return f"a frame of {value:.0f}"
+
+
+def _frame(handle: Handle, layers: Layers, sight: _Sight) -> tuple[float | None, NDArray[np.bool_], float]:
+    """The value of a frame round the picture that all bands hold, where it is, and how far it is blurred; or None."""
+    nothing = np.zeros_like(sight.valid)
+    best: tuple[float | None, NDArray[np.bool_], float] = None, nothing, 0.0
+    # what couldn't be read isn't known to be invalid: a frame doesn't begin there
+    valid = sight.valid | sight.lost
     for value in _frame_values(handle.dataset, layers, sight.values.dtype):
-        held = (sight.values == value).all(axis=0) & ~sight.lost
-        # what couldn't be read isn't known to be invalid: a frame doesn't begin there
-        if frames(held, sight.valid | sight.lost) > best[1]:
-            share = frames(held & _others_hold(handle, layers, value, held.shape), sight.valid | sight.lost)
-            best = max(best, (value, share), key=lambda found: found[1])
+        if best[0] in (0, 255) and value in (1, 254):  # which are near these
+            continue
+        blur = 0.0
+        frame = frame_in(alike(sight.values, value) & ~sight.lost, valid)
+        if layers.palette is None and sight.values.dtype == np.uint8:
+            blur = BLUR if _is_lossy(handle.dataset) or _has_specks(handle, layers, frame, value) else 0.0
+        tolerance = CORE if blur else 0.0
+        if blur:
+            frame = frame_in(alike(sight.values, value, tolerance) & ~sight.lost, valid)
+        if frame.mean() <= best[1].mean():
+            continue
+        others = _others_hold(handle, layers, value, tolerance, frame.shape)
+        frame = frame_in(alike(sight.values, value, tolerance) & ~sight.lost & others, valid)
+        is_white = sight.values.dtype == np.uint8 and value > 1
+        if is_white and not stands_out(sight.values, frame, valid):
+            continue
+        best = max(best, (value, frame, blur), key=lambda found: found[1].mean())
     return best
+
+
+def _is_lossy(dataset: rasterio.DatasetReader) -> bool:
+    """Whether a file is compressed with loss, as far as it says so."""
+    told = dataset.tags(ns="IMAGE_STRUCTURE")
+    return "JPEG" in told.get("COMPRESSION", "") or told.get("COMPRESSION_REVERSIBILITY", "").startswith("LOSSY")
+
+
+def _has_specks(handle: Handle, layers: Layers, frame: NDArray[np.bool_], value: float) -> bool:
+    """Whether the edge of a frame, seen on the reduced scene, looks as lossy compression leaves it."""
+    edge = np.argwhere(frame & grown(~frame))
+    if not len(edge):
+        return False
+    height, width = handle.dataset.shape
+    specks = borders = 0
+    for row, col in edge[np.random.default_rng(0).integers(0, len(edge), EDGE_PLACES)]:
+        corner = row * height // frame.shape[0] - EDGE_SIDE // 2, col * width // frame.shape[1] - EDGE_SIDE // 2
+        top, left = (max(0, min(at, size - EDGE_SIDE)) for at, size in zip(corner, (height, width), strict=True))
+        size = min(EDGE_SIDE, height), min(EDGE_SIDE, width)
+        try:
+            values, _ = handle.load(layers, Window(left, top, size[1], size[0]), size)
+        except SceneError:
+            continue
+        more = has_specks(values, value)
+        specks, borders = specks + more[0], borders + more[1]
+    return specks > SPECKS * borders
+
+
+def with_blurred_edge(
+    handle: Handle, layers: Layers, seen: tuple[NDArray[Any], NDArray[np.bool_]] | None = None
+) -> Layers:
+    """Layers that know of the blurred edge of a declared frame.
+
+    Parameters
+    ----------
+    handle : Handle
+    layers : Layers
+    seen : (3, rows, cols) array and (rows, cols) bool, optional
+        Stored values of the scene reduced, and which are valid, where that is known.
+
+    Returns
+    -------
+    Layers
+        The same where the scene has no frame of declared nodata, or a sharp one.
+    """
+    dataset = handle.dataset
+    declared = {dataset.nodatavals[band - 1] for band in layers.bands}
+    value = declared.pop()
+    if layers.palette is not None or declared or value is None or not may_be_colour(dataset, layers.bands):
+        return layers
+    if any(dataset.dtypes[band - 1] != "uint8" for band in layers.bands):
+        return layers
+    try:
+        values, valid = seen or handle.load_reduced(layers, SAMPLE_SIZE)
+    except SceneError:  # damage that is said when the picture is read
+        return layers
+    frame = along_edge(~valid)
+    if not frame.any() or not (_is_lossy(dataset) or layers.blur or _has_specks(handle, layers, frame, float(value))):
+        return layers
+    frame = along_edge(~valid | alike(values, float(value), CORE))
+    return replace(layers, frame_value=float(value), frame=Region.of(with_edge(frame)), blur=BLUR)
+
+
+def _is_heights(dataset: rasterio.DatasetReader, layers: Layers, dtype: np.dtype[Any]) -> bool:
+    """Whether 0 may be a sea's height: in one band with a sign."""
+    return int(dataset.count) - len(layers.alphas) == 1 and not np.issubdtype(dtype, np.unsignedinteger)
 
 
 def _frame_values(dataset: rasterio.DatasetReader, layers: Layers, dtype: np.dtype[Any]) -> list[float]:
@@ -275,23 +445,26 @@ def _frame_values(dataset: rasterio.DatasetReader, layers: Layers, dtype: np.dty
     bits = dataset.tags(layers.bands[0], ns="IMAGE_STRUCTURE").get("NBITS")
     if layers.palette is not None:
         return [0.0] if len(layers.palette) > 4 * 2 and bits != "1" else []
+    if bits == "1":  # half of a drawing
+        return []
     values = frame_values(dtype)
-    # a sea's height, and half of a drawing
-    is_heights = dataset.count - len(layers.alphas) == 1 and not np.issubdtype(dtype, np.unsignedinteger)
-    return values[1:] if is_heights or bits == "1" else values
+    return values[1:] if _is_heights(dataset, layers, dtype) else values
 
 
-def _others_hold(handle: Handle, layers: Layers, value: float, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def _others_hold(
+    handle: Handle, layers: Layers, value: float, tolerance: float, shape: tuple[int, ...]
+) -> NDArray[np.bool_]:
     """Where the bands that aren't mapped hold a value too, alpha left out; three at a time, since they may be many."""
     others = [band for band in handle.dataset.indexes if band not in (*layers.bands, *layers.alphas)]
     held = np.ones(shape, dtype=bool)
     for first in range(0, len(others), 3):
         three = (others[first : first + 3] * 3)[:3]
         try:
-            values, _ = handle.load_reduced(Layers((three[0], three[1], three[2])), SAMPLE_SIZE)
+            seen = Layers((three[0], three[1], three[2]), overviews=layers.overviews)
+            values, _ = handle.load_reduced(seen, SAMPLE_SIZE)
         except SceneError:  # damaged: the mapped bands decide
             return held
-        held &= (values == value).all(axis=0)
+        held &= alike(values, value, tolerance)
     return held
 
 
@@ -424,8 +597,15 @@ def fix_radiometry(
     if scale is not None:
         return as_stored(scale, scales, offsets)
     if sample.dtype != np.uint8:
-        return stretched(sample, scales, offsets)
-    bits = 8
-    if layers.palette is None:
-        bits = int(dataset.tags(layers.bands[0], ns="IMAGE_STRUCTURE").get("NBITS", 8))
-    return eight_bit(2.0**bits - 1, scales, offsets)
+        found = stretched(sample, scales, offsets)
+    else:
+        bits = 8
+        if layers.palette is None:
+            bits = int(dataset.tags(layers.bands[0], ns="IMAGE_STRUCTURE").get("NBITS", 8))
+        found = eight_bit(2.0**bits - 1, scales, offsets)
+    return turned_round(found) if _is_turned(dataset, layers) else found
+
+
+def _is_turned(dataset: rasterio.DatasetReader, layers: Layers) -> bool:
+    """Whether 0 is white: a colour table tells that itself."""
+    return layers.palette is None and dataset.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import count
@@ -23,6 +23,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from lposs_geo.errors import SceneError
+from lposs_geo.frames import CORE, REACH, Region, alike, is_hole, spread
 from lposs_geo.limits import advice_on_files, is_short_of_files
 from lposs_geo.sources import Source, Warp, is_remote, open_source, remote_options
 
@@ -52,12 +53,24 @@ class Layers:
         Where the one band holds indices: red, green, blue and alpha of each, from 0 on.
     frame_value : float or None
         A pixel that holds it in all bands is invalid, though the file doesn't say so.
+    frame : Region or None
+        Where: what hangs together with the scene's edge; None for everywhere.
+    blur : float
+        Of a scene that was compressed with loss: how far from the frame's value its pixels may be at its edge.
+    hole_value : float or None
+        Far outside of all other values: it is invalid everywhere.
+    overviews : bool
+        Whether the file's overviews show its pixels; where not, they are left out.
     """
 
     bands: tuple[int, int, int]
     alphas: tuple[int, ...] = ()
     palette: bytes | None = None
     frame_value: float | None = None
+    frame: Region | None = None
+    blur: float = 0.0
+    hole_value: float | None = None
+    overviews: bool = True
 
 
 class Handle:
@@ -134,10 +147,32 @@ def _load(
     dataset: rasterio.DatasetReader, source: Source, layers: Layers, window: Window, shape: tuple[int, int]
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Read stored values (3, rows, cols) and what is valid (rows, cols), by nearest neighbour where reduced."""
+    if layers.frame_value is not None and layers.blur and _is_whole(window, shape):
+        # whether a pixel is the frame's blurred edge depends on what is around it, whatever the window
+        wider, inner = _widened(window, REACH, dataset.shape)
+        values, valid = _load_masked(dataset, source, layers, wider, (wider.height, wider.width))
+        return values[:, *inner], valid[inner]
+    return _load_masked(dataset, source, layers, window, shape)
+
+
+def _widened(window: Window, margin: int, limits: tuple[int, int]) -> tuple[Window, tuple[slice, slice]]:
+    """A window and as many px around it as there are; and where the window lies in that."""
+    top, left = max(0, int(window.row_off) - margin), max(0, int(window.col_off) - margin)
+    bottom = min(limits[0], int(window.row_off + window.height) + margin)
+    right = min(limits[1], int(window.col_off + window.width) + margin)
+    row, col = int(window.row_off) - top, int(window.col_off) - left
+    inner = slice(row, row + int(window.height)), slice(col, col + int(window.width))
+    return Window(left, top, right - left, bottom - top), inner
+
+
+def _load_masked(
+    dataset: rasterio.DatasetReader, source: Source, layers: Layers, window: Window, shape: tuple[int, int]
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     bands = sorted(set(layers.bands))
+    read = _read if layers.overviews else _read_pixels
     try:
-        stored = _read(dataset, bands, window, shape)
-        valid = _valid(dataset, layers, window, shape)
+        stored = read(dataset, bands, window, shape)
+        valid = _valid(dataset, layers, window, shape, read)
     except RasterioError as error:
         where = f"near row {window.row_off}, column {window.col_off}: {source.reason(error)}"
         what, advice = ("is damaged", "get another copy of it")
@@ -154,9 +189,58 @@ def _load(
         valid &= opaque
     else:
         values = stored[[bands.index(band) for band in layers.bands]]
+    if layers.hole_value is not None:
+        valid &= ~is_hole(values, layers.hole_value)
     if layers.frame_value is not None:
-        valid &= (values != layers.frame_value).any(axis=0)
+        valid &= ~_framed(layers, values, valid, dataset.shape, window)
     return values, valid
+
+
+def _framed(
+    layers: Layers, values: NDArray[Any], valid: NDArray[np.bool_], scene: tuple[int, int], window: Window
+) -> NDArray[np.bool_]:
+    """Which pixels of a window, reduced or not, belong to the frame."""
+    value, shape = layers.frame_value or 0.0, valid.shape
+    frame = alike(values, value, CORE if layers.blur else 0.0)
+    if layers.blur:
+        frame |= ~valid
+    if layers.frame is not None:
+        corner, size = (int(window.row_off), int(window.col_off)), (int(window.height), int(window.width))
+        frame &= layers.frame.at(scene, corner, size, shape)
+    if not layers.blur or not frame.any():
+        return frame
+    return spread(frame, alike(values, value, layers.blur), REACH if _is_whole(window, shape) else 1)
+
+
+def _is_whole(window: Window, shape: tuple[int, ...]) -> bool:
+    """Whether a window is read as it is, neither reduced nor enlarged."""
+    return shape == (window.height, window.width)
+
+
+def _read_pixels(
+    dataset: rasterio.DatasetReader,
+    bands: Sequence[int],
+    window: Window,
+    shape: tuple[int, int],
+    *,
+    masks: bool = False,
+) -> NDArray[Any]:
+    """The same as `_read` without overviews: the rows that are seen are read in full."""
+    if _is_whole(window, shape) or shape[0] > window.height or shape[1] > window.width:
+        return _read(dataset, bands, window, shape, masks=masks)
+    rows, cols = (
+        np.floor((np.arange(count) + 0.5) * (length / count)).astype(int)
+        for count, length in zip(shape, (window.height, window.width), strict=True)
+    )
+    found: NDArray[Any] | None = None
+    for number, row in enumerate(rows):
+        line = Window(window.col_off, window.row_off + int(row), window.width, 1)
+        stored = _read(dataset, bands, line, (1, int(window.width)), masks=masks)[:, 0, cols]
+        if found is None:
+            found = np.empty((len(bands), *shape), stored.dtype)
+        found[:, number] = stored
+    assert found is not None
+    return found
 
 
 def _read(
@@ -177,15 +261,19 @@ def _read(
 
 
 def _valid(
-    dataset: rasterio.DatasetReader, layers: Layers, window: Window, shape: tuple[int, int]
+    dataset: rasterio.DatasetReader,
+    layers: Layers,
+    window: Window,
+    shape: tuple[int, int],
+    read: Callable[..., NDArray[Any]],
 ) -> NDArray[np.bool_]:
     """What masks, nodata and alpha say of the chosen bands."""
     valid = np.ones(shape, dtype=bool)
     if layers.alphas:
-        valid &= (_read(dataset, layers.alphas, window, shape) > 0).all(axis=0)
+        valid &= (read(dataset, layers.alphas, window, shape) > 0).all(axis=0)
     masked = _masked_bands(dataset, layers)
     if masked:
-        masks = _read(dataset, masked, window, shape, masks=True) > 0
+        masks = read(dataset, masked, window, shape, masks=True) > 0
         valid &= masks.any(axis=0) if may_be_colour(dataset, masked) else masks.all(axis=0)
     return valid
 
@@ -244,9 +332,14 @@ def is_written(
     start, stop : (float, float)
         Rows and cols.
     """
-    has_nodata = layers.frame_value == 0 or any(nodata is not None for nodata in dataset.nodatavals)
-    if dataset.driver != "GTiff" or not has_nodata:
-        return True  # without a nodata value, what was never written is black
+    if dataset.driver != "GTiff":
+        return True
+    if layers.hole_value != 0 and all(nodata is None for nodata in dataset.nodatavals):
+        # without a nodata value, what was never written is black, and missing only in a black frame
+        if layers.frame_value != 0:
+            return True
+        if layers.frame is not None and not layers.frame.covers(dataset.shape, start, stop):
+            return True
     height, width = dataset.block_shapes[layers.bands[0] - 1]
     return any(
         dataset.get_tag_item(f"BLOCK_OFFSET_{col}_{row}", "TIFF", bidx=band) is not None

@@ -189,13 +189,17 @@ def warp_for(dataset: rasterio.DatasetReader, layers: Layers) -> Warp | None:
         source_crs = crs = dataset.gcps[1]
     else:
         source_crs, crs = CRS.from_epsg(4326), utm_zone(rpcs.long_off, rpcs.lat_off)
-    has_frame = layers.frame_value is not None and layers.palette is None  # else it is a colour's, not an index
+    # with a colour table the frame's value is a colour's, not an index
+    frame_value = layers.frame_value if layers.palette is None else None
+    missing = frame_value if layers.hole_value is None else layers.hole_value
     return Warp(
         source_crs=source_crs.to_wkt(),
         crs=crs.to_wkt(),
         resampling="nearest" if layers.palette is not None else "bilinear",
-        nodata=layers.frame_value if has_frame else dataset.nodatavals[layers.bands[0] - 1],
-        in_all_bands=has_frame or may_be_colour(dataset, layers.bands),
+        nodata=dataset.nodatavals[layers.bands[0] - 1] if missing is None else missing,
+        in_all_bands=may_be_colour(dataset, layers.bands)
+        if missing is None
+        else missing >= 0 or missing == frame_value,
         height=None if rpcs is None else float(rpcs.height_off),
         mistagged=tuple(
             band
@@ -237,5 +241,7 @@ def place_warped(source: Source, how: Warp, layers: Layers) -> tuple[Layers, Gri
             f"'{source.path}' is placed by RPCs at one height, {how.height:g} m: where the ground is higher or lower, "
             "the map is off",
         )
-    frame_value = None if layers.palette is None else layers.frame_value  # else it has become nodata
-    return replace(layers, alphas=alphas, frame_value=frame_value), grid, notices
+    # what has become nodata; where the frame is, is known of the scene as it is stored only
+    stays = layers.palette is not None or layers.hole_value is not None
+    frame_value = layers.frame_value if stays else None
+    return replace(layers, alphas=alphas, frame_value=frame_value, frame=None, hole_value=None), grid, notices

@@ -1,4 +1,4 @@
-"""How stored values become brightness, decided once for a scene; and which values are a frame round the picture.
+"""How stored values become brightness, decided once for a scene.
 
 Pure functions on arrays; nothing here opens a file.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,16 +21,12 @@ __all__ = [
     "as_stored",
     "contrasts",
     "eight_bit",
-    "frame_values",
-    "frames",
     "stretched",
+    "turned_round",
 ]
 
 PERCENTILES = (2.0, 98.0)
 """Of the valid pixels of a band: what becomes black and white where the data isn't 8-bit."""
-
-LEAST_FRAME = 0.01
-"""Share of a scene that a frame covers at least; smaller ones do no harm, and might be a shadow."""
 
 _Three = tuple[float, float, float]
 
@@ -93,6 +89,11 @@ def stretched(sample: NDArray[Any], scales: _Three, offsets: _Three) -> Radiomet
     return Radiometry(_three(low), _three(high), scales, offsets)
 
 
+def turned_round(radiometry: Radiometry) -> Radiometry:
+    """The same where the least stored value is the brightest."""
+    return replace(radiometry, low=radiometry.high, high=radiometry.low)
+
+
 def as_stored(scale: tuple[float, float], scales: _Three, offsets: _Three) -> Radiometry:
     """Stretch all bands between two physical values.
 
@@ -112,55 +113,6 @@ def as_stored(scale: tuple[float, float], scales: _Three, offsets: _Three) -> Ra
         for value in (low, high)
     )
     return Radiometry(low_side, high_side, scales, offsets)
-
-
-def frame_values(dtype: np.dtype[Any]) -> list[float]:
-    """What a frame may be filled with: 0, -9999, the least number of the type, of 16 bits the greatest too."""
-    found = [0.0]
-    if np.issubdtype(dtype, np.floating):  # the least float is never valid, see `scene`
-        return [*found, -9999.0]
-    if np.issubdtype(dtype, np.integer):
-        limits = np.iinfo(dtype)
-        found += [-9999.0] if limits.min <= -9999 else []
-        found += [float(limits.min)] if limits.min < 0 else []
-        found += [float(limits.max)] if limits.bits == 16 else []
-    return found
-
-
-def frames(held: NDArray[np.bool_], valid: NDArray[np.bool_]) -> float:
-    """Share of a scene that is a frame of one value round the picture; 0 where there is none.
-
-    Pixels of one value are a frame if they hold one of the scene's corners or lie along what is known to be invalid: a
-    lake and a shadow do so seldom, and the collar of a turned or clipped picture always does.
-
-    Parameters
-    ----------
-    held : (rows, cols) bool
-        Where all bands hold the value.
-    valid : (rows, cols) bool
-        What the file itself says.
-    """
-    held = held & valid
-    frame = np.zeros_like(held)
-    frame[[0, 0, -1, -1], [0, -1, 0, -1]] = True
-    beside = np.pad(~valid, 1)
-    frame |= beside[:-2, 1:-1] | beside[2:, 1:-1] | beside[1:-1, :-2] | beside[1:-1, 2:]
-    frame &= held
-    reached, before = int(frame.sum()), -1
-    while reached > before:
-        frame = _along_rows(held.T, _along_rows(held, frame).T).T
-        reached, before = int(frame.sum()), reached
-    return reached / held.size if reached >= LEAST_FRAME * held.size else 0.0
-
-
-def _along_rows(held: NDArray[np.bool_], frame: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Of each run of such pixels in a row all of it, where the frame has reached any."""
-    changes = np.ones(held.shape, dtype=bool)
-    changes[:, 1:] = held[:, 1:] != held[:, :-1]
-    starts = np.flatnonzero(changes)
-    reached = np.logical_or.reduceat(frame.ravel(), starts)
-    lengths = np.diff(starts, append=held.size)
-    return np.asarray(np.repeat(reached, lengths).reshape(held.shape) & held)
 
 
 def _three(values: Sequence[float] | NDArray[np.float64]) -> _Three:

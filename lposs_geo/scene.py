@@ -23,7 +23,14 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window
 
 from lposs_geo.errors import SceneChangedError, SceneError, escaped
-from lposs_geo.first_look import Part, choose_layers, fix_radiometry, sample_layers, turn_by_contrast
+from lposs_geo.first_look import (
+    Part,
+    choose_layers,
+    fix_radiometry,
+    sample_layers,
+    turn_by_contrast,
+    with_blurred_edge,
+)
 from lposs_geo.ground import Grid
 from lposs_geo.odd_names import unlinked
 from lposs_geo.pixels import Handle, Layers, is_written
@@ -259,6 +266,9 @@ def describe(
             grid, place_notices = place(dataset, source)
     if how is not None:
         layers, grid, place_notices = place_warped(source, how, layers)
+        if layers.blur:
+            with open_source(source, how) as warped:
+                layers = with_blurred_edge(Handle(source, warped, how), layers)
     return Scene(
         source=source,
         files=tuple(sorted(files)),
@@ -338,6 +348,10 @@ def identity(scene: Scene) -> dict[str, object]:
         "alphas": layers.alphas,
         "palette": None if layers.palette is None else zlib.crc32(layers.palette),
         "frame_value": layers.frame_value,
+        "frame": None if layers.frame is None else zlib.crc32(layers.frame.bits),
+        "blur": layers.blur,
+        "hole_value": layers.hole_value,
+        "overviews": layers.overviews,
         "warp": None if scene.warp is None else asdict(scene.warp),
         "dtype": scene.dtype,
         "low": scene.radiometry.low,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lposs_geo.errors import ParameterError
-from lposs_geo.radiometry import Radiometry, as_stored, contrasts, eight_bit, frame_values, frames, stretched
+from lposs_geo.radiometry import Radiometry, as_stored, contrasts, eight_bit, stretched, turned_round
 
 ONES, ZEROS = (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)
 
@@ -72,59 +72,12 @@ def test_contrast_is_between_the_percentiles():
     assert contrasts(sample, (1.0, -0.5, 1.0)) == pytest.approx((96, 96, 0))
 
 
-def _frame(black: np.ndarray, valid: np.ndarray | None = None) -> float:
-    return frames(black, np.ones_like(black) if valid is None else valid)
-
-
-def test_a_turned_picture_has_a_frame():
-    row, col = np.mgrid[:300, :400]
-    inside = (np.abs(row - 150 + (col - 200) / 4) < 90) & (np.abs(col - 200 - (row - 150) / 4) < 130)
-    assert _frame(~inside) == pytest.approx((~inside).mean())
-    lake = ~inside
-    lake[120:170, 180:230] = True
-    assert _frame(lake) == pytest.approx((~inside).mean())
-
-
-def test_a_lake_and_a_shadow_are_no_frame():
-    black = np.zeros((200, 200), bool)
-    black[50:100, 50:100] = True
-    assert _frame(black) == 0
-    black[120:160, :50] = True  # cut off by the border, but in no corner
-    assert _frame(black) == 0
-    black[:15, :15] = True  # in a corner, and less than a hundredth
-    black[:15, 15:] = False
-    assert _frame(black) == pytest.approx(0.0)
-
-
-def test_a_frame_may_wind():
-    black = np.zeros((60, 60), bool)
-    for row in range(0, 60, 4):
-        black[row] = True
-        black[row : row + 5, -1 if row % 8 == 0 else 0] = True
-    assert _frame(black) == pytest.approx(black.mean())
-
-
-def test_black_beside_what_is_missing_is_a_frame():
-    valid = np.ones((100, 100), bool)
-    valid[40:60] = False
-    black = np.zeros((100, 100), bool)
-    black[60:70] = True
-    black[80:90, 20:80] = True
-    assert _frame(black, valid) == pytest.approx(0.1)
-
-
-def test_all_black_is_all_frame():
-    assert _frame(np.ones((5, 7), bool)) == 1
-
-
-def test_what_a_frame_may_be_filled_with():
-    assert frame_values(np.dtype("uint8")) == [0]
-    assert frame_values(np.dtype("uint16")) == [0, 65535]
-    assert frame_values(np.dtype("int16")) == [0, -9999, -32768, 32767]
-    assert frame_values(np.dtype("float32")) == [0, -9999]
-
-
 def test_eight_bits_are_taken_as_they_are():
     radiometry = eight_bit(255.0, (1.0, -1.0, 1.0), ZEROS)
     assert radiometry.low == (0, 255, 0)
     assert radiometry.high == (255, 0, 255)
+
+
+def test_where_the_least_value_is_white_all_is_turned_round():
+    radiometry = turned_round(eight_bit(255.0, ONES, ZEROS))
+    assert radiometry.apply(np.full((3, 1, 1), 51, "uint8")).ravel() == pytest.approx([0.8] * 3)
