@@ -162,7 +162,7 @@ def map_scene(
     scale : (float, float), optional
         Values that become black and white, instead of percentiles.
     collar : bool
-        Take a black frame for nodata where none is declared.
+        Take a black or white frame, and holes, for nodata where none is declared.
     warp : bool
         Map a scene that is located only by ground control points or RPCs on a north-up grid.
     gsd : float, optional

@@ -27,8 +27,8 @@ FINEST = 16
 LEAST = 8
 """Px of a window through an overview, at least; through the finer ones it has more."""
 
-ROWS, COLS, FEWER = 7, 7, 3
-"""Windows down and across a scene; of one that is read over the net, or row by row, there are fewer."""
+ROWS, COLS, FEWER, REMOTE = 7, 7, 3, 2
+"""Windows down and across a scene; down one that is read row by row, and both ways over one that lies elsewhere."""
 
 WIDE = 1 << 22
 """Px that one window makes a file in strips decode, above which there are fewer."""
@@ -127,10 +127,11 @@ def _pairs(
 def _windows(handle: Handle, size: int, level: int) -> Iterator[Window]:
     """One window in each cell of a grid over the scene, at random but always the same, row by row."""
     height, width = handle.dataset.shape
+    block = handle.dataset.block_shapes[0]
     down, across = ROWS, COLS
     if is_remote(handle.source.opened):
-        down, across = FEWER, FEWER
-    elif size * handle.dataset.block_shapes[0][1] > WIDE:
+        down, across = REMOTE, REMOTE
+    elif size * block[1] > WIDE:
         down = FEWER
     step = FINEST if FINEST % level == 0 else level  # on whole pixels of the overview
     random = np.random.default_rng(0)
@@ -140,7 +141,13 @@ def _windows(handle: Handle, size: int, level: int) -> Iterator[Window]:
         top = int((row + rows[row, 0]) / down * (height - size)) // step * step
         for col in range(across):
             left = int((col + cols[row, col]) / across * (width - size)) // step * step
-            yield Window(left, top, size, size)
+            yield Window(_within(left, size, block[1], step), _within(top, size, block[0], step), size, size)
+
+
+def _within(first: int, size: int, block: int, step: int) -> int:
+    """Where a window begins so that it lies in one block of the file, where that is large enough: one is decoded."""
+    end = first // block * block + block
+    return max(0, min(first, (end - size) // step * step)) if size <= block else first
 
 
 def _agree(pairs: Sequence[_Pair]) -> bool:

@@ -32,6 +32,9 @@ __all__ = ["Handle", "Layers", "colours_of", "is_written", "may_be_colour", "shr
 LARGEST = 1e38
 """No float beyond it is a measurement: programs write the least or the greatest float32 for no data, more or less."""
 
+MOST_IN_LINE = 1 << 20
+"""Px of a row that are read at once where overviews are left out."""
+
 _TURNS = count()
 """Tells each opening of a mosaic from the ones before."""
 
@@ -234,11 +237,14 @@ def _read_pixels(
     )
     found: NDArray[Any] | None = None
     for number, row in enumerate(rows):
-        line = Window(window.col_off, window.row_off + int(row), window.width, 1)
-        stored = _read(dataset, bands, line, (1, int(window.width)), masks=masks)[:, 0, cols]
-        if found is None:
-            found = np.empty((len(bands), *shape), stored.dtype)
-        found[:, number] = stored
+        end = 0
+        for some in np.array_split(cols, math.ceil(window.width / MOST_IN_LINE)):
+            across = int(some[-1] - some[0]) + 1
+            line = Window(int(window.col_off + some[0]), int(window.row_off + row), across, 1)
+            stored = _read(dataset, bands, line, (1, across), masks=masks)[:, 0, some - some[0]]
+            found = np.empty((len(bands), *shape), stored.dtype) if found is None else found
+            found[:, number, end : end + len(some)] = stored
+            end += len(some)
     assert found is not None
     return found
 

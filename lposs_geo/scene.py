@@ -234,7 +234,8 @@ def describe(
         Physical values that become black and white in all bands. By default 8-bit data is taken as it is, and
         everything else is stretched between percentiles of each band.
     collar : bool
-        Whether a frame of one value around the picture, black mostly, is nodata where the file declares none.
+        Whether a frame of one value around the picture, black mostly, is nodata where the file declares none, and what
+        lies far outside of all other values.
     warp : bool
         Put a scene that is located only by ground control points or RPCs on a north-up grid.
     part : callable, optional

@@ -83,7 +83,7 @@ COLLAR = click.option(
     "--collar/--no-collar",
     default=True,
     show_default=True,
-    help="Take a black frame for nodata where none is declared.",
+    help="Take a black or white frame, and holes, for nodata where none is declared.",
 )
 WARP = click.option(
     "--warp", is_flag=True, help="Map a scene that only has ground control points or RPCs on a north-up grid."
