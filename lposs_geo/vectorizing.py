@@ -6,6 +6,7 @@ import functools
 import logging
 import math
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -24,8 +25,10 @@ from lposs_geo.errors import OutputError, ParameterError, SceneError, one_line
 from lposs_geo.ground import Grid, without_georeference_warnings
 from lposs_geo.legend import NODATA, Legend
 from lposs_geo.odd_names import linked
+from lposs_geo.outline import MOST_PER_PIXEL, Outline, outline_of, polygon_bytes
 from lposs_geo.outputs import GEOPACKAGE_BESIDE, Output, check_outputs, room_left
 from lposs_geo.raster import is_of_labels, read_label_legend
+from lposs_geo.regions import STRIP_PIXELS
 from lposs_geo.runs import settle, staged
 from lposs_geo.sources import check_file
 from lposs_geo.stages import Progress
@@ -137,6 +140,15 @@ def draw_polygons(
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=target.parent, prefix="regions-")))
             read_labels = stack.enter_context(_rows(labels))
             read_confidence = stack.enter_context(_rows(confidence)) if confidence is not None else None
+            needed = functools.partial(
+                polygon_bytes,
+                shape=(grid.height, grid.width),
+                ending=target.suffix.lower(),
+                simplify=tolerance > 0,
+                merge=min_area > 0,
+                confident=confidence is not None,
+            )
+            _check_room(read_labels, grid, folder, needed, target.name)
             batches = polygon_batches(
                 read_labels,
                 grid,
@@ -152,6 +164,29 @@ def draw_polygons(
     except OSError as error:  # of the temporary files
         reason = f"{error.strerror or error}{room_left(target.parent)}"
         raise OutputError(f"can't write what '{target.name}' is made from: {reason}") from error
+
+
+def _check_room(
+    read: Callable[[int, int], NDArray[np.uint8]],
+    grid: Grid,
+    folder: Path,
+    needed: Callable[[Outline], int],
+    name: str,
+) -> None:
+    """Refuse polygons for which the disk has no room, before time goes into them; not counted where any would fit."""
+    free = shutil.disk_usage(folder).free
+    if MOST_PER_PIXEL * grid.height * grid.width <= free:
+        return
+    outline, rows = Outline(), max(1, STRIP_PIXELS // grid.width)
+    for first in range(0, grid.height, rows):
+        above = first > 0  # corners lie between two rows
+        outline += outline_of(read(first - above, min(first + rows, grid.height)), goes_on=above)
+    least = needed(outline)
+    if least > free:
+        raise OutputError(
+            f"'{name}' and what it is made from need at least {least / 1e9:,.1f} GB, and only {free / 1e9:,.1f} GB are "
+            "left on the disk: make room, name a folder on another disk, or merge small polygons by min_area"
+        )
 
 
 def parse_tolerance(simplify: float | str) -> tuple[float, bool]:
