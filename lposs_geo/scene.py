@@ -44,6 +44,9 @@ __all__ = ["Layers", "Scene", "SceneReader", "Stamp", "check_unchanged", "descri
 # Set once: to suppress a warning where it comes up isn't safe in threads.
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning, module=r"lposs_geo\.")
 
+MOST_PAGES = 6
+"""Of a TIFF that are named in a notice."""
+
 LEAST_SHARE = 0.2
 """Of one valid pixel in a resampled one that is valid itself; less comes only from the kernel's negative lobes."""
 
@@ -254,6 +257,7 @@ def describe(
     with open_source(source) as dataset:
         files = files_of(source, dataset)
         stamps = _stamps(files)
+        pages = _other_pages(dataset, source)
         check_parts(dataset, source, files)
         check_georeference(dataset, source, warp)
         handle = Handle(source, dataset)
@@ -283,6 +287,7 @@ def describe(
         warp=how,
         notices=(
             *source.notices,
+            *pages,
             *choice.notices,
             *alpha_notices,
             *sample_notices,
@@ -298,6 +303,26 @@ def _wanted(handle: Handle, layers: Layers, part: Callable[[Grid], Window] | Non
     if part is None or warp_for(dataset, layers) is not None:
         return lambda: None
     return lambda: part(place(dataset, handle.source)[0])
+
+
+def _other_pages(dataset: rasterio.DatasetReader, source: Source) -> tuple[str, ...]:
+    """A notice where a TIFF holds more pictures than the first, which is the one that is mapped."""
+    tags = dataset.tags(ns="SUBDATASETS") if dataset.driver == "GTiff" else {}
+    found = []
+    for key, description in tags.items():
+        page = re.fullmatch(r"GTIFF_DIR:(\d+):.*", tags.get(key.replace("_DESC", "_NAME"), ""), re.DOTALL)
+        size = re.search(r"\((\d+)P x (\d+)L", description)
+        if key.endswith("_DESC") and page and size and page[1] != "1":
+            found.append((int(size[2]), int(size[1]), int(page[1])))
+    if not found:
+        return ()
+    others = [f"page {page} ({rows} rows x {cols} cols)" for rows, cols, page in sorted(found, key=lambda it: it[2])]
+    more = f" and {len(others) - MOST_PAGES} more" if len(others) > MOST_PAGES else ""
+    own = f"the first ({dataset.height} rows x {dataset.width} cols) is mapped"
+    return (
+        f"'{source.path}' has several pages, and {own}, not {', '.join(others[:MOST_PAGES])}{more}: name another one "
+        f"like 'GTIFF_DIR:{max(found)[2]}:{source.path}'",
+    )
 
 
 def _blank(source: Source, sample: NDArray[Any]) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ import rasterio.warp
 from conftest import served, write_geotiff, write_vrt
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from rasterio._env import get_gdal_config
 from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
@@ -1122,3 +1123,28 @@ def test_vrts_may_be_nested_but_not_without_end(write_raster, tmp_path):
     with pytest.raises(SceneError, match="made of VRTs that are made of VRTs, more than 32 deep"):
         describe(name)
     assert str(tmp_path / "plain.tif") in describe(tmp_path / "3.vrt").files
+
+
+def test_a_tiff_of_several_pages_says_which_is_mapped(tmp_path):
+    rng = np.random.default_rng(0)
+    small, large, third = (
+        Image.fromarray(rng.integers(1, 255, (side, side + 4, 3), dtype="uint8")) for side in (20, 160, 30)
+    )
+    path = tmp_path / "pages.tif"
+    small.save(path, save_all=True, append_images=[large, third])
+    (notice,) = [notice for notice in describe(path).notices if "several pages" in notice]
+    assert notice == (
+        f"'{path}' has several pages, and the first (20 rows x 24 cols) is mapped, not page 2 (160 rows x 164 cols), "
+        f"page 3 (30 rows x 34 cols): name another one like 'GTIFF_DIR:2:{path}'"
+    )
+    assert not any("several pages" in notice for notice in describe(f"GTIFF_DIR:2:{path}").notices)
+    large.save(tmp_path / "one.tif")
+    assert not any("several pages" in notice for notice in describe(tmp_path / "one.tif").notices)
+
+
+def test_overviews_and_masks_are_no_pages(write_raster):
+    path = write_raster(np.random.default_rng(0).integers(1, 255, (3, 400, 400)).astype("uint8"), tiled=True)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as dataset:
+        dataset.write_mask(np.full((400, 400), 255, np.uint8))
+        dataset.build_overviews([2, 4], rasterio.enums.Resampling.average)
+    assert not any("several pages" in notice for notice in describe(path).notices)
