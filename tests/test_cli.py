@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import subprocess
@@ -81,9 +82,11 @@ def test_map_for_programs(run, chip):
 
 
 def test_quiet_says_nothing_but_the_result(run, chip):
+    level = logging.getLogger("lposs_geo").level
     code, out, err = run("map", chip, "--classes", "water,forest", "-o", "m.tif", "-q")
     assert (code, err) == (0, "")
     assert out.startswith("m.tif")
+    assert logging.getLogger("lposs_geo").level == level  # who calls it in this process hears what comes later
 
 
 def test_outputs_without_a_name_lie_beside_the_map_and_take_no_scene(run, chip, tmp_path):

@@ -79,7 +79,7 @@ def messages(as_json: bool, verbose: bool, quiet: bool) -> Iterator[None]:
                 say(text if record.levelno < logging.WARNING else f"Warning: {text}")
 
     log = logging.getLogger("lposs_geo")
-    handler = _Echo()
+    handler, level = _Echo(), log.level
     log.addHandler(handler)
     log.propagate = False  # some libraries give the root logger a handler of its own
     log.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO)
@@ -88,6 +88,7 @@ def messages(as_json: bool, verbose: bool, quiet: bool) -> Iterator[None]:
     finally:
         log.removeHandler(handler)
         log.propagate = True
+        log.setLevel(level)
 
 
 @contextmanager
