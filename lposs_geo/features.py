@@ -41,6 +41,7 @@ __all__ = [
     "encode_scene",
     "has_features",
     "is_encoded",
+    "missing_bytes",
     "stored_features",
 ]
 
@@ -266,6 +267,30 @@ def is_encoded(
 ) -> bool:
     """Whether `encode_scene` would find nothing left to do."""
     return not any(_rows_to_do(look, journal)[1] for look in _looks(*shape, encoder, zoom, window, None))
+
+
+def missing_bytes(
+    shape: tuple[int, int],
+    encoder: Encoder,
+    journal: Journal,
+    vlm_width: int,
+    *,
+    zoom: float = 1.0,
+    window: Window | None = None,
+) -> int:
+    """How much `encode_scene` will put into a journal, at least, if every pixel is valid.
+
+    `vlm_width` is the number of the VLM's features; how many the VM has is known once some are there.
+    """
+    widths = journal.read("widths").tolist() if has_features(journal) else [vlm_width, 0]
+    size = 0
+    for look in _looks(*shape, encoder, zoom, window, None):
+        kept = _rows_to_do(look, journal)[1]
+        if kept:
+            rows = look.row_edges[kept.stop] - look.row_edges[kept.start]
+            cols = look.crop_cols[-1] + look.lattice.patches_per_crop - look.crop_cols[0]
+            size += rows * cols * (2 * (widths[0] + widths[1] * look.is_last) + 1)
+    return size
 
 
 _Source = Callable[[float], Callable[[Window], tuple[NDArray[np.float32], NDArray[np.bool_]] | None]]

@@ -367,8 +367,8 @@ def _frame(handle: Handle, layers: Layers, sight: _Sight) -> tuple[float | None,
             continue
         others = _others_hold(handle, layers, value, tolerance, frame.shape)
         frame = frame_in(alike(sight.values, value, tolerance) & ~sight.lost & others, valid)
-        is_white = sight.values.dtype == np.uint8 and value > 1
-        if is_white and not stands_out(sight.values, frame, valid):
+        may_be_seen = sight.values.dtype == np.uint8 and value != 0
+        if may_be_seen and not stands_out(sight.values, frame, valid, value):
             continue
         best = max(best, (value, frame, blur), key=lambda found: found[1].mean())
     return best

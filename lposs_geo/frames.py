@@ -44,8 +44,8 @@ and lies along it.
 SPECKS = 0.3
 """Pixels just off a frame's value, in proportion to those of its edge, above which it was once compressed with loss."""
 
-BRIGHT, SOFT = 64, 0.5
-"""Of 255: how near to white the land beside a white frame is, and for what share of it, if it may be snow or cloud."""
+NEAR, SOFT = 64, 0.5
+"""Of 255: how near to a frame's value the land beside it is, and for what share of it, if it may be snow or a lake."""
 
 LEAST_HOLE = 1e-4
 """Share of a scene that holes cover at least; ten times that where their value isn't one that programs use."""
@@ -228,8 +228,10 @@ def spread(core: NDArray[np.bool_], near: NDArray[np.bool_], steps: int) -> NDAr
     return found
 
 
-def stands_out(values: NDArray[Any], frame: NDArray[np.bool_], valid: NDArray[np.bool_]) -> bool:
-    """Whether a white frame is no snow, cloud or roof: it holds two corners, and the land beside it isn't bright.
+def stands_out(values: NDArray[Any], frame: NDArray[np.bool_], valid: NDArray[np.bool_], value: float) -> bool:
+    """Whether a frame is no part of the picture: it holds two corners, and the land beside it isn't nearly as it is.
+
+    What is white may be snow, a cloud or a roof, what is almost black a lake, and a picture may have few values.
 
     Parameters
     ----------
@@ -237,12 +239,14 @@ def stands_out(values: NDArray[Any], frame: NDArray[np.bool_], valid: NDArray[np
     frame : (rows, cols) bool
     valid : (rows, cols) bool
         What the file itself says.
+    value : float
+        What the frame is filled with.
     """
-    edge = spread(frame, alike(values, 255, BLUR), REACH)
+    edge = spread(frame, alike(values, value, BLUR), REACH)
     beside = grown(edge) & ~edge & valid
     corners = int(frame[[0, 0, -1, -1], [0, -1, 0, -1]].sum())
-    is_bright = alike(values, 255, BRIGHT)[beside]
-    return corners >= 2 and bool(is_bright.size and is_bright.mean() < SOFT)
+    is_near = alike(values, value, NEAR)[beside]
+    return corners >= 2 and bool(is_near.size and is_near.mean() < SOFT)
 
 
 def has_specks(values: NDArray[Any], value: float) -> tuple[int, int]:

@@ -38,7 +38,7 @@ from lposs_geo.scene import Scene, SceneReader, check_unchanged, open_scene
 from lposs_geo.stages import Clock, Progress
 from lposs_geo.tiling import Tile, Tiles, bilinear_taps, grown, tiles
 
-__all__ = ["TILES", "FailedTile", "Task", "finished_tile", "label_scene", "plan_tiles"]
+__all__ = ["TILES", "FailedTile", "Task", "finished_tile", "finished_tiles", "label_scene", "plan_tiles"]
 
 TILES = "tiles"
 """Kind of the records that hold labels."""
@@ -208,7 +208,7 @@ def label_scene(
         If the disk is full.
     """
     clock, failed = Clock(), list[FailedTile]()
-    done = sum(_key(row, col) in journal for row in task.plan.rows for col in task.plan.cols)
+    done = finished_tiles(journal, task.plan)
     if done:
         log.info("%d of %d tiles are finished already", done, len(task.plan))
     if done == len(task.plan):
@@ -239,6 +239,11 @@ def label_scene(
                     report("refine", done, len(task.plan))
                     waiting = next(read, None)
     return failed, clock
+
+
+def finished_tiles(journal: Journal, plan: Tiles) -> int:
+    """How many tiles of a plan the journal holds."""
+    return sum(_key(row, col) in journal for row in plan.rows for col in plan.cols)
 
 
 def finished_tile(journal: Journal, tile: Tile) -> NDArray[np.uint8] | None:

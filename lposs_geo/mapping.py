@@ -39,6 +39,7 @@ from lposs_geo.labelling import TILES, FailedTile, Task, finished_tile, label_sc
 from lposs_geo.legend import Legend, from_words
 from lposs_geo.limits import check_address_space
 from lposs_geo.memory import DEFAULT, Budget, is_out_of_memory
+from lposs_geo.needs import check_room_for_products, check_room_for_work
 from lposs_geo.products import Content, Outputs, Polygonising, write_products
 from lposs_geo.raster import ClassArea
 from lposs_geo.room import check_size
@@ -298,6 +299,7 @@ def map_scene(
             _dropped_if_changed(journal),
         ):
             with _feature_store(scene, facts, journal, use_cache) as store:
+                check_room_for_work(task, scene, store, journal)
                 if is_encoded(shape, encoder, store, zoom=zoom, window=task.seen(scene.grid)):
                     log.info("this scene's features are kept from before: the encoders needn't run")
                 else:  # what sees is loaded here, where a signal can break that off, and not in a thread to wait for
@@ -307,24 +309,20 @@ def map_scene(
                 failed, labelling = label_scene(task, source, store, journal, told)
             for stage, seconds in labelling.seconds.items():
                 clock.add(stage, seconds)
-            areas = write_products(
-                outputs,
-                Content(
-                    scene=scene,
-                    source=source,
-                    area=area,
-                    legend=legend,
-                    tiles=_finished(journal, task),
-                    tags=provenance.tags(facts, asked, numbers, options, unfamiliar, failed),
-                    facts={"Model": chosen.name, "Software": f"lposs-geo {facts['version']}"},
-                    notices=[*notices, *map(str, failed)],
-                    min_confidence=min_confidence,
-                ),
-                Polygonising(simplify, min_area),
-                clock,
-                told,
-                run_folder(outputs.labels),
+            content = Content(
+                scene=scene,
+                source=source,
+                area=area,
+                legend=legend,
+                tiles=_finished(journal, task),
+                tags=provenance.tags(facts, asked, numbers, options, unfamiliar, failed),
+                facts={"Model": chosen.name, "Software": f"lposs-geo {facts['version']}"},
+                notices=[*notices, *map(str, failed)],
+                min_confidence=min_confidence,
             )
+            polygons, folder = Polygonising(simplify, min_area), run_folder(outputs.labels)
+            check_room_for_products(outputs, content, _finished(journal, task), polygons, folder)
+            areas = write_products(outputs, content, polygons, clock, told, folder)
     return MapResult(
         outputs=outputs,
         scene=scene,

@@ -187,6 +187,14 @@ class Content:
     def grid(self) -> Grid:
         return self.scene.grid.part(self.area)
 
+    def labels_of(self, layers: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """What is written of a tile's labels, (rows, cols)."""
+        if not self.min_confidence > 0:
+            return np.asarray(layers[0])
+        # compared in percent, as it is stored
+        unsure = (layers[1] < round(100 * self.min_confidence, 6)) & (layers[0] != NODATA)
+        return np.where(unsure, UNKNOWN, layers[0]).astype(np.uint8)
+
 
 def write_products(
     outputs: Outputs, content: Content, polygons: Polygonising, clock: Clock, progress: Progress, folder: Path
@@ -262,11 +270,8 @@ def _write_rasters(labels: Path, confidence: Path, scores: Path | None, content:
                 window.width,
                 window.height,
             )
-            found, percent = layers[0], layers[1]
-            if content.min_confidence > 0:  # compared in percent, as it is stored
-                unsure = (percent < round(100 * content.min_confidence, 6)) & (found != NODATA)
-                found = np.where(unsure, UNKNOWN, found).astype(np.uint8)
-            counted.write(found, within, percent)
+            percent = layers[1]
+            counted.write(content.labels_of(layers), within, percent)
             write_confidence(percent[None], within)
             if write_scores is not None:
                 write_scores(layers[2:], within)

@@ -29,6 +29,7 @@ from lposs_geo.outline import MOST_PER_PIXEL, Outline, outline_of, polygon_bytes
 from lposs_geo.outputs import GEOPACKAGE_BESIDE, Output, check_outputs, room_left
 from lposs_geo.raster import is_of_labels, read_label_legend
 from lposs_geo.regions import STRIP_PIXELS
+from lposs_geo.room import check_size
 from lposs_geo.runs import settle, staged
 from lposs_geo.sources import check_file
 from lposs_geo.stages import Progress
@@ -92,8 +93,9 @@ def vectorize(
         if not source.exists():
             raise SceneError(f"no such file: '{source}'")
         check_file(str(source))
-    legend = read_label_legend(labels)
     grid = _grid(sources[0])
+    check_size(Window(0, 0, grid.width, grid.height), 1, str(labels), "cut it into parts first")
+    legend = read_label_legend(labels)
     for notice in check_coordinates(grid, str(sources[0])):
         log.warning("%s", notice)
     check_vector(Path(dst), grid.crs)

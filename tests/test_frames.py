@@ -113,13 +113,25 @@ def test_snow_and_clouds_are_no_white_frame():
     rng = np.random.default_rng(0)
     values, valid = rng.integers(20, 120, (3, 100, 100)).astype("uint8"), np.ones((100, 100), bool)
     values[:, :20] = 255
-    assert stands_out(values, values[0] == 255, valid)
+    assert stands_out(values, values[0] == 255, valid, 255)
     snow = rng.integers(200, 254, (3, 100, 100)).astype("uint8")
     snow[:, :20] = 255
-    assert not stands_out(snow, snow[0] == 255, valid)
+    assert not stands_out(snow, snow[0] == 255, valid, 255)
     cloud = values.copy()
     cloud[:, :20, 60:] = 90  # one corner
-    assert not stands_out(cloud, cloud[0] == 255, valid)
+    assert not stands_out(cloud, cloud[0] == 255, valid, 255)
+
+
+def test_a_picture_of_few_values_and_a_lake_are_no_frame():
+    few = np.broadcast_to(np.tri(60, 80, dtype="uint8") + 1, (3, 60, 80))
+    valid = np.ones((60, 80), bool)
+    for value in (1, 2):
+        assert not stands_out(few, few[0] == value, valid, value)
+    alone = np.ones((3, 60, 80), "uint8")
+    assert not stands_out(alone, alone[0] == 1, valid, 1)
+    land = np.full((3, 60, 80), 120, "uint8")
+    land[:, :20] = 1
+    assert stands_out(land, land[0] == 1, valid, 1)
 
 
 def test_specks_are_what_lossy_compression_leaves():

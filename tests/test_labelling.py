@@ -312,8 +312,8 @@ def test_no_tile_is_finished_that_may_show_another_scene(scene, write_raster, tm
     sound = path.read_bytes()
 
     def replace(now, done, total):
-        if now == stage and done:
-            write_raster(np.full((3, 150, 201), 9, "uint8"))
+        if now == stage and done:  # at once: a file that is being written is missing for a moment
+            write_raster(np.full((3, 150, 201), 9, "uint8"), name="other.tif").rename(path)
 
     with pytest.raises(SceneChangedError, match=r"scene\.tif' was changed"):
         _label(scene, _task(), tmp_path / "changed", replace)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from types import SimpleNamespace
 
 import geopandas
 import numpy as np
@@ -12,7 +13,7 @@ import rasterio.shutil
 import rasterio.vrt
 import shapely
 import torch
-from conftest import served, write_chip, write_damaged
+from conftest import served, write_chip, write_damaged, write_vrt
 from PIL import Image
 from rasterio.windows import Window
 from rio_cogeo.cogeo import cog_validate
@@ -285,6 +286,48 @@ def test_a_full_memory_is_one_line_that_says_what_to_do(mapped, tmp_path, alloca
         map_scene(folder / "chip.tif", WORDS, tmp_path / "map.tif", progress=lambda *_: allocate())
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def _with_room(patch, free: int) -> None:
+    patch.setattr("lposs_geo.room.shutil.disk_usage", lambda _: SimpleNamespace(total=10**12, used=0, free=free))
+
+
+def test_what_the_disk_has_no_room_for_is_refused_before_the_time_is_spent(mapped, tmp_path, monkeypatch):
+    folder, _ = mapped
+    options = {"vector": tmp_path / "map.gpkg", "tile_size": 150, "use_cache": False}
+    stages = []
+    with monkeypatch.context() as patch:
+        _with_room(patch, 100_000)
+        with pytest.raises(OutputError, match=r"the scene's features and scores and tiles will take \d MB at least"):
+            map_scene(folder / "chip.tif", WORDS, tmp_path / "map.tif", progress=lambda *a: stages.append(a), **options)
+    assert not stages
+    assert not list(tmp_path.iterdir())
+
+    with monkeypatch.context() as patch:
+
+        def fill(stage, done, total):
+            if stage == "refine" and done == total:
+                _with_room(patch, 5_000)
+
+        with pytest.raises(OutputError, match=r"polygons will take .*: choose a larger --min-area, leave") as caught:
+            map_scene(folder / "chip.tif", WORDS, tmp_path / "map.tif", progress=fill, **options)
+    assert caught.value.__notes__ == ["add --resume to go on: 4 finished tiles will not be done again"]
+    assert [path.name for path in tmp_path.iterdir()] == [".map.tif.lposs-geo"]
+    map_scene(folder / "chip.tif", WORDS, tmp_path / "map.tif", resume=True, **options)
+    assert np.array_equal(_labels(tmp_path / "map.tif"), _labels(folder / "map.tif"))
+
+
+def test_a_large_area_with_hardly_a_valid_pixel_is_refused(tmp_path, mapped):
+    folder, _ = mapped
+    path = write_vrt(tmp_path / "sea.vrt", (10**6, 10**6), (folder / "chip.tif", (400_000, 30)))
+    with pytest.raises(SceneError, match=r"hardly a pixel of .* of 1000000 rows and 1000000 cols: name the area"):
+        map_scene(path, WORDS, tmp_path / "map.tif", window=Window(0, 0, 10**6, 10**6))
+    with pytest.raises(SceneError, match=r"too large for one map: 10000001 rows .*name an area"):
+        map_scene(
+            write_vrt(tmp_path / "larger.vrt", (10**7 + 1, 10**7), (folder / "chip.tif", (400_000, 30))),
+            WORDS,
+            tmp_path / "map.tif",
+        )
 
 
 def test_new_words_on_the_same_scene_need_no_encoder(mapped, tmp_path, monkeypatch, caplog):

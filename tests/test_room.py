@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import shutil
+
 import pytest
 from rasterio.windows import Window
 
-from lposs_geo.errors import SceneError
-from lposs_geo.room import LONGEST_SIDE, MOST_PIXELS, check_size
+from lposs_geo.errors import OutputError, SceneError
+from lposs_geo.room import LONGEST_SIDE, MOST_PIXELS, Need, check_room, check_size, has_room
 
 
 @pytest.mark.parametrize(
@@ -26,3 +28,20 @@ def test_a_map_too_large_to_be_made_is_refused(shape, bands, said):
 )
 def test_a_country_is_not_too_large(shape, bands):
     check_size(Window(5, 7, shape[1], shape[0]), bands, "there")
+
+
+def test_what_is_written_to_one_disk_is_added_up(tmp_path):
+    free = shutil.disk_usage(tmp_path).free
+    (tmp_path / "inside").mkdir()
+    needs = [Need(tmp_path, 0.6 * free, "polygons"), Need(tmp_path / "inside", 0.6 * free, "labels")]
+    check_room(needs[:1], "")
+    assert has_room(needs[1:])
+    assert not has_room(needs)
+    with pytest.raises(
+        OutputError, match=r"polygons and labels will take .* at least, and the disk of .* left: buy one$"
+    ):
+        check_room(needs, "buy one")
+
+
+def test_what_cannot_be_asked_for_is_no_reason_to_refuse(tmp_path):
+    check_room([Need(tmp_path / "not there", 1e30, "labels"), Need(tmp_path, 0, "polygons")], "")

@@ -416,6 +416,17 @@ def test_a_frame_of_another_value(write_raster, dtype, value):
     assert describe(path, collar=False).layers.frame_value is None
 
 
+@pytest.mark.parametrize("value", [1, 254, 255])
+def test_a_scene_of_one_or_two_values_is_all_picture(write_raster, value):
+    alone = np.full((1, 60, 80), value, "uint8")
+    beside = alone.copy()
+    beside[:, :, :30] = value + 1 if value == 1 else value - 1
+    for array in (alone, beside):
+        scene = describe(write_raster(array))
+        assert scene.layers.frame_value is None
+        assert not any("frame" in said for said in scene.notices)
+
+
 def test_what_looks_like_a_frame_and_is_none(write_raster):
     array = np.random.default_rng(0).integers(1, 200, (4, 60, 80)).astype("uint16")
     array[:3, :15] = 0

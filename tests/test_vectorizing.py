@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from conftest import write_vrt
 
 from lposs_geo.errors import OutputError, ParameterError, SceneError
 from lposs_geo.vectorizing import parse_tolerance, vectorize
@@ -192,3 +193,10 @@ def test_labels_that_cannot_lie_where_they_say_are_no_polygons(write_raster, tmp
     fine = write_raster(labels, "fine.tif", transform=rasterio.Affine(5e-6, 0, 8.2, 0, -5e-6, 47.6))
     assert vectorize(fine, tmp_path / "b.gpkg") == 1
     assert "is likely wrong, and so are all areas" in caplog.text
+
+
+def test_labels_too_large_for_polygons_are_refused_at_once(write_raster, tmp_path):
+    labels = write_raster(np.ones((1, 20, 20), "uint8"), "labels.tif")
+    path = write_vrt(tmp_path / "giant.vrt", (2**31 - 1, 2**31 - 1), (labels, (0, 0)))
+    with pytest.raises(SceneError, match=r"giant.vrt' is too large for one map: .*: cut it into parts first"):
+        vectorize(path, tmp_path / "map.gpkg")
