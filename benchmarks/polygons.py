@@ -26,7 +26,7 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from lposs_geo.ground import Grid
+from lposs_geo.grid import Grid
 from lposs_geo.raster import read_label_legend
 from lposs_geo.vector import SIMPLIFY_PX, polygon_batches
 from lposs_geo.vector_files import write_polygons

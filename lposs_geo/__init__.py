@@ -16,16 +16,16 @@ from lposs_geo import network
 
 if TYPE_CHECKING:
     from lposs_geo.batch import map_batch
-    from lposs_geo.legend import Legend, from_words, read_legend
+    from lposs_geo.legend.legend import Legend, from_words, read_legend
     from lposs_geo.mapping import MapResult, map_scene
     from lposs_geo.vectorizing import vectorize
 
 __all__ = ["Legend", "MapResult", "from_words", "map_batch", "map_scene", "read_legend", "vectorize"]
 
 _HOMES = {
-    "Legend": "lposs_geo.legend",
-    "from_words": "lposs_geo.legend",
-    "read_legend": "lposs_geo.legend",
+    "Legend": "lposs_geo.legend.legend",
+    "from_words": "lposs_geo.legend.legend",
+    "read_legend": "lposs_geo.legend.legend",
     "map_batch": "lposs_geo.batch",
     "MapResult": "lposs_geo.mapping",
     "map_scene": "lposs_geo.mapping",

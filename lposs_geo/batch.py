@@ -16,9 +16,9 @@ from lposs_geo.errors import (
     defect,
     escaped,
 )
-from lposs_geo.legend import Legend
+from lposs_geo.files.outputs import BESIDE_LABELS, PLACEHOLDER, for_scene
+from lposs_geo.legend.legend import Legend
 from lposs_geo.mapping import MapResult, map_scene
-from lposs_geo.outputs import BESIDE_LABELS, PLACEHOLDER, for_scene
 from lposs_geo.sources import stem
 
 __all__ = ["Outcome", "map_batch"]

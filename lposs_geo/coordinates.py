@@ -9,7 +9,7 @@ import pyproj
 from numpy.typing import NDArray
 
 from lposs_geo.errors import SceneError
-from lposs_geo.ground import Grid, axis_unit, lonlat_transformer, on_ground, rounded, to_pyproj
+from lposs_geo.grid import Grid, axis_unit, lonlat_transformer, on_ground, rounded, to_pyproj
 
 __all__ = ["check_coordinates", "check_transform"]
 

@@ -10,8 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from lposs_geo import models
-from lposs_geo.drivers import VECTORS, missing_rasters, missing_vector
 from lposs_geo.errors import OutOfMemoryError, one_line
+from lposs_geo.files.drivers import VECTORS, missing_rasters, missing_vector
 from lposs_geo.limits import address_space, check_address_space, open_files
 
 __all__ = ["Check", "examine"]

@@ -18,6 +18,7 @@ from rasterio.windows import Window
 
 from lposs_geo.bands import BandFacts, Choice, by_contrast, choose, is_opacity
 from lposs_geo.errors import SceneError
+from lposs_geo.files.odd_text import descriptions_of
 from lposs_geo.frames import (
     BLUR,
     CORE,
@@ -34,7 +35,6 @@ from lposs_geo.frames import (
     stands_out,
     with_edge,
 )
-from lposs_geo.odd_text import descriptions_of
 from lposs_geo.overviews import show_pixels
 from lposs_geo.pixels import Handle, Layers, colours_of, is_written, may_be_colour, shrunk, tells_nodata
 from lposs_geo.radiometry import Radiometry, as_stored, contrasts, eight_bit, stretched, turned_round

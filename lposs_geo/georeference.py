@@ -16,8 +16,8 @@ from pyproj.exceptions import ProjError
 from rasterio.crs import CRS
 from rasterio.io import MemoryFile
 
-from lposs_geo.ground import Grid, to_pyproj, without_georeference_warnings
-from lposs_geo.outputs import sidecar
+from lposs_geo.files.outputs import sidecar
+from lposs_geo.grid import Grid, to_pyproj, without_georeference_warnings
 
 __all__ = ["keep_georeference", "notices_of_crs", "read_sidecar", "same_crs", "seen_alone", "write_sidecar"]
 

@@ -30,9 +30,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from lposs_geo.durable import sync_folder
 from lposs_geo.errors import OutputError
-from lposs_geo.outputs import room_left
+from lposs_geo.files.durable import sync_folder
+from lposs_geo.files.outputs import room_left
 
 __all__ = ["ChunkedArray", "Journal", "open_journal"]
 

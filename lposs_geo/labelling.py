@@ -21,9 +21,9 @@ from lposs_geo import lposs
 from lposs_geo.encoders.encoder import Encoder
 from lposs_geo.errors import OutputError, ParameterError, SceneError, one_line
 from lposs_geo.features import Encoded, LatticeFeatures, encode_scene, has_features, stored_features
-from lposs_geo.ground import Grid
+from lposs_geo.grid import Grid
 from lposs_geo.journal import ChunkedArray, Journal
-from lposs_geo.legend import NODATA, UNKNOWN
+from lposs_geo.legend.legend import NODATA, UNKNOWN
 from lposs_geo.memory import Budget, is_out_of_memory
 from lposs_geo.patch_stage import (
     BLOCK_MARGIN,

@@ -22,8 +22,8 @@ import platformdirs
 from filelock import FileLock, Timeout
 
 from lposs_geo import network
-from lposs_geo.durable import replace_with, sync_file, sync_folder
 from lposs_geo.errors import ModelError, one_line
+from lposs_geo.files.durable import replace_with, sync_file, sync_folder
 
 __all__ = [
     "MODELS",

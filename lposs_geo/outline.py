@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lposs_geo.legend import NODATA
+from lposs_geo.legend.legend import NODATA
 from lposs_geo.regions import SHORT_IDS
 
 __all__ = ["MOST_PER_PIXEL", "Outline", "outline_of", "polygon_bytes"]

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from lposs_geo import network
 from lposs_geo.errors import LpossGeoError, ParameterError, escaped
-from lposs_geo.odd_names import linked
-from lposs_geo.words import quoted, said
+from lposs_geo.files.odd_names import linked
+from lposs_geo.legend.words import quoted, said
 
 __all__ = ["FARTHEST", "is_file", "polygons_of", "read_outlines"]
 

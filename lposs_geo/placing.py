@@ -14,8 +14,8 @@ from rasterio.rpc import RPC
 
 from lposs_geo.coordinates import check_coordinates, check_transform
 from lposs_geo.errors import SceneError, escaped
-from lposs_geo.ground import Grid, utm_zone
-from lposs_geo.odd_names import unlinked
+from lposs_geo.files.odd_names import unlinked
+from lposs_geo.grid import Grid, utm_zone
 from lposs_geo.pixels import Layers, colours_of, may_be_colour
 from lposs_geo.sources import Source, Warp, on_disk, open_source
 

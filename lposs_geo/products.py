@@ -22,10 +22,12 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from lposs_geo import quicklook, report, stac, styles
-from lposs_geo.drivers import check_raster_drivers
 from lposs_geo.errors import SceneError
+from lposs_geo.files.drivers import check_raster_drivers
+from lposs_geo.files.outputs import GEOPACKAGE_BESIDE, RASTER_BESIDE, Output, check_outputs, write_text
+from lposs_geo.files.staging import staged_in
 from lposs_geo.finished import are_as_written, put_on_record
-from lposs_geo.ground import (
+from lposs_geo.grid import (
     Grid,
     lonlat_transformer,
     on_ground,
@@ -33,8 +35,7 @@ from lposs_geo.ground import (
     to_pyproj,
     without_georeference_warnings,
 )
-from lposs_geo.legend import NODATA, UNKNOWN, Legend
-from lposs_geo.outputs import GEOPACKAGE_BESIDE, RASTER_BESIDE, Output, check_outputs, write_text
+from lposs_geo.legend.legend import NODATA, UNKNOWN, Legend
 from lposs_geo.provenance import FAILED_TAG, REQUEST_TAG, as_properties, for_people
 from lposs_geo.raster import (
     MOST_PERCENT,
@@ -45,7 +46,6 @@ from lposs_geo.raster import (
 )
 from lposs_geo.scene import Scene, check_unchanged, open_scene
 from lposs_geo.stages import Clock, Progress
-from lposs_geo.staging import staged_in
 from lposs_geo.vector_files import SUFFIXES, check_vector
 from lposs_geo.vectorizing import draw_polygons
 

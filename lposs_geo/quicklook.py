@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from lposs_geo.errors import OutputError
-from lposs_geo.legend import NODATA, UNKNOWN, UNKNOWN_CLASS, Legend
+from lposs_geo.legend.legend import NODATA, UNKNOWN, UNKNOWN_CLASS, Legend
 
 __all__ = [
     "LONGEST_SIDE",

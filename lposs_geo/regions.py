@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from lposs_geo.ground import Grid
+from lposs_geo.grid import Grid
 
 __all__ = ["STRIP_PIXELS", "DiskArray", "ReadRows", "Regions", "find_regions", "merge_small", "strips"]
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lposs_geo.areas import AreaUnit, unit_for
-from lposs_geo.legend import NODATA, UNKNOWN, UNKNOWN_CLASS, LandClass, Legend
+from lposs_geo.legend.legend import NODATA, UNKNOWN, UNKNOWN_CLASS, LandClass, Legend
 from lposs_geo.quicklook import MAP_OPACITY, length_text, palette, round_length, scene_pixels
 from lposs_geo.raster import ClassArea
 

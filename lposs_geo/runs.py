@@ -17,11 +17,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from lposs_geo import staging
-from lposs_geo.durable import replace_with, sync_folder
 from lposs_geo.errors import OutputError
+from lposs_geo.files import staging
+from lposs_geo.files.durable import replace_with, sync_folder
+from lposs_geo.files.outputs import Output
 from lposs_geo.journal import Journal, open_journal
-from lposs_geo.outputs import Output
 
 __all__ = ["may_replace", "open_run", "run_folder", "settle", "staged"]
 

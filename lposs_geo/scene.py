@@ -23,6 +23,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window
 
 from lposs_geo.errors import SceneChangedError, SceneError, escaped
+from lposs_geo.files.odd_names import unlinked
 from lposs_geo.first_look import (
     Part,
     choose_layers,
@@ -31,8 +32,7 @@ from lposs_geo.first_look import (
     turn_by_contrast,
     with_blurred_edge,
 )
-from lposs_geo.ground import Grid
-from lposs_geo.odd_names import unlinked
+from lposs_geo.grid import Grid
 from lposs_geo.pixels import Handle, Layers, is_written
 from lposs_geo.placing import check_georeference, check_parts, place, place_warped, warp_for
 from lposs_geo.radiometry import Radiometry

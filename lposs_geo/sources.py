@@ -34,10 +34,10 @@ from rasterio.vrt import WarpedVRT
 
 from lposs_geo import network
 from lposs_geo.errors import SceneError, escaped, one_line
-from lposs_geo.ground import without_georeference_warnings
+from lposs_geo.files.odd_names import is_plain, linked, plain, unlinked
+from lposs_geo.files.odd_text import as_vrt, descriptions_of, vrt_of_plain_names
+from lposs_geo.grid import without_georeference_warnings
 from lposs_geo.limits import advice_on_files, open_files
-from lposs_geo.odd_names import is_plain, linked, plain, unlinked
-from lposs_geo.odd_text import as_vrt, descriptions_of, vrt_of_plain_names
 
 # what WarpedVRT raises, for which rasterio has no public name
 CPLE_BaseError = getattr(importlib.import_module("rasterio._err"), "CPLE_BaseError", RasterioError)

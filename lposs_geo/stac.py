@@ -24,8 +24,8 @@ import shapely
 from numpy.typing import NDArray
 from shapely.affinity import translate
 
-from lposs_geo.ground import Grid, lonlat_transformer, on_ground, to_pyproj
-from lposs_geo.legend import NODATA, UNKNOWN_CLASS, LandClass, Legend
+from lposs_geo.grid import Grid, lonlat_transformer, on_ground, to_pyproj
+from lposs_geo.legend.legend import NODATA, UNKNOWN_CLASS, LandClass, Legend
 
 __all__ = ["item"]
 

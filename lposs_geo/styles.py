@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from lposs_geo.colours import Colour
-from lposs_geo.legend import LandClass, Legend
+from lposs_geo.legend.colours import Colour
+from lposs_geo.legend.legend import LandClass, Legend
 
 __all__ = ["confidence_qml", "labels_qml", "labels_sld", "polygons_qml", "polygons_sld"]
 

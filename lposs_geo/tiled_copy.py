@@ -15,8 +15,8 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from lposs_geo.errors import OutputError, SceneError, one_line
-from lposs_geo.ground import without_georeference_warnings
-from lposs_geo.outputs import room_left
+from lposs_geo.files.outputs import room_left
+from lposs_geo.grid import without_georeference_warnings
 from lposs_geo.pixels import Handle, Layers
 from lposs_geo.scene import Scene, check_unchanged
 from lposs_geo.sources import Source, open_source

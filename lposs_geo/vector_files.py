@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from lposs_geo import styles
-from lposs_geo.drivers import check_vector_driver
 from lposs_geo.errors import OutputError, one_line
-from lposs_geo.ground import lonlat_transformer, to_pyproj
-from lposs_geo.legend import Legend
-from lposs_geo.outputs import room_left
+from lposs_geo.files.drivers import check_vector_driver
+from lposs_geo.files.outputs import room_left
+from lposs_geo.grid import lonlat_transformer, to_pyproj
+from lposs_geo.legend.legend import Legend
 from lposs_geo.vector import PolygonBatch
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from rasterio.windows import Window
 
 from lposs_geo.aoi import Area, area_on, read_aoi
 from lposs_geo.errors import ParameterError
-from lposs_geo.ground import Grid
+from lposs_geo.grid import Grid
 
 UTM = CRS.from_epsg(32632)
 DEGREES = CRS.from_epsg(4326)

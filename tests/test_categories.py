@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from lposs_geo.categories import Categories, read_categories
+from lposs_geo.legend.categories import Categories, read_categories
 
 NAMES = "<CategoryNames>{}</CategoryNames>".format
 TABLE = '<GDALRasterAttributeTable tableType="thematic"{}>{}</GDALRasterAttributeTable>'.format

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lposs_geo.colours import APART, VISIONS, Colour, colour_of, distance, next_colour, simulate
+from lposs_geo.legend.colours import APART, VISIONS, Colour, colour_of, distance, next_colour, simulate
 
 CUSTOMARY = (
     "water,sea,river,swimming pool,wetland,mangrove,forest,vegetation,shrubland,grass,pasture,crop field,rice paddy,"
@@ -130,7 +130,9 @@ def test_two_hundred_classes_have_two_hundred_colours(word):
 
 def test_another_process_gives_the_same_colours():
     words = ["violin", "Größe", "zebra 7", "lake", "pond", "mere"]
-    program = f"from lposs_geo.colours import colour_of; import json; print(json.dumps([*map(colour_of, {words!r})]))"
+    program = (
+        f"from lposs_geo.legend.colours import colour_of; import json; print(json.dumps([*map(colour_of, {words!r})]))"
+    )
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert [tuple(colour) for colour in json.loads(told)] == [colour_of(word) for word in words]
     assert [colour_of(word) for word in words[:3]] == FREE

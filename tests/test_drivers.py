@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lposs_geo import drivers
-from lposs_geo.drivers import check_raster_drivers, check_vector_driver
 from lposs_geo.errors import OutputError
+from lposs_geo.files import drivers
+from lposs_geo.files.drivers import check_raster_drivers, check_vector_driver
 
 
 def _lposs_geo(tmp_path, skipped: str, *arguments: str) -> subprocess.CompletedProcess[str]:

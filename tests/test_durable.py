@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from power_cuts import record
 
-from lposs_geo.durable import replace_with, sync_file, sync_folder
+from lposs_geo.files.durable import replace_with, sync_file, sync_folder
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs to know a descriptor's file")

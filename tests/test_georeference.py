@@ -12,10 +12,10 @@ from affine import Affine
 from rasterio.crs import CRS
 from rasterio.windows import Window
 
+from lposs_geo.files.outputs import sidecar
 from lposs_geo.georeference import keep_georeference, notices_of_crs, same_crs, seen_alone
-from lposs_geo.ground import Grid
-from lposs_geo.legend import from_words
-from lposs_geo.outputs import sidecar
+from lposs_geo.grid import Grid
+from lposs_geo.legend.legend import from_words
 from lposs_geo.raster import label_writer, percent_writer
 from lposs_geo.vectorizing import vectorize
 

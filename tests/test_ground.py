@@ -6,7 +6,7 @@ import shapely
 from affine import Affine
 from rasterio.crs import CRS
 
-from lposs_geo.ground import Grid, overstates_areas, polygon_areas, polygon_perimeters, to_pyproj, utm_zone
+from lposs_geo.grid import Grid, overstates_areas, polygon_areas, polygon_perimeters, to_pyproj, utm_zone
 
 DEGREES = CRS.from_epsg(4326)
 

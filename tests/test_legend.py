@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lposs_geo.errors import LegendError
-from lposs_geo.legend import PRESETS, LandClass, Legend, find_legend, from_words, preset, read_legend, to_toml
-from lposs_geo.words import key, tidy
+from lposs_geo.legend.legend import PRESETS, LandClass, Legend, find_legend, from_words, preset, read_legend, to_toml
+from lposs_geo.legend.words import key, tidy
 
 
 def test_words_become_classes_in_order():

@@ -289,7 +289,7 @@ def test_a_full_memory_is_one_line_that_says_what_to_do(mapped, tmp_path, alloca
 
 
 def _with_room(patch, free: int) -> None:
-    patch.setattr("lposs_geo.room.shutil.disk_usage", lambda _: SimpleNamespace(total=10**12, used=0, free=free))
+    patch.setattr("lposs_geo.files.room.shutil.disk_usage", lambda _: SimpleNamespace(total=10**12, used=0, free=free))
 
 
 def test_what_the_disk_has_no_room_for_is_refused_before_the_time_is_spent(mapped, tmp_path, monkeypatch):

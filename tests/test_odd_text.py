@@ -10,7 +10,7 @@ import rasterio
 from rasterio.windows import Window
 
 from lposs_geo.errors import SceneError
-from lposs_geo.odd_text import descriptions_of
+from lposs_geo.files.odd_text import descriptions_of
 from lposs_geo.scene import describe, identity, open_scene
 
 ENVI = """ENVI

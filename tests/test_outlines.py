@@ -16,7 +16,7 @@ from rasterio.crs import CRS
 
 from lposs_geo.aoi import area_on, read_aoi
 from lposs_geo.errors import ParameterError
-from lposs_geo.ground import Grid
+from lposs_geo.grid import Grid
 from lposs_geo.outlines import polygons_of, read_outlines
 
 UTM = CRS.from_epsg(32632)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lposs_geo.errors import OutputError
-from lposs_geo.outputs import SIDECAR, Output, check_outputs
+from lposs_geo.files.outputs import SIDECAR, Output, check_outputs
 
 
 def _tif(path: Path) -> Output:

@@ -14,7 +14,7 @@ from conftest import write_chip, write_geotiff
 from rio_cogeo.cogeo import cog_validate
 
 from lposs_geo.errors import OutputError
-from lposs_geo.legend import Legend, from_words
+from lposs_geo.legend.legend import Legend, from_words
 from lposs_geo.mapping import map_scene
 
 WORDS = "water,forest,crop field"

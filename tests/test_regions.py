@@ -13,7 +13,7 @@ from rasterio.crs import CRS
 from scipy import ndimage
 
 from lposs_geo import regions as module
-from lposs_geo.ground import Grid
+from lposs_geo.grid import Grid
 from lposs_geo.regions import DiskArray, Regions, find_regions, merge_small, strips
 
 UTM = CRS.from_epsg(32632)

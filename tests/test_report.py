@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from lposs_geo.errors import OutputError
-from lposs_geo.legend import LandClass, Legend, from_words
-from lposs_geo.outputs import write_text
+from lposs_geo.files.outputs import write_text
+from lposs_geo.legend.legend import LandClass, Legend, from_words
 from lposs_geo.raster import ClassArea
 from lposs_geo.report import Report, page
 

@@ -6,7 +6,7 @@ import pytest
 from rasterio.windows import Window
 
 from lposs_geo.errors import OutputError, SceneError
-from lposs_geo.room import LONGEST_SIDE, MOST_PIXELS, Need, check_room, check_size, has_room
+from lposs_geo.files.room import LONGEST_SIDE, MOST_PIXELS, Need, check_room, check_size, has_room
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from pystac.extensions.classification import ClassificationExtension
 from pystac.extensions.projection import ProjectionExtension
 from rasterio.crs import CRS
 
-from lposs_geo.ground import Grid, lonlat_transformer
-from lposs_geo.legend import LandClass, Legend
+from lposs_geo.grid import Grid, lonlat_transformer
+from lposs_geo.legend.legend import LandClass, Legend
 from lposs_geo.stac import item
 
 LEGEND = Legend(

@@ -11,7 +11,7 @@ import pytest
 from power_cuts import record, restore
 
 from lposs_geo.errors import OutputError
-from lposs_geo.outputs import GEOPACKAGE_BESIDE, SIDECAR, Output, sidecar
+from lposs_geo.files.outputs import GEOPACKAGE_BESIDE, SIDECAR, Output, sidecar
 from lposs_geo.runs import run_folder, settle, staged
 
 

@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as arrays
 from rasterio.crs import CRS
 from scipy import ndimage
 
-from lposs_geo.ground import Grid, polygon_areas, polygon_perimeters
+from lposs_geo.grid import Grid, polygon_areas, polygon_perimeters
 from lposs_geo.vector import PolygonBatch, polygon_batches
 
 UTM = CRS.from_epsg(32632)

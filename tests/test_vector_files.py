@@ -24,8 +24,8 @@ from rasterio.crs import CRS
 
 from lposs_geo import styles, vector_files
 from lposs_geo.errors import OutOfMemoryError, OutputError
-from lposs_geo.ground import to_pyproj
-from lposs_geo.legend import LandClass, Legend
+from lposs_geo.grid import to_pyproj
+from lposs_geo.legend.legend import LandClass, Legend
 from lposs_geo.vector import PolygonBatch
 from lposs_geo.vector_files import LAYER, SUFFIXES, check_vector, write_polygons
 

@@ -7,7 +7,7 @@ import unicodedata
 import pytest
 
 from lposs_geo.errors import LegendError
-from lposs_geo.legend import Legend, from_words
+from lposs_geo.legend.legend import Legend, from_words
 
 WATER_FOREST = [
     "water;forest",

@@ -26,8 +26,8 @@ from lposs_geo.cli.models import models_group
 from lposs_geo.cli.streams import json_lines, prepare, undelivered
 from lposs_geo.cli.vectorize import vectorize_command
 from lposs_geo.errors import LpossGeoError, ParameterError, defect, one_line
+from lposs_geo.files.odd_names import forget_links, unlinked
 from lposs_geo.limits import advice_on_files, raise_limits, shortage
-from lposs_geo.odd_names import forget_links, unlinked
 
 __all__ = ["cli", "main"]
 

@@ -36,7 +36,8 @@ def bench_command(
     """Measure speed and memory of mapping SCENE, or of an invented one, from scratch."""
     import tempfile
 
-    from lposs_geo import bench, legend
+    from lposs_geo import bench
+    from lposs_geo.legend import legend
 
     words = legend.from_words(classes).names if classes else bench.CLASSES
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, show_progress(as_json, quiet) as progress:

@@ -42,7 +42,7 @@ def info_command(
     grid = found.grid
     size = grid.pixel_size
     if quicklook is not None:
-        from lposs_geo.outputs import Output, check_outputs
+        from lposs_geo.files.outputs import Output, check_outputs
         from lposs_geo.quicklook import draw_scene, save_picture
         from lposs_geo.runs import settle, staged
         from lposs_geo.scene import open_scene

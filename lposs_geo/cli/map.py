@@ -31,10 +31,10 @@ from lposs_geo.cli.options import (
     WARP,
 )
 from lposs_geo.errors import FinishedError, LegendError, LpossGeoError, OutputError, SceneError, one_line
-from lposs_geo.outputs import BESIDE_LABELS, PLACEHOLDER, for_scene
+from lposs_geo.files.outputs import BESIDE_LABELS, PLACEHOLDER, for_scene
 
 if TYPE_CHECKING:
-    from lposs_geo.legend import Legend
+    from lposs_geo.legend.legend import Legend
     from lposs_geo.mapping import MapResult
     from lposs_geo.models import Model
     from lposs_geo.stages import Progress
@@ -193,7 +193,7 @@ def _stem(source: str | tuple[str, ...]) -> str:
 
 
 def _legend(classes: str | None, name: str | None) -> Legend:
-    from lposs_geo import legend
+    from lposs_geo.legend import legend
 
     if (classes is None) == (name is None):
         raise click.UsageError("name the classes with --classes, or a legend with --legend")

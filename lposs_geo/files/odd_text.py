@@ -14,7 +14,7 @@ from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 
 from lposs_geo.errors import escaped
-from lposs_geo.odd_names import linked
+from lposs_geo.files.odd_names import linked
 
 __all__ = ["as_vrt", "descriptions_of", "vrt_of_plain_names"]
 

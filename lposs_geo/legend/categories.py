@@ -11,8 +11,8 @@ import rasterio
 import rasterio.shutil
 from rasterio.io import MemoryFile
 
-from lposs_geo.colours import Colour
-from lposs_geo.words import mended
+from lposs_geo.legend.colours import Colour
+from lposs_geo.legend.words import mended
 
 __all__ = ["Categories", "read_categories"]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lposs_geo.errors import OutputError, escaped
-from lposs_geo.odd_names import is_plain
+from lposs_geo.files.odd_names import is_plain
 
 __all__ = [
     "BESIDE_LABELS",

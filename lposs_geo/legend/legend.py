@@ -13,9 +13,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from lposs_geo.colours import Colour, next_colour
 from lposs_geo.errors import LegendError, one_line
-from lposs_geo.words import SIGNS, key, quoted, said, shown, split_list, tidy, unfit
+from lposs_geo.legend.colours import Colour, next_colour
+from lposs_geo.legend.words import SIGNS, key, quoted, said, shown, split_list, tidy, unfit
 
 __all__ = [
     "LARGEST_FILE",

@@ -22,9 +22,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lposs_geo.durable import replace_with, sync_file, sync_folder
 from lposs_geo.errors import OutputError
-from lposs_geo.outputs import Output, may_be_output, room_left
+from lposs_geo.files.durable import replace_with, sync_file, sync_folder
+from lposs_geo.files.outputs import Output, may_be_output, room_left
 
 __all__ = ["NAMES", "checksum", "roll_forward", "staged_in", "sweep"]
 

@@ -1,0 +1,1 @@
+"""The classes: names, words, colours, codes; read from words, files and presets, and from other programs' rasters."""
