@@ -29,7 +29,7 @@ from lposs_geo.bench import CLASSES
 from lposs_geo.features import encode_image
 from lposs_geo.graph import LAB_SCALE, rgb_to_lab
 from lposs_geo.patch_stage import SCENE_PARAMETERS, patch_scores, sample_scores
-from lposs_geo.scene import describe, open_scene
+from lposs_geo.scene.reader import describe, open_scene
 
 LAKESIDE = Path(__file__).parents[1] / "examples" / "lakeside.tif"
 ROUNDS = 3

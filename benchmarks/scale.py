@@ -29,7 +29,7 @@ from lposs_geo import encoders, mapping
 from lposs_geo.bench import peak_memory
 from lposs_geo.encoders.encoder import PatchFeatures
 from lposs_geo.memory import parse_size
-from lposs_geo.scene import describe, open_scene
+from lposs_geo.scene.reader import describe, open_scene
 
 LAKESIDE = Path(__file__).parents[1] / "examples" / "lakeside.tif"
 CLASSES = ["water", "forest", "crop field", "road", "building", "grass"]

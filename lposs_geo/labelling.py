@@ -34,7 +34,7 @@ from lposs_geo.patch_stage import (
     sample_scores,
 )
 from lposs_geo.pipeline import made_ahead
-from lposs_geo.scene import Scene, SceneReader, check_unchanged, open_scene
+from lposs_geo.scene.reader import Scene, SceneReader, check_unchanged, open_scene
 from lposs_geo.stages import Clock, Progress
 from lposs_geo.tiling import Tile, Tiles, bilinear_taps, grown, tiles
 

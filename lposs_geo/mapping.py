@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from lposs_geo import cache, encoders, models, provenance
-from lposs_geo.aoi import area_on, is_file, read_aoi
 from lposs_geo.errors import (
     FinishedError,
     OutOfMemoryError,
@@ -45,9 +44,10 @@ from lposs_geo.needs import check_room_for_products, check_room_for_work
 from lposs_geo.products import Content, Outputs, Polygonising, write_products
 from lposs_geo.raster import ClassArea
 from lposs_geo.runs import may_replace, open_run, run_folder, settle
-from lposs_geo.scene import Scene, check_unchanged, describe
+from lposs_geo.scene.aoi import area_on, is_file, read_aoi
+from lposs_geo.scene.reader import Scene, check_unchanged, describe
+from lposs_geo.scene.tiled_copy import copy_in_tiles, is_slow_in_tiles
 from lposs_geo.stages import Clock, Progress
-from lposs_geo.tiled_copy import copy_in_tiles, is_slow_in_tiles
 from lposs_geo.vectorizing import DEFAULT_SIMPLIFY, check_min_area, parse_tolerance, tolerance_px
 
 __all__ = ["MapResult", "map_scene"]

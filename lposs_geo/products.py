@@ -44,7 +44,7 @@ from lposs_geo.raster import (
     label_writer,
     percent_writer,
 )
-from lposs_geo.scene import Scene, check_unchanged, open_scene
+from lposs_geo.scene.reader import Scene, check_unchanged, open_scene
 from lposs_geo.stages import Clock, Progress
 from lposs_geo.vector_files import SUFFIXES, check_vector
 from lposs_geo.vectorizing import draw_polygons

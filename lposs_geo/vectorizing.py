@@ -20,7 +20,6 @@ from rasterio.enums import MaskFlags
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from lposs_geo.coordinates import check_coordinates, check_transform
 from lposs_geo.errors import OutputError, ParameterError, SceneError, one_line
 from lposs_geo.files.odd_names import linked
 from lposs_geo.files.outputs import GEOPACKAGE_BESIDE, Output, check_outputs, room_left
@@ -32,7 +31,8 @@ from lposs_geo.outline import MOST_PER_PIXEL, Outline, outline_of, polygon_bytes
 from lposs_geo.raster import is_of_labels, read_label_legend
 from lposs_geo.regions import STRIP_PIXELS
 from lposs_geo.runs import settle, staged
-from lposs_geo.sources import check_file
+from lposs_geo.scene.coordinates import check_coordinates, check_transform
+from lposs_geo.scene.opening import check_file
 from lposs_geo.stages import Progress
 from lposs_geo.vector import SIMPLIFY_PX, polygon_batches
 from lposs_geo.vector_files import SUFFIXES, check_vector, write_polygons

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from rasterio.crs import CRS
 from rasterio.windows import Window
 
-from lposs_geo.aoi import Area, area_on, read_aoi
 from lposs_geo.errors import ParameterError
 from lposs_geo.grid import Grid
+from lposs_geo.scene.aoi import Area, area_on, read_aoi
 
 UTM = CRS.from_epsg(32632)
 DEGREES = CRS.from_epsg(4326)

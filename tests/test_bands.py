@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from lposs_geo.bands import PRESETS, BandFacts, by_contrast, choose, is_opacity
 from lposs_geo.errors import SceneError
+from lposs_geo.scene.bands import PRESETS, BandFacts, by_contrast, choose, is_opacity
 
 
 def _facts(count: int = 0, *, dtype="uint16", colours=(), names=(), lengths=(), alphas=()) -> BandFacts:

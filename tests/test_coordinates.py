@@ -7,9 +7,9 @@ import pytest
 from affine import Affine
 from rasterio.crs import CRS
 
-from lposs_geo.coordinates import check_coordinates
 from lposs_geo.errors import SceneError
 from lposs_geo.grid import Grid
+from lposs_geo.scene.coordinates import check_coordinates
 
 UTM = Affine(0.6, 0, 439136.4, 0, -0.6, 5273706.6)
 DISK = "+proj=geos +h=35785831 +lon_0=0 +sweep=x +datum=WGS84"

@@ -27,7 +27,7 @@ from test_lposs import ColourEncoder
 
 from lposs_geo.errors import SceneError
 from lposs_geo.mapping import map_scene
-from lposs_geo.scene import describe, open_scene
+from lposs_geo.scene.reader import describe, open_scene
 
 CORPUS = os.environ.get("LPOSS_GEO_CORPUS")
 

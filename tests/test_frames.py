@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lposs_geo.frames import (
+from lposs_geo.scene.frames import (
     Region,
     alike,
     along_edge,

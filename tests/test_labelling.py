@@ -17,7 +17,7 @@ from lposs_geo.journal import open_journal
 from lposs_geo.labelling import Task, finished_tile, label_scene, plan_tiles
 from lposs_geo.memory import Budget
 from lposs_geo.patch_stage import SCENE_PARAMETERS
-from lposs_geo.scene import SceneReader, describe, open_scene
+from lposs_geo.scene.reader import SceneReader, describe, open_scene
 
 WHOLE = Window(0, 0, 201, 150)
 
@@ -247,7 +247,7 @@ def test_an_area_without_data_is_all_nodata_though_its_surroundings_are_not(scen
 
 def test_a_scene_without_any_data_is_refused(write_raster, tmp_path, monkeypatch):
     scene = describe(write_raster(np.full((3, 150, 201), 7, "uint8")))
-    monkeypatch.setattr("lposs_geo.scene.SceneReader.may_hold_data", lambda *_: False)
+    monkeypatch.setattr("lposs_geo.scene.reader.SceneReader.may_hold_data", lambda *_: False)
     with pytest.raises(SceneError, match="no valid pixel"):
         _label(scene, _task(), tmp_path)
 

@@ -20,8 +20,8 @@ from lposs_geo import map_scene, vectorizing
 from lposs_geo.batch import map_batch
 from lposs_geo.errors import OutputError, SceneError, escaped
 from lposs_geo.files.odd_names import forget_links, linked, plain, unlinked
-from lposs_geo.scene import describe, identity, open_scene
-from lposs_geo.sources import resolve, stem
+from lposs_geo.scene.opening import resolve, stem
+from lposs_geo.scene.reader import describe, identity, open_scene
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="names of other systems are Unicode")
 

@@ -14,10 +14,10 @@ from affine import Affine
 from pyarrow import parquet
 from rasterio.crs import CRS
 
-from lposs_geo.aoi import area_on, read_aoi
 from lposs_geo.errors import ParameterError
 from lposs_geo.grid import Grid
-from lposs_geo.outlines import polygons_of, read_outlines
+from lposs_geo.scene.aoi import area_on, read_aoi
+from lposs_geo.scene.outlines import polygons_of, read_outlines
 
 UTM = CRS.from_epsg(32632)
 DEGREES = CRS.from_epsg(4326)

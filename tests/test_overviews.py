@@ -9,10 +9,10 @@ from conftest import write_geotiff
 from rasterio.enums import Resampling
 from rasterio.windows import Window
 
-from lposs_geo.overviews import show_pixels
-from lposs_geo.pixels import Handle, Layers
-from lposs_geo.scene import describe, open_scene
-from lposs_geo.sources import open_source, resolve
+from lposs_geo.scene.opening import open_source, resolve
+from lposs_geo.scene.overviews import show_pixels
+from lposs_geo.scene.pixels import Handle, Layers
+from lposs_geo.scene.reader import describe, open_scene
 
 TILED = {"tiled": True, "blockxsize": 128, "blockysize": 128}
 

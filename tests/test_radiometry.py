@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lposs_geo.errors import ParameterError
-from lposs_geo.radiometry import Radiometry, as_stored, contrasts, eight_bit, stretched, turned_round
+from lposs_geo.scene.radiometry import Radiometry, as_stored, contrasts, eight_bit, stretched, turned_round
 
 ONES, ZEROS = (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)
 

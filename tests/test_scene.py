@@ -23,11 +23,11 @@ from rasterio.enums import ColorInterp
 from rasterio.rpc import RPC
 from rasterio.windows import Window
 
-from lposs_geo import pixels
 from lposs_geo.errors import ParameterError, SceneChangedError, SceneError
-from lposs_geo.scene import check_unchanged, describe, identity, open_scene
-from lposs_geo.sources import REMOTE_OPTIONS
-from lposs_geo.tiled_copy import copy_in_tiles, is_slow_in_tiles
+from lposs_geo.scene import pixels
+from lposs_geo.scene.opening import REMOTE_OPTIONS
+from lposs_geo.scene.reader import check_unchanged, describe, identity, open_scene
+from lposs_geo.scene.tiled_copy import copy_in_tiles, is_slow_in_tiles
 from lposs_geo.tiling import zoomed
 
 TILED = {"tiled": True, "blockxsize": 128, "blockysize": 128}

@@ -18,9 +18,9 @@ from rasterio.windows import Window
 
 from lposs_geo import vectorizing
 from lposs_geo.errors import SceneError
-from lposs_geo.scene import describe, identity, open_scene
-from lposs_geo.sources import Source, is_remote, open_source, remote_options, resolve, scenes_in, stem
-from lposs_geo.tiled_copy import copy_in_tiles, is_slow_in_tiles
+from lposs_geo.scene.opening import Source, is_remote, open_source, remote_options, resolve, scenes_in, stem
+from lposs_geo.scene.reader import describe, identity, open_scene
+from lposs_geo.scene.tiled_copy import copy_in_tiles, is_slow_in_tiles
 
 RED, GREEN, BLUE, ALPHA = ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha
 

@@ -10,8 +10,8 @@ from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
 from lposs_geo.errors import OutputError, SceneChangedError, SceneError
-from lposs_geo.scene import describe, open_scene
-from lposs_geo.tiled_copy import copy_in_tiles, is_slow_in_tiles
+from lposs_geo.scene.reader import describe, open_scene
+from lposs_geo.scene.tiled_copy import copy_in_tiles, is_slow_in_tiles
 
 RED, GREEN, BLUE, ALPHA = ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha
 
@@ -72,7 +72,7 @@ def test_a_copy_in_tiles_reads_as_the_original_does(write_raster, tmp_path, dtyp
 def test_each_row_is_read_once_for_a_copy(write_raster, tmp_path, monkeypatch):
     scene = describe(write_raster(np.full((3, 1300, 30), 9, "uint8"), blockysize=1))
     rows = []
-    monkeypatch.setattr("lposs_geo.pixels._load", _noting_rows(rows))
+    monkeypatch.setattr("lposs_geo.scene.pixels._load", _noting_rows(rows))
     copy_in_tiles(scene, tmp_path / "copy.tif")
     assert sorted(rows) == list(range(1300))
 
@@ -85,7 +85,7 @@ def test_a_scene_that_is_changed_while_it_is_copied_is_refused(write_raster, tmp
 
 
 def _noting_rows(rows: list[int]):
-    from lposs_geo.pixels import _load
+    from lposs_geo.scene.pixels import _load
 
     def load(dataset, source, layers, window, shape):
         rows.extend(range(window.row_off, window.row_off + window.height))

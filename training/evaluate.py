@@ -26,7 +26,7 @@ from lposs_geo import lposs
 from lposs_geo.encoders.mini import VM_KINDS, MiniEncoder
 from lposs_geo.features import LatticeFeatures, encode_image
 from lposs_geo.patch_stage import SCENE_PARAMETERS, patch_scores, patch_seeds, sample_scores
-from lposs_geo.scene import describe, open_scene
+from lposs_geo.scene.reader import describe, open_scene
 
 REPOSITORY = Path(__file__).parents[1]
 SYNONYMS = (

@@ -36,7 +36,7 @@ def info_command(
     as_json: bool,
 ) -> None:
     """Show how SCENE would be read; a folder, or several scenes, are one mosaic."""
-    from lposs_geo.scene import describe
+    from lposs_geo.scene.reader import describe
 
     found = describe(scenes[0] if len(scenes) == 1 else scenes, bands=bands, scale=scale, collar=collar, warp=warp)
     grid = found.grid
@@ -45,7 +45,7 @@ def info_command(
         from lposs_geo.files.outputs import Output, check_outputs
         from lposs_geo.quicklook import draw_scene, save_picture
         from lposs_geo.runs import settle, staged
-        from lposs_geo.scene import open_scene
+        from lposs_geo.scene.reader import open_scene
 
         output = Output(quicklook, ".png")
         settle(output.path)

@@ -47,7 +47,7 @@ def with_settings(
         If the map was made with what these options can't tell, its area of interest must be named again, a value is
         out of its range, or its tags name an option that no map takes over to another.
     """
-    from lposs_geo.aoi import is_box
+    from lposs_geo.scene.aoi import is_box
 
     never = [name for name in settings.others if name in options]
     if never:

@@ -55,7 +55,7 @@ RESERVED = frozenset({"unknown", "nodata"})
 """Names that no class may have: pixels without a class, and without data, are called so."""
 
 PRESETS = ("worldcover", "corine1", "loveda", "openearthmap", "dynamicworld")
-"""Names of the legends that come with the package, files in its folder legends/."""
+"""Names of the legends that come with the package, files in the folder presets/."""
 
 log = logging.getLogger("lposs_geo")
 
@@ -318,7 +318,7 @@ def preset(name: str) -> Legend:
     known = name.casefold()
     if known not in PRESETS:
         raise LegendError(f"no legend is called {quoted(name)}: the presets are {', '.join(PRESETS)}")
-    text = resources.files("lposs_geo").joinpath("legends", f"{known}.toml").read_text(encoding="utf-8")
+    text = resources.files("lposs_geo.legend").joinpath("presets", f"{known}.toml").read_text(encoding="utf-8")
     return _parse(text, f"legend '{known}'")
 
 

@@ -16,10 +16,10 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from lposs_geo.bands import BandFacts, Choice, by_contrast, choose, is_opacity
 from lposs_geo.errors import SceneError
 from lposs_geo.files.odd_text import descriptions_of
-from lposs_geo.frames import (
+from lposs_geo.scene.bands import BandFacts, Choice, by_contrast, choose, is_opacity
+from lposs_geo.scene.frames import (
     BLUR,
     CORE,
     SPECKS,
@@ -35,10 +35,10 @@ from lposs_geo.frames import (
     stands_out,
     with_edge,
 )
-from lposs_geo.overviews import show_pixels
-from lposs_geo.pixels import Handle, Layers, colours_of, is_written, may_be_colour, shrunk, tells_nodata
-from lposs_geo.radiometry import Radiometry, as_stored, contrasts, eight_bit, stretched, turned_round
-from lposs_geo.sources import Source, is_remote
+from lposs_geo.scene.opening import Source, is_remote
+from lposs_geo.scene.overviews import show_pixels
+from lposs_geo.scene.pixels import Handle, Layers, colours_of, is_written, may_be_colour, shrunk, tells_nodata
+from lposs_geo.scene.radiometry import Radiometry, as_stored, contrasts, eight_bit, stretched, turned_round
 from lposs_geo.tiling import tiles
 
 __all__ = ["Part", "choose_layers", "fix_radiometry", "sample_layers", "turn_by_contrast", "with_blurred_edge"]

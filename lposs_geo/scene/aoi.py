@@ -28,7 +28,7 @@ from shapely.errors import ShapelyError
 from lposs_geo.errors import ParameterError
 from lposs_geo.grid import Grid, axis_unit, on_ground, to_pyproj
 from lposs_geo.legend.words import quoted, said
-from lposs_geo.outlines import FARTHEST, is_file, read_outlines
+from lposs_geo.scene.outlines import FARTHEST, is_file, read_outlines
 from lposs_geo.tiling import tiles
 
 __all__ = ["Area", "area_on", "is_box", "is_file", "read_aoi"]

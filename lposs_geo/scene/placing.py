@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.rpc import RPC
 
-from lposs_geo.coordinates import check_coordinates, check_transform
 from lposs_geo.errors import SceneError, escaped
 from lposs_geo.files.odd_names import unlinked
 from lposs_geo.grid import Grid, utm_zone
-from lposs_geo.pixels import Layers, colours_of, may_be_colour
-from lposs_geo.sources import Source, Warp, on_disk, open_source
+from lposs_geo.scene.coordinates import check_coordinates, check_transform
+from lposs_geo.scene.opening import Source, Warp, on_disk, open_source
+from lposs_geo.scene.pixels import Layers, colours_of, may_be_colour
 
 __all__ = ["check_georeference", "check_parts", "place", "place_warped", "warp_for"]
 

@@ -17,9 +17,9 @@ from rasterio.windows import Window
 from lposs_geo.errors import OutputError, SceneError, one_line
 from lposs_geo.files.outputs import room_left
 from lposs_geo.grid import without_georeference_warnings
-from lposs_geo.pixels import Handle, Layers
-from lposs_geo.scene import Scene, check_unchanged
-from lposs_geo.sources import Source, open_source
+from lposs_geo.scene.opening import Source, open_source
+from lposs_geo.scene.pixels import Handle, Layers
+from lposs_geo.scene.reader import Scene, check_unchanged
 
 __all__ = ["copy_in_tiles", "is_slow_in_tiles"]
 

@@ -24,7 +24,8 @@ from rasterio.windows import Window
 
 from lposs_geo.errors import SceneChangedError, SceneError, escaped
 from lposs_geo.files.odd_names import unlinked
-from lposs_geo.first_look import (
+from lposs_geo.grid import Grid
+from lposs_geo.scene.first_look import (
     Part,
     choose_layers,
     fix_radiometry,
@@ -32,11 +33,10 @@ from lposs_geo.first_look import (
     turn_by_contrast,
     with_blurred_edge,
 )
-from lposs_geo.grid import Grid
-from lposs_geo.pixels import Handle, Layers, is_written
-from lposs_geo.placing import check_georeference, check_parts, place, place_warped, warp_for
-from lposs_geo.radiometry import Radiometry
-from lposs_geo.sources import Source, Warp, files_of, is_remote, on_disk, open_source, resolve
+from lposs_geo.scene.opening import Source, Warp, files_of, is_remote, on_disk, open_source, resolve
+from lposs_geo.scene.pixels import Handle, Layers, is_written
+from lposs_geo.scene.placing import check_georeference, check_parts, place, place_warped, warp_for
+from lposs_geo.scene.radiometry import Radiometry
 from lposs_geo.tiling import resample
 
 __all__ = ["Layers", "Scene", "SceneReader", "Stamp", "check_unchanged", "describe", "identity", "open_scene"]

@@ -23,9 +23,9 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from lposs_geo.errors import SceneError
-from lposs_geo.frames import CORE, REACH, Region, alike, is_hole, spread
 from lposs_geo.limits import advice_on_files, is_short_of_files
-from lposs_geo.sources import Source, Warp, is_remote, open_source, remote_options
+from lposs_geo.scene.frames import CORE, REACH, Region, alike, is_hole, spread
+from lposs_geo.scene.opening import Source, Warp, is_remote, open_source, remote_options
 
 __all__ = ["Handle", "Layers", "colours_of", "is_written", "may_be_colour", "shrunk", "tells_nodata"]
 

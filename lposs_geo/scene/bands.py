@@ -13,8 +13,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from lposs_geo.band_names import COLOURS, colour_in, colour_of, folded, tell_apart
 from lposs_geo.errors import SceneError, one_line
+from lposs_geo.scene.band_names import COLOURS, colour_in, colour_of, folded, tell_apart
 
 __all__ = ["PRESETS", "BandFacts", "Choice", "by_contrast", "choose", "is_opacity"]
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from lposs_geo.errors import SceneError
-from lposs_geo.pixels import Handle, Layers
-from lposs_geo.sources import is_remote
+from lposs_geo.scene.opening import is_remote
+from lposs_geo.scene.pixels import Handle, Layers
 
 __all__ = ["show_pixels"]
 
