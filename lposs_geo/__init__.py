@@ -4,7 +4,7 @@
     >>> lposs_geo.map_scene("scene.tif", "forest,water,road", "map.tif")  # doctest: +SKIP
 
 Importing this package loads neither torch nor GDAL; what is named below brings them in when first used, and so do the
-modules ``lposs_geo.graph``, ``lposs_geo.propagation``, ``lposs_geo.encoders`` and the others.
+modules ``lposs_geo.graph.patches``, ``lposs_geo.propagation``, ``lposs_geo.encoders`` and the others.
 """
 
 from __future__ import annotations

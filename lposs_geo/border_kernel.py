@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lposs_geo.pixel_kernel import _jit
+from lposs_geo.graph.pixel_kernel import _jit
 from lposs_geo.region_kernel import pop, push
 
 __all__ = [

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lposs_geo.graph.pixel_kernel import _jit
 from lposs_geo.legend.legend import NODATA
-from lposs_geo.pixel_kernel import _jit
 
 __all__ = ["fold", "fold_merged", "label_rows", "list_borders", "merge", "pop", "push", "resolve"]
 

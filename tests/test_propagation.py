@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lposs_geo.graph import patch_affinity
+from lposs_geo.graph.patches import patch_affinity
 from lposs_geo.propagation import propagate
 
 
@@ -122,7 +122,7 @@ def test_defaults_and_what_they_report():
 
 
 def test_golden_accuracy_of_chebyshev_is_that_of_the_design(golden):
-    from lposs_geo.graph import pixel_affinity
+    from lposs_geo.graph.patches import pixel_affinity
 
     stored = golden("pixel_stage")
     affinity = pixel_affinity(torch.from_numpy(stored["image_rgb"]).permute(2, 0, 1) / 255)

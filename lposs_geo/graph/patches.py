@@ -268,7 +268,7 @@ def lattice_affinity(
         raise ValueError(
             f"n_neighbors, radius and patch_size must be positive, not {n_neighbors}, {radius} and {patch_size}"
         )
-    from lposs_geo.patch_kernel import fade  # compiled code: loaded when first needed
+    from lposs_geo.graph.patch_kernel import fade  # compiled code: loaded when first needed
 
     extents = _circle(radius / patch_size, max(valid.shape))
     reach = len(extents) - 1
@@ -329,7 +329,7 @@ def _keep_on_cpu(
     neighbours: torch.Tensor,
     cosines: torch.Tensor,
 ) -> None:
-    from lposs_geo.patch_kernel import keep_most_similar
+    from lposs_geo.graph.patch_kernel import keep_most_similar
 
     arrays = (tensor.numpy() for tensor in (extents, number, neighbours, cosines))
     keep_most_similar(similarity.numpy(), node_origin, candidate_origin, *arrays)
@@ -362,7 +362,7 @@ def _keep_in_torch(
 
 def _symmetric_affinity(neighbours: torch.Tensor, weights: torch.Tensor, device: torch.device) -> PatchAffinity:
     """Make W + W^T of each node's links (N, k), on the CPU, and scale it to D^-1/2 (W + W^T) D^-1/2."""
-    from lposs_geo.patch_kernel import symmetric_rows
+    from lposs_geo.graph.patch_kernel import symmetric_rows
 
     starts, columns, values = symmetric_rows(neighbours.numpy(), weights.numpy())
     # A matrix has one type for both kinds of index; the product is faster, too, with the smaller one.
@@ -416,7 +416,7 @@ def pixel_affinity(
 
 
 def _weights_on_cpu(lab: torch.Tensor, valid: torch.Tensor, offsets: torch.Tensor, tau: float) -> torch.Tensor:
-    from lposs_geo.pixel_kernel import colour_weights  # compiled code: loaded when first needed
+    from lposs_geo.graph.pixel_kernel import colour_weights  # compiled code: loaded when first needed
 
     radius = int(offsets.max())
     (rows, cols), count = valid.shape, len(offsets)
@@ -448,7 +448,7 @@ def _neighbour_sums(
 
 
 def _sums_on_cpu(planes: torch.Tensor, offsets: torch.Tensor, scale: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
-    from lposs_geo.pixel_kernel import neighbour_sums
+    from lposs_geo.graph.pixel_kernel import neighbour_sums
 
     out = torch.empty_like(image)
     neighbour_sums(planes.numpy(), offsets.numpy(), scale.numpy(), image.numpy(), out.numpy())

@@ -12,7 +12,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from lposs_geo.pixel_kernel import _jit
+from lposs_geo.graph.pixel_kernel import _jit
 
 __all__ = ["fade", "keep_most_similar", "symmetric_rows"]
 
