@@ -36,6 +36,7 @@ from lposs_geo.grid import (
     without_georeference_warnings,
 )
 from lposs_geo.legend.legend import NODATA, UNKNOWN, Legend
+from lposs_geo.progress import Clock, Progress
 from lposs_geo.provenance import FAILED_TAG, REQUEST_TAG, as_properties, for_people
 from lposs_geo.raster import (
     MOST_PERCENT,
@@ -45,7 +46,6 @@ from lposs_geo.raster import (
     percent_writer,
 )
 from lposs_geo.scene.reader import Scene, check_unchanged, open_scene
-from lposs_geo.stages import Clock, Progress
 from lposs_geo.vector_files import SUFFIXES, check_vector
 from lposs_geo.vectorizing import draw_polygons
 

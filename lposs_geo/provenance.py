@@ -15,12 +15,12 @@ from typing import Any
 from lposs_geo import models
 from lposs_geo.errors import SceneError, escaped, one_line
 from lposs_geo.files.odd_names import linked
-from lposs_geo.labelling import FailedTile, Task
 from lposs_geo.legend.legend import Legend
-from lposs_geo.patch_stage import parameters_for
 from lposs_geo.scene.aoi import Area
 from lposs_geo.scene.opening import MAP_TAG, Source, on_disk, open_source, stem
 from lposs_geo.scene.reader import Scene, identity
+from lposs_geo.stages.label import FailedTile, Task
+from lposs_geo.stages.propagate import parameters_for
 
 __all__ = [
     "FAILED_TAG",

@@ -10,14 +10,14 @@ from conftest import write_vrt
 from rasterio.windows import Window
 from test_lposs import ColourEncoder
 
-from lposs_geo import labelling
 from lposs_geo.errors import OutputError, SceneChangedError, SceneError
-from lposs_geo.features import is_encoded
 from lposs_geo.journal import open_journal
-from lposs_geo.labelling import Task, finished_tile, label_scene, plan_tiles
 from lposs_geo.memory import Budget
-from lposs_geo.patch_stage import SCENE_PARAMETERS
 from lposs_geo.scene.reader import SceneReader, describe, open_scene
+from lposs_geo.stages import label as labelling
+from lposs_geo.stages.encode import is_encoded
+from lposs_geo.stages.label import Task, finished_tile, label_scene, plan_tiles
+from lposs_geo.stages.propagate import SCENE_PARAMETERS
 
 WHOLE = Window(0, 0, 201, 150)
 
@@ -278,7 +278,7 @@ def test_a_tile_whose_features_are_missing_fails_and_is_not_taken_for_the_first_
             raise SceneError("the network is down")
         return read(self, window, zoom)
 
-    monkeypatch.setattr("lposs_geo.features.BATCH_SIZE", 1)
+    monkeypatch.setattr("lposs_geo.stages.encode.BATCH_SIZE", 1)
     monkeypatch.setattr(SceneReader, "read", not_these_crops)
     _, failed, _ = _label(scene, _task(refine=False, tile_size=50), tmp_path)
     assert {tile.window.col_off for tile in failed} == {100, 150, 200}

@@ -6,9 +6,9 @@ import torch
 from rasterio.windows import Window
 from test_lposs import ColourEncoder
 
-from lposs_geo.features import LatticeFeatures, encode_image
 from lposs_geo.lposs import crop_positions, propagate_patches, seeds
-from lposs_geo.patch_stage import (
+from lposs_geo.stages.encode import LatticeFeatures, encode_image
+from lposs_geo.stages.propagate import (
     BLOCK_MARGIN,
     SCENE_PARAMETERS,
     blocks,
@@ -107,9 +107,10 @@ def test_a_larger_lattice_is_cut_into_blocks_with_a_margin(window):
 
 def test_blocks_with_their_margin_give_the_labels_of_the_whole(monkeypatch):
     # a search radius of 40 px, a margin of 80 px, cores of 100 px on 400 x 300 px
-    monkeypatch.setattr("lposs_geo.patch_stage.BLOCK_MARGIN", 80)
+    monkeypatch.setattr("lposs_geo.stages.propagate.BLOCK_MARGIN", 80)
     monkeypatch.setattr(
-        "lposs_geo.patch_stage.SCENE_PARAMETERS", SCENE_PARAMETERS.__class__(search_radius=40.0, solver="chebyshev")
+        "lposs_geo.stages.propagate.SCENE_PARAMETERS",
+        SCENE_PARAMETERS.__class__(search_radius=40.0, solver="chebyshev"),
     )
     encoder = FineEncoder()
     features = _features(300, 400, encoder)

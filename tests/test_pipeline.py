@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lposs_geo.pipeline import made_ahead
+from lposs_geo.stages.ahead import made_ahead
 
 
 @given(items=st.lists(st.none() | st.integers()), depth=st.integers(1, 5))

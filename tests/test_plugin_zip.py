@@ -97,7 +97,7 @@ def test_its_version_is_that_of_the_engine():
     [
         ("import numpy\n", "x.py:1: imports numpy"),
         ("def late():\n    from osgeo import gdal\n", "x.py:2: imports osgeo"),
-        ("import lposs_geo.pipeline\n", "x.py:1: imports lposs_geo.pipeline"),
+        ("import lposs_geo.stages.ahead\n", "x.py:1: imports lposs_geo.stages.ahead"),
         ("import tomllib\n", "x.py:1: imports tomllib"),  # standard, but later than Python 3.9
         ("match 1:\n    case 1:\n        pass\n", "x.py: not for Python 3.9"),
         ("def broken(:\n", "x.py: not for Python 3.9"),

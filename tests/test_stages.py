@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from lposs_geo.stages import Clock
+from lposs_geo.progress import Clock
 
 
 def test_times_add_up_in_the_order_in_which_the_stages_began():

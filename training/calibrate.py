@@ -19,8 +19,8 @@ from evaluate import Benchmark, benchmarks, planes
 
 from lposs_geo import lposs
 from lposs_geo.encoders.mini import MiniEncoder
-from lposs_geo.features import encode_image
-from lposs_geo.patch_stage import SCENE_PARAMETERS, patch_scores
+from lposs_geo.stages.encode import encode_image
+from lposs_geo.stages.propagate import SCENE_PARAMETERS, patch_scores
 
 BINS = 10
 SIDE, GAP, TOP, BASE = 200, 56, 56, 44

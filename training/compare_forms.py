@@ -19,8 +19,8 @@ from evaluate import Tally, benchmarks, planes
 
 from lposs_geo import lposs
 from lposs_geo.encoders.mini import MiniEncoder
-from lposs_geo.features import encode_image
-from lposs_geo.patch_stage import SCENE_PARAMETERS, parameters_for, patch_scores
+from lposs_geo.stages.encode import encode_image
+from lposs_geo.stages.propagate import SCENE_PARAMETERS, parameters_for, patch_scores
 
 
 @torch.inference_mode()

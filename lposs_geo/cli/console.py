@@ -17,7 +17,7 @@ from lposs_geo.cli.streams import json_lines
 from lposs_geo.errors import escaped
 
 if TYPE_CHECKING:
-    from lposs_geo.stages import Progress
+    from lposs_geo.progress import Progress
 
 __all__ = ["Terminated", "help_without_command", "json_line", "messages", "say", "show_progress"]
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from lposs_geo.legend.legend import Legend
     from lposs_geo.mapping import MapResult
     from lposs_geo.models import Model
-    from lposs_geo.stages import Progress
+    from lposs_geo.progress import Progress
 
 __all__ = ["map_command"]
 

@@ -20,12 +20,15 @@ from rasterio.windows import Window
 from lposs_geo import lposs
 from lposs_geo.encoders.encoder import Encoder
 from lposs_geo.errors import OutputError, ParameterError, SceneError, one_line
-from lposs_geo.features import Encoded, LatticeFeatures, encode_scene, has_features, stored_features
 from lposs_geo.grid import Grid
 from lposs_geo.journal import ChunkedArray, Journal
 from lposs_geo.legend.legend import NODATA, UNKNOWN
 from lposs_geo.memory import Budget, is_out_of_memory
-from lposs_geo.patch_stage import (
+from lposs_geo.progress import Clock, Progress
+from lposs_geo.scene.reader import Scene, SceneReader, check_unchanged, open_scene
+from lposs_geo.stages.ahead import made_ahead
+from lposs_geo.stages.encode import Encoded, LatticeFeatures, encode_scene, has_features, stored_features
+from lposs_geo.stages.propagate import (
     BLOCK_MARGIN,
     SCENE_PARAMETERS,
     blocks,
@@ -33,9 +36,6 @@ from lposs_geo.patch_stage import (
     patch_scores,
     sample_scores,
 )
-from lposs_geo.pipeline import made_ahead
-from lposs_geo.scene.reader import Scene, SceneReader, check_unchanged, open_scene
-from lposs_geo.stages import Clock, Progress
 from lposs_geo.tiling import Tile, Tiles, bilinear_taps, grown, tiles
 
 __all__ = ["TILES", "FailedTile", "Task", "finished_tile", "finished_tiles", "label_scene", "plan_tiles"]

@@ -1,0 +1,1 @@
+"""The three stages over a scene of any size: encode its crops, propagate over patches, label tiles."""
