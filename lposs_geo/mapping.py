@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from lposs_geo import cache, encoders, models, provenance
+from lposs_geo import encoders, models, provenance
 from lposs_geo.errors import (
     FinishedError,
     OutOfMemoryError,
@@ -33,7 +33,6 @@ from lposs_geo.errors import (
 from lposs_geo.files.room import check_size
 from lposs_geo.georeference import notices_of_crs
 from lposs_geo.grid import Grid, overstates_areas, rounded
-from lposs_geo.journal import Journal, open_journal
 from lposs_geo.legend.legend import Legend, from_words
 from lposs_geo.legend.words import quoted
 from lposs_geo.limits import check_address_space
@@ -42,12 +41,14 @@ from lposs_geo.needs import check_room_for_products, check_room_for_work
 from lposs_geo.products import Content, Outputs, Polygonising, write_products
 from lposs_geo.progress import Clock, Progress
 from lposs_geo.raster import ClassArea
-from lposs_geo.runs import may_replace, open_run, run_folder, settle
 from lposs_geo.scene.aoi import area_on, is_file, read_aoi
 from lposs_geo.scene.reader import Scene, check_unchanged, describe
 from lposs_geo.scene.tiled_copy import copy_in_tiles, is_slow_in_tiles
 from lposs_geo.stages.encode import is_encoded
 from lposs_geo.stages.label import TILES, FailedTile, Task, finished_tile, label_scene, plan_tiles
+from lposs_geo.store import cache
+from lposs_geo.store.journal import Journal, open_journal
+from lposs_geo.store.runs import may_replace, open_run, run_folder, settle
 from lposs_geo.vectorizing import DEFAULT_SIMPLIFY, check_min_area, parse_tolerance, tolerance_px
 
 __all__ = ["MapResult", "map_scene"]

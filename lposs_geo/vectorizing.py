@@ -31,9 +31,9 @@ from lposs_geo.outline import MOST_PER_PIXEL, Outline, outline_of, polygon_bytes
 from lposs_geo.progress import Progress
 from lposs_geo.raster import is_of_labels, read_label_legend
 from lposs_geo.regions import STRIP_PIXELS
-from lposs_geo.runs import settle, staged
 from lposs_geo.scene.coordinates import check_coordinates, check_transform
 from lposs_geo.scene.opening import check_file
+from lposs_geo.store.runs import settle, staged
 from lposs_geo.vector import SIMPLIFY_PX, polygon_batches
 from lposs_geo.vector_files import SUFFIXES, check_vector, write_polygons
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lposs_geo import cache
 from lposs_geo.errors import LpossGeoError, ParameterError
+from lposs_geo.store import cache
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +78,7 @@ def test_a_store_in_use_is_left_alone_and_the_second_run_gets_the_spare_folder(s
 IN_USE = """
 import sys
 from pathlib import Path
-from lposs_geo.cache import open_store
+from lposs_geo.store.cache import open_store
 with open_store({"scene": {"name": "lake.tif"}, "model": {"name": "mini"}}, Path(sys.argv[1])) as journal:
     print(journal.folder, flush=True)
     sys.stdin.read()

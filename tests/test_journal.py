@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from lposs_geo.errors import OutputError
-from lposs_geo.journal import ChunkedArray, Journal, open_journal
+from lposs_geo.store.journal import ChunkedArray, Journal, open_journal
 
 any_array = arrays.arrays(
     st.one_of(
@@ -437,7 +437,7 @@ import resource, sys
 import numpy as np
 from pathlib import Path
 from lposs_geo.errors import OutputError
-from lposs_geo.journal import open_journal
+from lposs_geo.store.journal import open_journal
 room, size = map(int, sys.argv[2:])
 resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
 try:
@@ -468,7 +468,7 @@ KILLED = """
 import itertools, sys
 import numpy as np
 from pathlib import Path
-from lposs_geo.journal import open_journal
+from lposs_geo.store.journal import open_journal
 with open_journal(Path(sys.argv[1])) as journal:
     for number in itertools.count():
         journal.append(f"part/{number}", np.arange(number, number + number * 7919 % 5000))

@@ -11,13 +11,13 @@ from rasterio.windows import Window
 from test_lposs import ColourEncoder
 
 from lposs_geo.errors import OutputError, SceneChangedError, SceneError
-from lposs_geo.journal import open_journal
 from lposs_geo.memory import Budget
 from lposs_geo.scene.reader import SceneReader, describe, open_scene
 from lposs_geo.stages import label as labelling
 from lposs_geo.stages.encode import is_encoded
 from lposs_geo.stages.label import Task, finished_tile, label_scene, plan_tiles
 from lposs_geo.stages.propagate import SCENE_PARAMETERS
+from lposs_geo.store.journal import open_journal
 
 WHOLE = Window(0, 0, 201, 150)
 

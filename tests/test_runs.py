@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lposs_geo import runs
 from lposs_geo.errors import OutputError
-from lposs_geo.journal import Journal, open_journal
-from lposs_geo.runs import may_replace, open_run, run_folder, settle
+from lposs_geo.store import runs
+from lposs_geo.store.journal import Journal, open_journal
+from lposs_geo.store.runs import may_replace, open_run, run_folder, settle
 
 FACTS: dict[str, object] = {"scene": {"name": "lake.tif", "size": 7}, "classes": ["lake", "field"], "numbers": (1, 2.5)}
 
@@ -215,7 +215,7 @@ RUN = """
 import json, sys
 import numpy as np
 from pathlib import Path
-from lposs_geo.runs import open_run
+from lposs_geo.store.runs import open_run
 facts = json.loads(sys.argv[2])
 with open_run(Path(sys.argv[1]), facts, kind="tiles", resume=False, overwrite=False) as journal:
     for number in range(int(sys.argv[3])):
@@ -373,7 +373,7 @@ WAITING = """
 import sys, time
 from pathlib import Path
 from lposs_geo.errors import OutputError
-from lposs_geo.runs import open_run
+from lposs_geo.store.runs import open_run
 output, log = Path(sys.argv[1]), Path(sys.argv[2])
 for turn in range(int(sys.argv[3])):
     try:

@@ -12,7 +12,7 @@ from power_cuts import record, restore
 
 from lposs_geo.errors import OutputError
 from lposs_geo.files.outputs import GEOPACKAGE_BESIDE, SIDECAR, Output, sidecar
-from lposs_geo.runs import run_folder, settle, staged
+from lposs_geo.store.runs import run_folder, settle, staged
 
 
 def _tif(path: Path) -> Output:

@@ -23,7 +23,7 @@ def cache_group(context: click.Context) -> None:
 @JSON
 def cache_list(as_json: bool) -> None:
     """List the scenes whose features are kept, the latest used first."""
-    from lposs_geo import cache
+    from lposs_geo.store import cache
 
     found = cache.stores()
     for store in found:
@@ -49,7 +49,7 @@ def _shown(name: str | None, unknown: str) -> str:
 @cache_group.command("clear")
 def cache_clear() -> None:
     """Remove all features that no run is using."""
-    from lposs_geo import cache
+    from lposs_geo.store import cache
 
     removed = cache.clear()
     click.echo(f"{sum(store.size for store in removed) / 1e6:,.1f} MB of {len(removed)} scenes removed")

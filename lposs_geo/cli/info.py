@@ -44,8 +44,8 @@ def info_command(
     if quicklook is not None:
         from lposs_geo.files.outputs import Output, check_outputs
         from lposs_geo.quicklook import draw_scene, save_picture
-        from lposs_geo.runs import settle, staged
         from lposs_geo.scene.reader import open_scene
+        from lposs_geo.store.runs import settle, staged
 
         output = Output(quicklook, ".png")
         settle(output.path)

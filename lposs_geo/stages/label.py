@@ -21,7 +21,6 @@ from lposs_geo import lposs
 from lposs_geo.encoders.encoder import Encoder
 from lposs_geo.errors import OutputError, ParameterError, SceneError, one_line
 from lposs_geo.grid import Grid
-from lposs_geo.journal import ChunkedArray, Journal
 from lposs_geo.legend.legend import NODATA, UNKNOWN
 from lposs_geo.memory import Budget, is_out_of_memory
 from lposs_geo.progress import Clock, Progress
@@ -36,6 +35,7 @@ from lposs_geo.stages.propagate import (
     patch_scores,
     sample_scores,
 )
+from lposs_geo.store.journal import ChunkedArray, Journal
 from lposs_geo.tiling import Tile, Tiles, bilinear_taps, grown, tiles
 
 __all__ = ["TILES", "FailedTile", "Task", "finished_tile", "finished_tiles", "label_scene", "plan_tiles"]

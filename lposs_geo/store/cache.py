@@ -23,9 +23,9 @@ from filelock import FileLock, Timeout
 
 from lposs_geo.errors import OutputError, ParameterError
 from lposs_geo.files.durable import replace_with, sync_folder
-from lposs_geo.journal import Journal, open_journal
 from lposs_geo.memory import parse_size
 from lposs_geo.models import cache_folder
+from lposs_geo.store.journal import Journal, open_journal
 
 __all__ = ["Store", "clear", "folder", "limit", "open_store", "stores"]
 

@@ -21,7 +21,7 @@ from lposs_geo.errors import OutputError
 from lposs_geo.files import staging
 from lposs_geo.files.durable import replace_with, sync_folder
 from lposs_geo.files.outputs import Output
-from lposs_geo.journal import Journal, open_journal
+from lposs_geo.store.journal import Journal, open_journal
 
 __all__ = ["may_replace", "open_run", "run_folder", "settle", "staged"]
 
