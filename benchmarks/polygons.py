@@ -27,9 +27,9 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from lposs_geo.grid import Grid
+from lposs_geo.polygons.coverage import SIMPLIFY_PX, polygon_batches
+from lposs_geo.polygons.files import write_polygons
 from lposs_geo.raster import read_label_legend
-from lposs_geo.vector import SIMPLIFY_PX, polygon_batches
-from lposs_geo.vector_files import write_polygons
 
 LAKESIDE = Path(__file__).parents[1] / "examples" / "lakeside.tif"
 CLASSES = "water,forest,crop field,road,building"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lposs_geo.batch import map_batch
     from lposs_geo.legend.legend import Legend, from_words, read_legend
     from lposs_geo.mapping import MapResult, map_scene
-    from lposs_geo.vectorizing import vectorize
+    from lposs_geo.polygons.vectorize import vectorize
 
 __all__ = ["Legend", "MapResult", "from_words", "map_batch", "map_scene", "read_legend", "vectorize"]
 
@@ -29,7 +29,7 @@ _HOMES = {
     "map_batch": "lposs_geo.batch",
     "MapResult": "lposs_geo.mapping",
     "map_scene": "lposs_geo.mapping",
-    "vectorize": "lposs_geo.vectorizing",
+    "vectorize": "lposs_geo.polygons.vectorize",
 }
 
 

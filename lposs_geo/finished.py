@@ -21,7 +21,7 @@ from rasterio.errors import RasterioError
 from lposs_geo.errors import OutputError
 from lposs_geo.files.outputs import room_left, sidecar
 from lposs_geo.grid import without_georeference_warnings
-from lposs_geo.vector_files import LAYER
+from lposs_geo.polygons.files import LAYER
 
 __all__ = ["are_as_written", "put_on_record"]
 

@@ -38,6 +38,7 @@ from lposs_geo.legend.words import quoted
 from lposs_geo.limits import check_address_space
 from lposs_geo.memory import DEFAULT, Budget, is_out_of_memory
 from lposs_geo.needs import check_room_for_products, check_room_for_work
+from lposs_geo.polygons.vectorize import DEFAULT_SIMPLIFY, check_min_area, parse_tolerance, tolerance_px
 from lposs_geo.products import Content, Outputs, Polygonising, write_products
 from lposs_geo.progress import Clock, Progress
 from lposs_geo.raster import ClassArea
@@ -49,7 +50,6 @@ from lposs_geo.stages.label import TILES, FailedTile, Task, finished_tile, label
 from lposs_geo.store import cache
 from lposs_geo.store.journal import Journal, open_journal
 from lposs_geo.store.runs import may_replace, open_run, run_folder, settle
-from lposs_geo.vectorizing import DEFAULT_SIMPLIFY, check_min_area, parse_tolerance, tolerance_px
 
 __all__ = ["MapResult", "map_scene"]
 

@@ -12,13 +12,13 @@ from rasterio.windows import Window
 
 from lposs_geo.errors import SceneError
 from lposs_geo.files.room import Need, check_room, has_room
-from lposs_geo.outline import MOST_PER_PIXEL, Outline, outline_of, polygon_bytes
+from lposs_geo.polygons.outline import MOST_PER_PIXEL, Outline, outline_of, polygon_bytes
+from lposs_geo.polygons.vectorize import tolerance_px
 from lposs_geo.products import Content, Outputs, Polygonising
 from lposs_geo.scene.reader import Scene, open_scene
 from lposs_geo.stages.encode import missing_bytes
 from lposs_geo.stages.label import Task, finished_tiles
 from lposs_geo.store.journal import Journal
-from lposs_geo.vectorizing import tolerance_px
 
 __all__ = ["check_room_for_products", "check_room_for_work"]
 

@@ -36,6 +36,8 @@ from lposs_geo.grid import (
     without_georeference_warnings,
 )
 from lposs_geo.legend.legend import NODATA, UNKNOWN, Legend
+from lposs_geo.polygons.files import SUFFIXES, check_vector
+from lposs_geo.polygons.vectorize import draw_polygons
 from lposs_geo.progress import Clock, Progress
 from lposs_geo.provenance import FAILED_TAG, REQUEST_TAG, as_properties, for_people
 from lposs_geo.raster import (
@@ -46,8 +48,6 @@ from lposs_geo.raster import (
     percent_writer,
 )
 from lposs_geo.scene.reader import Scene, check_unchanged, open_scene
-from lposs_geo.vector_files import SUFFIXES, check_vector
-from lposs_geo.vectorizing import draw_polygons
 
 __all__ = ["CONFIDENCE_WORDS", "Content", "Outputs", "Polygonising", "write_products"]
 

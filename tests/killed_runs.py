@@ -30,11 +30,11 @@ import rasterio
 from test_lposs import ColourEncoder
 
 import lposs_geo.batch
-import lposs_geo.border_kernel
 import lposs_geo.cli
 import lposs_geo.mapping
-import lposs_geo.region_kernel
-import lposs_geo.vectorizing
+import lposs_geo.polygons.border_kernel
+import lposs_geo.polygons.region_kernel
+import lposs_geo.polygons.vectorize
 from lposs_geo import encoders
 
 CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.link", "os.symlink", "shutil.rmtree"}

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import ndimage
 
-from lposs_geo import regions as module
-from lposs_geo.border_kernel import is_free
-from lposs_geo.borders import Borders, Rings, draw_rings, find_borders, find_rings, simplify_borders
 from lposs_geo.grid import Grid
-from lposs_geo.regions import Regions, find_regions
+from lposs_geo.polygons import regions as module
+from lposs_geo.polygons.border_kernel import is_free
+from lposs_geo.polygons.borders import Borders, Rings, draw_rings, find_borders, find_rings, simplify_borders
+from lposs_geo.polygons.regions import Regions, find_regions
 
 VALUES = [1, 2, 3, 0, 255]
 

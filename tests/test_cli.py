@@ -38,7 +38,7 @@ def run(capsys, monkeypatch, tmp_path):
 
 def test_neither_the_package_nor_its_help_imports_torch():
     code = (
-        "import sys, lposs_geo, lposs_geo.cli, lposs_geo.legend.legend, lposs_geo.raster, lposs_geo.vector\n"
+        "import sys, lposs_geo, lposs_geo.cli, lposs_geo.legend.legend, lposs_geo.raster, lposs_geo.polygons.coverage\n"
         "try: lposs_geo.cli.main(['map', '--help'])\n"
         "except SystemExit as ended: assert ended.code == 0\n"
         "assert not {'torch', 'timm', 'open_clip', 'numba'} & set(sys.modules)"
@@ -258,7 +258,7 @@ def test_an_interrupt_is_one_line_and_leaves_no_output(run, chip, monkeypatch, t
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lposs_geo.vectorizing.write_polygons", interrupt)
+    monkeypatch.setattr("lposs_geo.polygons.vectorize.write_polygons", interrupt)
     code, _, err = run("map", chip, "--classes", "water,forest", "-o", "m.tif", "--vector", "m.gpkg", "-q")
     said = "Error: interrupted; no output was written; add --resume to go on: 1 finished tiles will not be done again"
     assert (code, err.strip()) == (130, said)
@@ -266,7 +266,7 @@ def test_an_interrupt_is_one_line_and_leaves_no_output(run, chip, monkeypatch, t
 
 
 def test_a_defect_of_ours_is_one_line_too(run, chip, monkeypatch):
-    monkeypatch.setattr("lposs_geo.vectorizing.write_polygons", lambda *_: 1 / 0)
+    monkeypatch.setattr("lposs_geo.polygons.vectorize.write_polygons", lambda *_: 1 / 0)
     code, _, err = run("map", chip, "--classes", "water,forest", "-o", "m.tif", "--vector", "m.gpkg", "-q")
     assert code == 1
     assert err.startswith("Error: unexpected ZeroDivisionError")
@@ -277,8 +277,8 @@ def test_a_defect_of_ours_is_one_line_too(run, chip, monkeypatch):
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signals there")
 def test_a_kill_is_one_line_and_keeps_finished_tiles(run, chip, tmp_path, name):
     code = (
-        "import os, signal, lposs_geo.vectorizing, lposs_geo.cli\n"
-        f"lposs_geo.vectorizing.write_polygons = lambda *_: os.kill(os.getpid(), signal.{name})\n"
+        "import os, signal, lposs_geo.polygons.vectorize, lposs_geo.cli\n"
+        f"lposs_geo.polygons.vectorize.write_polygons = lambda *_: os.kill(os.getpid(), signal.{name})\n"
         "lposs_geo.cli.main('map chip.tif --classes water,forest -o m.tif --vector m.gpkg -q'.split())"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)

@@ -29,7 +29,7 @@ from lposs_geo.errors import (
     SceneError,
 )
 from lposs_geo.mapping import map_scene
-from lposs_geo.vectorizing import vectorize
+from lposs_geo.polygons.vectorize import vectorize
 
 WORDS = "water,forest,crop field"
 

@@ -23,9 +23,9 @@ from rasterio.crs import CRS
 from lposs_geo.errors import LpossGeoError
 from lposs_geo.grid import Grid
 from lposs_geo.legend.legend import Legend, from_words, preset, read_legend, to_toml
+from lposs_geo.polygons.vectorize import vectorize
 from lposs_geo.raster import LEGEND_TAG, read_label_legend
 from lposs_geo.scene.aoi import area_on, read_aoi
-from lposs_geo.vectorizing import vectorize
 
 UTM = CRS.from_epsg(32632)
 SCENE = Grid(40, 50, UTM, Affine(2, 0, 500_000, 0, -2, 5_200_000))

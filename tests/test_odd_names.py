@@ -16,10 +16,11 @@ import rasterio
 from conftest import UTM
 from PIL import Image
 
-from lposs_geo import map_scene, vectorizing
+from lposs_geo import map_scene
 from lposs_geo.batch import map_batch
 from lposs_geo.errors import OutputError, SceneError, escaped
 from lposs_geo.files.odd_names import forget_links, linked, plain, unlinked
+from lposs_geo.polygons import vectorize as vectorizing
 from lposs_geo.scene.opening import resolve, stem
 from lposs_geo.scene.reader import describe, identity, open_scene
 

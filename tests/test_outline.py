@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lposs_geo import vectorizing
 from lposs_geo.errors import OutputError
-from lposs_geo.outline import MOST_PER_PIXEL, Outline, outline_of, polygon_bytes
-from lposs_geo.vectorizing import vectorize
+from lposs_geo.polygons import vectorize as vectorizing
+from lposs_geo.polygons.outline import MOST_PER_PIXEL, Outline, outline_of, polygon_bytes
+from lposs_geo.polygons.vectorize import vectorize
 
 SIDE = 300
 

@@ -12,9 +12,9 @@ from hypothesis.extra import numpy as arrays
 from rasterio.crs import CRS
 from scipy import ndimage
 
-from lposs_geo import regions as module
 from lposs_geo.grid import Grid
-from lposs_geo.regions import DiskArray, Regions, find_regions, merge_small, strips
+from lposs_geo.polygons import regions as module
+from lposs_geo.polygons.regions import DiskArray, Regions, find_regions, merge_small, strips
 
 UTM = CRS.from_epsg(32632)
 VALUES = [1, 2, 3, 0, 255]

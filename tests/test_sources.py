@@ -16,8 +16,8 @@ from conftest import UTM, served
 from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
-from lposs_geo import vectorizing
 from lposs_geo.errors import SceneError
+from lposs_geo.polygons import vectorize as vectorizing
 from lposs_geo.scene.opening import Source, is_remote, open_source, remote_options, resolve, scenes_in, stem
 from lposs_geo.scene.reader import describe, identity, open_scene
 from lposs_geo.scene.tiled_copy import copy_in_tiles, is_slow_in_tiles

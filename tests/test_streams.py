@@ -77,7 +77,8 @@ def test_who_reads_no_more_has_had_enough(shell, labels, command):
 
 PRINTING = """
 import ctypes, os, sys, threading, warnings
-from lposs_geo import cli, vectorizing
+from lposs_geo import cli
+from lposs_geo.polygons import vectorize as vectorizing
 real = vectorizing.write_polygons
 def write_polygons(*arguments):
     os.write(2, b"ERROR 1: from C\\nhalf of")

@@ -16,7 +16,7 @@ from rasterio.crs import CRS
 from scipy import ndimage
 
 from lposs_geo.grid import Grid, polygon_areas, polygon_perimeters
-from lposs_geo.vector import PolygonBatch, polygon_batches
+from lposs_geo.polygons.coverage import PolygonBatch, polygon_batches
 
 UTM = CRS.from_epsg(32632)
 GROUND = Affine(0.6, 0, 439136.4, 0, -0.6, 5273706.6)

@@ -22,12 +22,13 @@ from affine import Affine
 from pyarrow import parquet
 from rasterio.crs import CRS
 
-from lposs_geo import styles, vector_files
+from lposs_geo import styles
 from lposs_geo.errors import OutOfMemoryError, OutputError
 from lposs_geo.grid import to_pyproj
 from lposs_geo.legend.legend import LandClass, Legend
-from lposs_geo.vector import PolygonBatch
-from lposs_geo.vector_files import LAYER, SUFFIXES, check_vector, write_polygons
+from lposs_geo.polygons import files as vector_files
+from lposs_geo.polygons.coverage import PolygonBatch
+from lposs_geo.polygons.files import LAYER, SUFFIXES, check_vector, write_polygons
 
 LEGEND = Legend(
     (
@@ -205,7 +206,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from test_vector_files import LEGEND, UTM, make_batches
 from lposs_geo.errors import OutputError
-from lposs_geo.vector_files import write_polygons
+from lposs_geo.polygons.files import write_polygons
 path, size = Path(sys.argv[2]), int(sys.argv[3])
 batches = make_batches(size=80)
 for room in (3000, size // 2, int(size * 0.9), size - 5000, size - 10):

@@ -12,7 +12,7 @@ from affine import Affine
 from conftest import write_vrt
 
 from lposs_geo.errors import OutputError, ParameterError, SceneError
-from lposs_geo.vectorizing import parse_tolerance, vectorize
+from lposs_geo.polygons.vectorize import parse_tolerance, vectorize
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(write_raster, tmp_path):
     path = write_raster(array, "labels.tif", tiled=True, blockxsize=64, blockysize=64)
     code = (
         "import resource, signal, sys\n"
-        "from lposs_geo.vectorizing import vectorize\n"
+        "from lposs_geo.polygons.vectorize import vectorize\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))\n"
         "try: vectorize('labels.tif', 'a.gpkg')\n"

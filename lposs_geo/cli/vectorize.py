@@ -35,7 +35,7 @@ def vectorize_command(
     quiet: bool,
 ) -> None:
     """Turn the map LABELS into polygons at OUTPUT: .gpkg, .parquet, .fgb or .geojson."""
-    from lposs_geo.vectorizing import vectorize
+    from lposs_geo.polygons.vectorize import vectorize
 
     with messages(as_json, verbose, quiet), show_progress(as_json, quiet) as progress:
         count = vectorize(

@@ -26,7 +26,7 @@ from lposs_geo.files.drivers import check_vector_driver
 from lposs_geo.files.outputs import room_left
 from lposs_geo.grid import lonlat_transformer, to_pyproj
 from lposs_geo.legend.legend import Legend
-from lposs_geo.vector import PolygonBatch
+from lposs_geo.polygons.coverage import PolygonBatch
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -155,7 +155,7 @@ def find_regions(
     OSError
         If the disk is full.
     """
-    from lposs_geo.region_kernel import fold, label_rows, resolve
+    from lposs_geo.polygons.region_kernel import fold, label_rows, resolve
 
     shape = grid.height, grid.width
     ids = np.dtype(np.int32 if grid.height * grid.width < SHORT_IDS else np.int64)
@@ -220,7 +220,7 @@ def merge_small(
     OSError
         If the disk is full.
     """
-    from lposs_geo.region_kernel import fold_merged, list_borders, merge, resolve
+    from lposs_geo.polygons.region_kernel import fold_merged, list_borders, merge, resolve
 
     limit = min_area * (1 - 1e-9)
     number, ids = len(regions), regions.run_region.dtype

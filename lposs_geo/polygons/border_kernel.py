@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lposs_geo.graph.pixel_kernel import _jit
-from lposs_geo.region_kernel import pop, push
+from lposs_geo.polygons.region_kernel import pop, push
 
 __all__ = [
     "count_corners",

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lposs_geo.legend.legend import NODATA
-from lposs_geo.regions import SHORT_IDS
+from lposs_geo.polygons.regions import SHORT_IDS
 
 __all__ = ["MOST_PER_PIXEL", "Outline", "outline_of", "polygon_bytes"]
 

@@ -10,9 +10,9 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from lposs_geo.borders import Borders, Rings, draw_rings, find_borders, find_rings, simplify_borders
 from lposs_geo.grid import Grid, on_ground, polygon_areas, polygon_perimeters
-from lposs_geo.regions import STRIP_PIXELS, ReadRows, Regions, find_regions, merge_small
+from lposs_geo.polygons.borders import Borders, Rings, draw_rings, find_borders, find_rings, simplify_borders
+from lposs_geo.polygons.regions import STRIP_PIXELS, ReadRows, Regions, find_regions, merge_small
 
 __all__ = ["SIMPLIFY_PX", "PolygonBatch", "polygon_batches"]
 

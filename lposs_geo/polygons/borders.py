@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from lposs_geo.regions import DiskArray, Regions, Told, strips
+from lposs_geo.polygons.regions import DiskArray, Regions, Told, strips
 
 __all__ = ["Borders", "Rings", "draw_rings", "find_borders", "find_rings", "simplify_borders"]
 
@@ -98,7 +98,7 @@ def find_borders(regions: Regions, folder: Path, *, report: Told | None = None) 
     OSError
         If the disk is full.
     """
-    from lposs_geo import border_kernel as kernel
+    from lposs_geo.polygons import border_kernel as kernel
 
     rows, cols = regions.shape
     runs = cols, regions.row_starts, regions.run_end, regions.run_region
@@ -127,7 +127,7 @@ def find_borders(regions: Regions, folder: Path, *, report: Told | None = None) 
 
 def _follow(corner_arrays: list[NDArray[Any]], marks: NDArray[np.uint64], folder: Path) -> Borders:
     """Follow the borders from corner to corner."""
-    from lposs_geo import border_kernel as kernel
+    from lposs_geo.polygons import border_kernel as kernel
 
     place, bits, link, node_corner, node_link, node_cells, tip_sides = corner_arrays
     corners, nodes, tips = len(place), len(node_corner), len(tip_sides)
@@ -181,7 +181,7 @@ def simplify_borders(borders: Borders, tolerance: float, folder: Path) -> Border
     OSError
         If the disk is full.
     """
-    from lposs_geo import border_kernel as kernel
+    from lposs_geo.polygons import border_kernel as kernel
 
     # Beyond this every triangle goes.
     limit = min(math.floor(2 * tolerance**2 * (1 + 1e-12)), 1 << 62)
@@ -218,7 +218,7 @@ def find_rings(borders: Borders, regions: int, folder: Path) -> Rings:
     OSError
         If the disk is full.
     """
-    from lposs_geo import border_kernel as kernel
+    from lposs_geo.polygons import border_kernel as kernel
 
     starts = _array(folder, "ring_starts", np.int64, regions + 1)
     done = _array(folder, "ring_done", np.uint8, 2 * len(borders))
@@ -255,7 +255,7 @@ def draw_rings(
     polygon_starts : (last - first + 1,) int64
         Where each region's rings begin.
     """
-    from lposs_geo import border_kernel as kernel
+    from lposs_geo.polygons import border_kernel as kernel
 
     polygon_starts = rings.starts[first : last + 1]
     own = slice(int(polygon_starts[0]), int(polygon_starts[-1]))

@@ -27,15 +27,15 @@ from lposs_geo.files.room import check_size
 from lposs_geo.grid import Grid, without_georeference_warnings
 from lposs_geo.legend.legend import NODATA, Legend
 from lposs_geo.legend.words import said
-from lposs_geo.outline import MOST_PER_PIXEL, Outline, outline_of, polygon_bytes
+from lposs_geo.polygons.coverage import SIMPLIFY_PX, polygon_batches
+from lposs_geo.polygons.files import SUFFIXES, check_vector, write_polygons
+from lposs_geo.polygons.outline import MOST_PER_PIXEL, Outline, outline_of, polygon_bytes
+from lposs_geo.polygons.regions import STRIP_PIXELS
 from lposs_geo.progress import Progress
 from lposs_geo.raster import is_of_labels, read_label_legend
-from lposs_geo.regions import STRIP_PIXELS
 from lposs_geo.scene.coordinates import check_coordinates, check_transform
 from lposs_geo.scene.opening import check_file
 from lposs_geo.store.runs import settle, staged
-from lposs_geo.vector import SIMPLIFY_PX, polygon_batches
-from lposs_geo.vector_files import SUFFIXES, check_vector, write_polygons
 
 __all__ = ["DEFAULT_SIMPLIFY", "check_min_area", "draw_polygons", "parse_tolerance", "tolerance_px", "vectorize"]
 
