@@ -29,7 +29,7 @@ from rasterio.windows import Window
 from lposs_geo.grid import Grid
 from lposs_geo.polygons.coverage import SIMPLIFY_PX, polygon_batches
 from lposs_geo.polygons.files import write_polygons
-from lposs_geo.raster import read_label_legend
+from lposs_geo.writers.rasters import read_label_legend
 
 LAKESIDE = Path(__file__).parents[1] / "examples" / "lakeside.tif"
 CLASSES = "water,forest,crop field,road,building"

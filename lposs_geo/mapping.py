@@ -31,7 +31,6 @@ from lposs_geo.errors import (
     SceneError,
 )
 from lposs_geo.files.room import check_size
-from lposs_geo.georeference import notices_of_crs
 from lposs_geo.grid import Grid, overstates_areas, rounded
 from lposs_geo.legend.legend import Legend, from_words
 from lposs_geo.legend.words import quoted
@@ -41,7 +40,6 @@ from lposs_geo.needs import check_room_for_products, check_room_for_work
 from lposs_geo.polygons.vectorize import DEFAULT_SIMPLIFY, check_min_area, parse_tolerance, tolerance_px
 from lposs_geo.products import Content, Outputs, Polygonising, write_products
 from lposs_geo.progress import Clock, Progress
-from lposs_geo.raster import ClassArea
 from lposs_geo.scene.aoi import area_on, is_file, read_aoi
 from lposs_geo.scene.reader import Scene, check_unchanged, describe
 from lposs_geo.scene.tiled_copy import copy_in_tiles, is_slow_in_tiles
@@ -50,6 +48,8 @@ from lposs_geo.stages.label import TILES, FailedTile, Task, finished_tile, label
 from lposs_geo.store import cache
 from lposs_geo.store.journal import Journal, open_journal
 from lposs_geo.store.runs import may_replace, open_run, run_folder, settle
+from lposs_geo.writers.georeference import notices_of_crs
+from lposs_geo.writers.rasters import ClassArea
 
 __all__ = ["MapResult", "map_scene"]
 

@@ -21,7 +21,6 @@ from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from lposs_geo import quicklook, report, stac, styles
 from lposs_geo.errors import SceneError
 from lposs_geo.files.drivers import check_raster_drivers
 from lposs_geo.files.outputs import GEOPACKAGE_BESIDE, RASTER_BESIDE, Output, check_outputs, write_text
@@ -40,14 +39,15 @@ from lposs_geo.polygons.files import SUFFIXES, check_vector
 from lposs_geo.polygons.vectorize import draw_polygons
 from lposs_geo.progress import Clock, Progress
 from lposs_geo.provenance import FAILED_TAG, REQUEST_TAG, as_properties, for_people
-from lposs_geo.raster import (
+from lposs_geo.scene.reader import Scene, check_unchanged, open_scene
+from lposs_geo.writers import quicklook, report, stac, styles
+from lposs_geo.writers.rasters import (
     MOST_PERCENT,
     ClassArea,
     LabelWriter,
     label_writer,
     percent_writer,
 )
-from lposs_geo.scene.reader import Scene, check_unchanged, open_scene
 
 __all__ = ["CONFIDENCE_WORDS", "Content", "Outputs", "Polygonising", "write_products"]
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from lposs_geo.areas import unit_for
+from lposs_geo.writers.area_units import unit_for
 
 
 @pytest.mark.parametrize(

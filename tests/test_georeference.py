@@ -13,11 +13,11 @@ from rasterio.crs import CRS
 from rasterio.windows import Window
 
 from lposs_geo.files.outputs import sidecar
-from lposs_geo.georeference import keep_georeference, notices_of_crs, same_crs, seen_alone
 from lposs_geo.grid import Grid
 from lposs_geo.legend.legend import from_words
 from lposs_geo.polygons.vectorize import vectorize
-from lposs_geo.raster import label_writer, percent_writer
+from lposs_geo.writers.georeference import keep_georeference, notices_of_crs, same_crs, seen_alone
+from lposs_geo.writers.rasters import label_writer, percent_writer
 
 UTM = Affine(0.6, 0, 439136.4, 0, -0.6, 5273706.6)
 LEGEND = from_words("forest,water")

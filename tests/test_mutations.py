@@ -24,8 +24,8 @@ from lposs_geo.errors import LpossGeoError
 from lposs_geo.grid import Grid
 from lposs_geo.legend.legend import Legend, from_words, preset, read_legend, to_toml
 from lposs_geo.polygons.vectorize import vectorize
-from lposs_geo.raster import LEGEND_TAG, read_label_legend
 from lposs_geo.scene.aoi import area_on, read_aoi
+from lposs_geo.writers.rasters import LEGEND_TAG, read_label_legend
 
 UTM = CRS.from_epsg(32632)
 SCENE = Grid(40, 50, UTM, Affine(2, 0, 500_000, 0, -2, 5_200_000))

@@ -17,7 +17,7 @@ from rio_cogeo.cogeo import cog_validate
 from lposs_geo.errors import OutputError, SceneError
 from lposs_geo.grid import Grid
 from lposs_geo.legend.legend import LandClass, Legend, from_words
-from lposs_geo.raster import label_writer, percent_writer, read_label_legend
+from lposs_geo.writers.rasters import label_writer, percent_writer, read_label_legend
 
 GRID = Grid(1100, 700, CRS.from_epsg(32632), Affine(0.6, 0, 439136.4, 0, -0.6, 5273706.6))
 LEGEND = from_words("forest=trees|woodland,Größe & <Maß>,road")
@@ -166,7 +166,7 @@ from rasterio.windows import Window
 sys.path.insert(0, sys.argv[1])
 from test_raster import GRID, LEGEND
 from lposs_geo.errors import OutputError
-from lposs_geo.raster import label_writer
+from lposs_geo.writers.rasters import label_writer
 labels = np.random.default_rng(0).integers(1, 4, (1100, 700)).astype("uint8")
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)
 try:

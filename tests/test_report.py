@@ -17,8 +17,8 @@ from PIL import Image
 from lposs_geo.errors import OutputError
 from lposs_geo.files.outputs import write_text
 from lposs_geo.legend.legend import LandClass, Legend, from_words
-from lposs_geo.raster import ClassArea
-from lposs_geo.report import Report, page
+from lposs_geo.writers.rasters import ClassArea
+from lposs_geo.writers.report import Report, page
 
 HOSTILE = "</script><script>alert(\"1\")</script> & 'co'"
 VOID = {"meta", "link", "img", "input", "br", "hr"}

@@ -19,7 +19,7 @@ from rasterio.crs import CRS
 
 from lposs_geo.grid import Grid, lonlat_transformer
 from lposs_geo.legend.legend import LandClass, Legend
-from lposs_geo.stac import item
+from lposs_geo.writers.stac import item
 
 LEGEND = Legend(
     (

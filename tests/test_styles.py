@@ -15,7 +15,7 @@ from rasterio.crs import CRS
 from lposs_geo.legend.legend import LandClass, Legend
 from lposs_geo.polygons.coverage import PolygonBatch
 from lposs_geo.polygons.files import write_polygons
-from lposs_geo.styles import confidence_qml, labels_qml, labels_sld, polygons_qml, polygons_sld
+from lposs_geo.writers.styles import confidence_qml, labels_qml, labels_sld, polygons_qml, polygons_sld
 
 LEGEND = Legend(
     (

@@ -22,13 +22,13 @@ from affine import Affine
 from pyarrow import parquet
 from rasterio.crs import CRS
 
-from lposs_geo import styles
 from lposs_geo.errors import OutOfMemoryError, OutputError
 from lposs_geo.grid import to_pyproj
 from lposs_geo.legend.legend import LandClass, Legend
 from lposs_geo.polygons import files as vector_files
 from lposs_geo.polygons.coverage import PolygonBatch
 from lposs_geo.polygons.files import LAYER, SUFFIXES, check_vector, write_polygons
+from lposs_geo.writers import styles
 
 LEGEND = Legend(
     (

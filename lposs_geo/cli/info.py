@@ -43,9 +43,9 @@ def info_command(
     size = grid.pixel_size
     if quicklook is not None:
         from lposs_geo.files.outputs import Output, check_outputs
-        from lposs_geo.quicklook import draw_scene, save_picture
         from lposs_geo.scene.reader import open_scene
         from lposs_geo.store.runs import settle, staged
+        from lposs_geo.writers.quicklook import draw_scene, save_picture
 
         output = Output(quicklook, ".png")
         settle(output.path)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from lposs_geo.areas import unit_for
 from lposs_geo.cli.console import json_line, messages, say, show_progress
 from lposs_geo.cli.like import model_of, with_settings
 from lposs_geo.cli.options import (
@@ -32,6 +31,7 @@ from lposs_geo.cli.options import (
 )
 from lposs_geo.errors import FinishedError, LegendError, LpossGeoError, OutputError, SceneError, one_line
 from lposs_geo.files.outputs import BESIDE_LABELS, PLACEHOLDER, for_scene
+from lposs_geo.writers.area_units import unit_for
 
 if TYPE_CHECKING:
     from lposs_geo.legend.legend import Legend

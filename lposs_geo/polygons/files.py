@@ -20,13 +20,13 @@ import shapely
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 
-from lposs_geo import styles
 from lposs_geo.errors import OutputError, one_line
 from lposs_geo.files.drivers import check_vector_driver
 from lposs_geo.files.outputs import room_left
 from lposs_geo.grid import lonlat_transformer, to_pyproj
 from lposs_geo.legend.legend import Legend
 from lposs_geo.polygons.coverage import PolygonBatch
+from lposs_geo.writers import styles
 
 if TYPE_CHECKING:
     import pyarrow as pa

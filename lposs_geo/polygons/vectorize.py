@@ -32,10 +32,10 @@ from lposs_geo.polygons.files import SUFFIXES, check_vector, write_polygons
 from lposs_geo.polygons.outline import MOST_PER_PIXEL, Outline, outline_of, polygon_bytes
 from lposs_geo.polygons.regions import STRIP_PIXELS
 from lposs_geo.progress import Progress
-from lposs_geo.raster import is_of_labels, read_label_legend
 from lposs_geo.scene.coordinates import check_coordinates, check_transform
 from lposs_geo.scene.opening import check_file
 from lposs_geo.store.runs import settle, staged
+from lposs_geo.writers.rasters import is_of_labels, read_label_legend
 
 __all__ = ["DEFAULT_SIMPLIFY", "check_min_area", "draw_polygons", "parse_tolerance", "tolerance_px", "vectorize"]
 

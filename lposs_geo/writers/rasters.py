@@ -25,12 +25,12 @@ from rasterio.windows import Window
 from lposs_geo.errors import LegendError, OutputError, SceneError, one_line
 from lposs_geo.files.odd_names import linked
 from lposs_geo.files.outputs import room_left, sidecar
-from lposs_geo.georeference import keep_georeference, read_sidecar, write_sidecar
 from lposs_geo.grid import Grid, without_georeference_warnings
 from lposs_geo.legend.categories import read_categories
 from lposs_geo.legend.colours import next_colour
 from lposs_geo.legend.legend import LARGEST_FILE, NODATA, UNKNOWN, UNKNOWN_CLASS, LandClass, Legend
 from lposs_geo.legend.words import quoted, said
+from lposs_geo.writers.georeference import keep_georeference, read_sidecar, write_sidecar
 
 __all__ = [
     "LEGEND_TAG",

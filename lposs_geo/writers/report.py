@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lposs_geo.areas import AreaUnit, unit_for
 from lposs_geo.legend.legend import NODATA, UNKNOWN, UNKNOWN_CLASS, LandClass, Legend
-from lposs_geo.quicklook import MAP_OPACITY, length_text, palette, round_length, scene_pixels
-from lposs_geo.raster import ClassArea
+from lposs_geo.writers.area_units import AreaUnit, unit_for
+from lposs_geo.writers.quicklook import MAP_OPACITY, length_text, palette, round_length, scene_pixels
+from lposs_geo.writers.rasters import ClassArea
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -174,7 +174,7 @@ def page(contents: Report) -> str:
 def _template() -> Template:
     from jinja2 import Environment, StrictUndefined
 
-    source = resources.files("lposs_geo").joinpath("report.html.j2").read_text(encoding="utf-8")
+    source = resources.files("lposs_geo.writers").joinpath("report.html.j2").read_text(encoding="utf-8")
     return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True).from_string(
         source
     )

@@ -1,0 +1,1 @@
+"""The other files of a map: rasters, styles, quicklook, report, STAC item."""
