@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 
 from lposs_geo.encoders.encoder import Encoder
-from lposs_geo.graph.patches import patch_affinity, pixel_affinity
+from lposs_geo.graph.patches import patch_affinity
+from lposs_geo.graph.pixels import pixel_affinity
 from lposs_geo.propagation import Solver, propagate
 from lposs_geo.tiling import crop_starts
 

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lposs_geo.graph import patches as graph
-from lposs_geo.graph.patches import lattice_affinity, patch_affinity, pixel_affinity, rgb_to_lab
+from lposs_geo.graph.patches import lattice_affinity, patch_affinity
+from lposs_geo.graph.pixels import pixel_affinity, rgb_to_lab
 from lposs_geo.propagation import propagate
 
 

@@ -122,7 +122,7 @@ def test_defaults_and_what_they_report():
 
 
 def test_golden_accuracy_of_chebyshev_is_that_of_the_design(golden):
-    from lposs_geo.graph.patches import pixel_affinity
+    from lposs_geo.graph.pixels import pixel_affinity
 
     stored = golden("pixel_stage")
     affinity = pixel_affinity(torch.from_numpy(stored["image_rgb"]).permute(2, 0, 1) / 255)

@@ -12,12 +12,12 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from lposs_geo.graph.pixel_kernel import _jit
+from lposs_geo.jit import jit
 
 __all__ = ["fade", "keep_most_similar", "symmetric_rows"]
 
 
-@_jit
+@jit
 def _replace_least(
     cosines: NDArray[np.float32], neighbours: NDArray[np.int32], cosine: np.float32, neighbour: np.int32
 ) -> None:
@@ -40,7 +40,7 @@ def _replace_least(
     neighbours[place] = neighbour
 
 
-@functools.partial(_jit, parallel=True)
+@functools.partial(jit, parallel=True)
 def keep_most_similar(
     similarity: NDArray[np.float32],
     node_origin: tuple[int, int],
@@ -95,7 +95,7 @@ def keep_most_similar(
                 least = kept[0]
 
 
-@functools.partial(_jit, parallel=True)
+@functools.partial(jit, parallel=True)
 def fade(
     cosines: NDArray[np.float32],
     neighbours: NDArray[np.int32],
@@ -123,7 +123,7 @@ def fade(
                 cosines[node, k] = cosines[node, k] ** gamma * math.exp(-decay * distance)
 
 
-@functools.partial(_jit, parallel=True)
+@functools.partial(jit, parallel=True)
 def symmetric_rows(
     neighbours: NDArray[np.int32], weights: NDArray[np.float32]
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:

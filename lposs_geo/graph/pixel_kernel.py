@@ -15,6 +15,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from lposs_geo.jit import jit
+
 __all__ = ["colour_weights", "neighbour_sums"]
 
 CLASSES = 6
@@ -30,18 +32,7 @@ LOG2_E = np.float32(math.log2(math.e))
 C1, C2, C3, C4, C5, C6, C7 = (np.float32(math.log(2) ** n / math.factorial(n)) for n in range(1, 8))
 
 
-def _jit(function: Callable[..., Any], *, parallel: bool = False) -> Callable[..., Any]:
-    # "contract" joins a product and a sum in one instruction; sums keep their order, whatever the size of the array.
-    options: dict[str, Any] = {"parallel": parallel, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
-    compiled: Callable[..., Any]
-    try:
-        compiled = numba.njit(**options, cache=True)(function)
-    except RuntimeError:  # neither the package nor the user's cache folder is writable: compile in every process
-        compiled = numba.njit(**options)(function)
-    return compiled
-
-
-@_jit
+@jit
 def _decay(x: np.float32) -> np.float32:
     """``exp(-x)`` for 0 <= x < 87, in float32: the library's is a call, which rules vector instructions out."""
     halvings = x * LOG2_E
@@ -53,7 +44,7 @@ def _decay(x: np.float32) -> np.float32:
     return halved
 
 
-@functools.partial(_jit, parallel=True)
+@functools.partial(jit, parallel=True)
 def colour_weights(
     lab: NDArray[np.float32],
     offsets: NDArray[np.int64],
@@ -174,10 +165,10 @@ def _compiled_sums(size: int) -> Callable[..., Any]:
                         for i in range(n):
                             target[i] = source[i] * factor[i]
 
-    return _jit(sums, parallel=True)
+    return jit(sums, parallel=True)
 
 
-@_jit
+@jit
 def _load(
     x: NDArray[np.float32],
     scale: NDArray[np.float32],
@@ -199,7 +190,7 @@ def _load(
                 target[i] = source[i] * factor[i]
 
 
-@_jit
+@jit
 def _pair(
     planes: NDArray[np.float32],
     offsets: NDArray[np.int64],

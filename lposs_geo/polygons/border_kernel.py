@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lposs_geo.graph.pixel_kernel import _jit
+from lposs_geo.jit import jit
 from lposs_geo.polygons.region_kernel import pop, push
 
 __all__ = [
@@ -36,7 +36,7 @@ NODE, DONE = 16, 32
 """More bits of a corner: that arcs end there; that an arc was followed through it."""
 
 
-@_jit
+@jit
 def _sides(above_left: int, above_right: int, below_left: int, below_right: int) -> int:
     """Which sides of a corner are border, as bits, by the regions around it."""
     bits = 0
@@ -51,19 +51,19 @@ def _sides(above_left: int, above_right: int, below_left: int, below_right: int)
     return bits
 
 
-@_jit
+@jit
 def _is_node(bits: int) -> bool:
     """Whether arcs end at a corner with these sides: it has three or four of them."""
     return bits in (7, 11, 13, 14, 15)
 
 
-@_jit
+@jit
 def _is_corner(bits: int) -> bool:
     """Whether the border does anything but go straight on."""
     return bits not in (0, RIGHT | LEFT, UP | DOWN)
 
 
-@_jit
+@jit
 def _run(run: int, stop: int, cols: int, run_end: NDArray[np.int32], run_region: NDArray[Any]) -> tuple[int, int]:
     """Where a run ends, and its region; beyond a row's runs and outside of the raster all is nodata."""
     if run < stop:
@@ -71,7 +71,7 @@ def _run(run: int, stop: int, cols: int, run_end: NDArray[np.int32], run_region:
     return cols, -1
 
 
-@_jit
+@jit
 def count_corners(
     first_line: int,
     last_line: int,
@@ -107,7 +107,7 @@ def count_corners(
     return corners, nodes, tips
 
 
-@_jit
+@jit
 def find_corners(
     first_line: int,
     last_line: int,
@@ -215,7 +215,7 @@ def find_corners(
     return corners, nodes, tips
 
 
-@_jit
+@jit
 def _next_corner(corner: int, side: int, bits: int, link: NDArray[np.int64], node_link: NDArray[np.int64]) -> int:
     """The corner that the border on a side of a corner leads to."""
     if side == 0:
@@ -227,7 +227,7 @@ def _next_corner(corner: int, side: int, bits: int, link: NDArray[np.int64], nod
     return int(link[corner])
 
 
-@_jit
+@jit
 def _onward(bits: int, came: int) -> int:
     """The other side of a corner that has two, coming along side `came`."""
     rest = (bits & 15) & ~(1 << came)
@@ -238,7 +238,7 @@ def _onward(bits: int, came: int) -> int:
     return 2 if rest == LEFT else 3
 
 
-@_jit
+@jit
 def follow_open(
     first_node: int,
     last_node: int,
@@ -310,7 +310,7 @@ def follow_open(
     return arcs, points
 
 
-@_jit
+@jit
 def follow_closed(
     first_corner: int,
     last_corner: int,
@@ -358,7 +358,7 @@ def follow_closed(
     return tips, arcs, points
 
 
-@_jit
+@jit
 def join(leaving: NDArray[np.int64], node_cells: NDArray[Any], following: NDArray[np.int64]) -> None:
     """Say which dart follows each in the ring of the region on its left.
 
@@ -388,7 +388,7 @@ def join(leaving: NDArray[np.int64], node_cells: NDArray[Any], following: NDArra
             following[darts[came] ^ 1] = darts[out]
 
 
-@_jit
+@jit
 def fewest_points(
     starts: NDArray[np.int64],
     sides: NDArray[Any],
@@ -430,14 +430,14 @@ def fewest_points(
                 fewest[arc] = 3
 
 
-@_jit
+@jit
 def _twice_area(a: NDArray[np.int32], b: NDArray[np.int32], c: NDArray[np.int32]) -> int:
     """Twice the area of a triangle."""
     x, y = np.int64(a[0]), np.int64(a[1])
     return int(abs((b[0] - x) * (c[1] - y) - (c[0] - x) * (b[1] - y)))
 
 
-@_jit
+@jit
 def _count_marks(marks: NDArray[np.uint64], y: int, first: int, last: int) -> int:
     """Number of marks on a row of the lattice from column `first` to `last`, counted to four at least if there are."""
     found = 0
@@ -454,7 +454,7 @@ def _count_marks(marks: NDArray[np.uint64], y: int, first: int, last: int) -> in
     return found
 
 
-@_jit
+@jit
 def is_free(marks: NDArray[np.uint64], a: NDArray[np.int32], v: NDArray[np.int32], b: NDArray[np.int32]) -> bool:
     """Whether no mark but those of a, v and b is in their triangle or on its outline."""
     ax, ay = np.int64(a[0]), np.int64(a[1])
@@ -484,7 +484,7 @@ def is_free(marks: NDArray[np.uint64], a: NDArray[np.int32], v: NDArray[np.int32
     return True
 
 
-@_jit
+@jit
 def simplify(
     first_arc: int,
     last_arc: int,
@@ -577,7 +577,7 @@ def simplify(
         new_starts[arc + 1] = out
 
 
-@_jit
+@jit
 def count_rings(
     sides: NDArray[Any], following: NDArray[np.int64], done: NDArray[np.uint8], rings: NDArray[np.int64]
 ) -> int:
@@ -611,7 +611,7 @@ def count_rings(
     return total
 
 
-@_jit
+@jit
 def list_rings(
     points: NDArray[np.int32],
     starts: NDArray[np.int64],
@@ -664,7 +664,7 @@ def list_rings(
         ring_points[spot] = number
 
 
-@_jit
+@jit
 def draw_rings(
     points: NDArray[np.int32],
     starts: NDArray[np.int64],

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lposs_geo.graph.pixel_kernel import _jit
+from lposs_geo.jit import jit
 from lposs_geo.legend.legend import NODATA
 
 __all__ = ["fold", "fold_merged", "label_rows", "list_borders", "merge", "pop", "push", "resolve"]
 
 
-@_jit
+@jit
 def push(keys: NDArray[Any], items: NDArray[np.int64], size: int, key: Any, item: int) -> int:
     """Put an item on a heap of `size`, the least key on top, of equal keys the lower item; gives the new size."""
     place = size
@@ -32,7 +32,7 @@ def push(keys: NDArray[Any], items: NDArray[np.int64], size: int, key: Any, item
     return size + 1
 
 
-@_jit
+@jit
 def pop(keys: NDArray[Any], items: NDArray[np.int64], size: int) -> int:
     """Take the top off a heap of `size`; gives the new size. Look at ``keys[0]`` and ``items[0]`` before."""
     size -= 1
@@ -53,7 +53,7 @@ def pop(keys: NDArray[Any], items: NDArray[np.int64], size: int) -> int:
     return size
 
 
-@_jit
+@jit
 def _root(parent: NDArray[Any], member: int) -> int:
     """The root of a member; paths are halved on the way."""
     while parent[member] != member:
@@ -62,7 +62,7 @@ def _root(parent: NDArray[Any], member: int) -> int:
     return member
 
 
-@_jit
+@jit
 def label_rows(
     labels: NDArray[np.uint8],
     row_areas: NDArray[np.float64],
@@ -158,7 +158,7 @@ def label_rows(
     return used
 
 
-@_jit
+@jit
 def fold(
     parent: NDArray[Any],
     label: NDArray[np.uint8],
@@ -191,14 +191,14 @@ def fold(
     return count
 
 
-@_jit
+@jit
 def resolve(ids: NDArray[Any], region: NDArray[Any], out: NDArray[Any]) -> None:
     """Turn the ids of runs (runs,) into those of what they belong to; -1 stays."""
     for run in range(len(ids)):
         out[run] = region[ids[run]] if ids[run] >= 0 else -1
 
 
-@_jit
+@jit
 def _share(
     here: int,
     other: int,
@@ -218,7 +218,7 @@ def _share(
             ends[region] += 1
 
 
-@_jit
+@jit
 def list_borders(
     first_row: int,
     last_row: int,
@@ -268,7 +268,7 @@ def list_borders(
                     break
 
 
-@_jit
+@jit
 def merge(
     starts: NDArray[np.int64],
     neighbours: NDArray[Any],
@@ -365,7 +365,7 @@ def merge(
             size = push(keys, items, size, area[root], root)
 
 
-@_jit
+@jit
 def fold_merged(
     parent: NDArray[Any],
     label: NDArray[np.uint8],

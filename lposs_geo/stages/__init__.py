@@ -1,1 +1,5 @@
 """The three stages over a scene of any size: encode its crops, propagate over patches, label tiles."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
