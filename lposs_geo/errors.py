@@ -6,6 +6,10 @@ word, and what to do. Each child also inherits the builtin that it refines, so `
 
 from __future__ import annotations
 
+from typing import Any
+
+from lposs_geo.hints import Notice, Words, as_python
+
 __all__ = [
     "DeviceError",
     "FinishedError",
@@ -49,7 +53,29 @@ def one_line(error: object) -> str:
 
 
 class LpossGeoError(Exception):
-    """Root of every error that lposs-geo raises on purpose; its message is one line for the user."""
+    """Root of every error that lposs-geo raises on purpose; as a text it is one line for the user.
+
+    Attributes
+    ----------
+    problem : str
+        What is wrong, and with which file.
+    hint : str
+        What to do, with settings in angle brackets, see `hints`; may be empty.
+    """
+
+    def __init__(self, problem: str = "", *, hint: str = "") -> None:
+        super().__init__(problem)
+        self.problem, self.hint = problem, hint
+
+    def worded(self, words: Words = as_python) -> str:
+        """All of it in the words of a face."""
+        return Notice(self.problem, self.hint).worded(words)
+
+    def __str__(self) -> str:
+        return self.worded()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.problem,), {"hint": self.hint, **self.__dict__}
 
 
 class SceneError(LpossGeoError, ValueError):

@@ -8,6 +8,7 @@ import lposs_geo
 ROOT = Path(lposs_geo.__file__).parent
 
 ORDER = (
+    "hints",
     "errors",
     "limits jit network progress",
     "memory tiling grid",
