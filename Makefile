@@ -13,7 +13,7 @@ demo: $(VENV)/.demo
 		--report demo/lakeside.html --overwrite
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 	$(BIN)/python qgis_plugin/run_tests.py
 
 lint: $(VENV)/.lint

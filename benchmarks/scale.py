@@ -17,66 +17,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import rasterio
-import torch
 from rasterio.windows import Window
 
 from lposs_geo import encoders, mapping
 from lposs_geo.bench import peak_memory
-from lposs_geo.encoders.encoder import PatchFeatures
 from lposs_geo.memory import parse_size
 from lposs_geo.scene.reader import describe, open_scene
+from lposs_geo.testing.encoders import StandIn
 
 LAKESIDE = Path(__file__).parents[1] / "examples" / "lakeside.tif"
 CLASSES = ["water", "forest", "crop field", "road", "building", "grass"]
-WIDTH = 64
 BLOCK = 512
-
-
-@dataclass(frozen=True)
-class StandIn:
-    """An encoder that takes no time: a patch's mean colour, projected at random."""
-
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    crop_size: int = 224
-    stride: int = 196
-    patch_size: int = 14
-    seed_scale: float = 20.0
-    scales: tuple[float, ...] = (1.0, 2.0)
-    coarsest_gsd: float | None = None
-    n_neighbors: int = 50
-    gamma: float = 24.0
-    confidence_power: float = 1.0
-    projection: torch.Tensor = field(
-        default_factory=lambda: torch.randn(3, WIDTH, generator=torch.Generator().manual_seed(0))
-    )
-
-    def zoom(self, gsd: float | None) -> float:
-        """Scenes are seen as they are."""
-        return 1.0
-
-    def unfamiliar(self, words: list[str]) -> list[str]:
-        """No word is."""
-        return []
-
-    def prepare(self) -> None:
-        """There is nothing to load."""
-
-    def patch_features(self, images: torch.Tensor) -> PatchFeatures:
-        """(B, 3, H, W) -> (B, 64, h, w) twice."""
-        colours = torch.nn.functional.avg_pool2d(images, self.patch_size)
-        features = torch.einsum("bchw,cd->bdhw", colours - 0.4, self.projection)
-        unit = torch.nn.functional.normalize(features, dim=1)
-        return PatchFeatures(unit, unit)
-
-    def text_embeddings(self, prompts: list[list[str]]) -> torch.Tensor:
-        """Any unit vectors: what the classes are is no matter here."""
-        vectors = torch.randn(len(prompts), WIDTH, generator=torch.Generator().manual_seed(1))
-        return torch.nn.functional.normalize(vectors, dim=1)
 
 
 def repeat_lakeside(path: Path, side: int) -> None:

@@ -27,7 +27,6 @@ os.environ |= {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}  # threads of a
 
 import numpy as np
 import rasterio
-from test_lposs import ColourEncoder
 
 import lposs_geo.batch
 import lposs_geo.cli
@@ -36,6 +35,7 @@ import lposs_geo.polygons.border_kernel
 import lposs_geo.polygons.region_kernel
 import lposs_geo.polygons.vectorize
 from lposs_geo import encoders
+from lposs_geo.testing.encoders import ColourEncoder
 
 CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.link", "os.symlink", "shutil.rmtree"}
 """What Python tells its audit hooks of changes to folders."""

@@ -16,6 +16,7 @@ ORDER = (
     "legend models",
     "scene",
     "encoders graph propagation",
+    "testing",
     "lposs",
     "store",
     "stages",

@@ -8,10 +8,10 @@ import sys
 import numpy as np
 import pytest
 from affine import Affine
-from conftest import UTM
 
 from lposs_geo.errors import SceneError
 from lposs_geo.limits import advice_on_files, is_short_of_files, shortage
+from lposs_geo.testing.rasters import UTM
 
 resource = pytest.importorskip("resource")
 

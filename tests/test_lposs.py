@@ -4,37 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from lposs_geo.encoders.encoder import PatchFeatures
 from lposs_geo.lposs import Parameters, crop_positions, probabilities, propagate_patches, refine, seeds, segment, stitch
-
-
-class ColourEncoder:
-    """A real encoder of the smallest kind: a patch's features are its mean colour; a word is a colour's name."""
-
-    crop_size, stride, patch_size = 64, 32, 16
-    device = torch.device("cpu")
-    seed_scale = None
-    scales = (1.0,)
-    coarsest_gsd = None
-    n_neighbors, gamma, confidence_power = 100, 3.0, 1.0
-    words = {"red": (1.0, 0.1, 0.1), "green": (0.1, 1.0, 0.1), "blue": (0.1, 0.1, 1.0)}  # noqa: RUF012
-
-    def zoom(self, gsd: float | None) -> float:
-        return 1.0
-
-    def unfamiliar(self, words) -> list[str]:
-        return [word for word in words if word not in self.words]
-
-    def prepare(self) -> None:
-        pass
-
-    def patch_features(self, images: torch.Tensor) -> PatchFeatures:
-        unit = torch.nn.functional.normalize(torch.nn.functional.avg_pool2d(images, self.patch_size) + 1e-6, dim=1)
-        return PatchFeatures(unit, unit)
-
-    def text_embeddings(self, prompts) -> torch.Tensor:
-        colours = torch.tensor([[self.words[word] for word in words] for words in prompts]).mean(1)
-        return torch.nn.functional.normalize(colours, dim=1)
+from lposs_geo.testing.encoders import ColourEncoder
 
 
 def test_golden_both_stages_from_seeds_to_labels(golden):

@@ -13,11 +13,9 @@ import rasterio.shutil
 import rasterio.vrt
 import shapely
 import torch
-from conftest import served, write_chip, write_damaged, write_vrt
 from PIL import Image
 from rasterio.windows import Window
 from rio_cogeo.cogeo import cog_validate
-from test_lposs import ColourEncoder
 
 import lposs_geo
 from lposs_geo.errors import (
@@ -30,6 +28,9 @@ from lposs_geo.errors import (
 )
 from lposs_geo.mapping import map_scene
 from lposs_geo.polygons.vectorize import vectorize
+from lposs_geo.testing.encoders import ColourEncoder
+from lposs_geo.testing.rasters import write_chip, write_damaged, write_vrt
+from lposs_geo.testing.server import served
 
 WORDS = "water,forest,crop field"
 

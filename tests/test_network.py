@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import write_geotiff
 
 from lposs_geo import network
+from lposs_geo.testing.rasters import write_geotiff
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
-from conftest import write_chip, write_geotiff
 from rio_cogeo.cogeo import cog_validate
 
 from lposs_geo.errors import OutputError
 from lposs_geo.legend.legend import Legend, from_words
 from lposs_geo.mapping import map_scene
+from lposs_geo.testing.rasters import write_chip, write_geotiff
 
 WORDS = "water,forest,crop field"
 

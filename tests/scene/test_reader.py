@@ -13,7 +13,6 @@ import rasterio
 import rasterio.shutil
 import rasterio.vrt
 import rasterio.warp
-from conftest import served, write_geotiff, write_vrt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -28,6 +27,8 @@ from lposs_geo.scene import pixels
 from lposs_geo.scene.opening import REMOTE_OPTIONS
 from lposs_geo.scene.reader import check_unchanged, describe, identity, open_scene
 from lposs_geo.scene.tiled_copy import copy_in_tiles, is_slow_in_tiles
+from lposs_geo.testing.rasters import write_geotiff, write_vrt
+from lposs_geo.testing.server import served
 from lposs_geo.tiling import zoomed
 
 TILED = {"tiled": True, "blockxsize": 128, "blockysize": 128}

@@ -13,7 +13,6 @@ import geopandas
 import numpy as np
 import pytest
 import rasterio
-from conftest import UTM
 from PIL import Image
 
 from lposs_geo import map_scene
@@ -23,6 +22,7 @@ from lposs_geo.files.odd_names import forget_links, linked, plain, unlinked
 from lposs_geo.polygons import vectorize as vectorizing
 from lposs_geo.scene.opening import resolve, stem
 from lposs_geo.scene.reader import describe, identity, open_scene
+from lposs_geo.testing.rasters import UTM
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="names of other systems are Unicode")
 

@@ -16,7 +16,7 @@ from lposs_geo.encoders.words import MAX_TOKENS, WordPiece, dequantise, quantise
 from lposs_geo.errors import ModelError
 
 WEIGHTS = Path(lposs_geo.__file__).parent / "weights" / "mini"
-LAKESIDE = Path(__file__).parent.parent / "examples" / "lakeside.tif"
+LAKESIDE = Path(__file__).parents[2] / "examples" / "lakeside.tif"
 
 TEACHER_COSINES = (
     ("forest", "woodland", 0.715),

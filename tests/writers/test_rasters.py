@@ -164,7 +164,7 @@ import numpy as np
 from pathlib import Path
 from rasterio.windows import Window
 sys.path.insert(0, sys.argv[1])
-from test_raster import GRID, LEGEND
+from test_rasters import GRID, LEGEND
 from lposs_geo.errors import OutputError
 from lposs_geo.writers.rasters import label_writer
 labels = np.random.default_rng(0).integers(1, 4, (1100, 700)).astype("uint8")

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
-from conftest import write_damaged, write_geotiff
 from PIL import Image
 from rasterio.windows import Window
 
 from lposs_geo import cli, map_scene, provenance
 from lposs_geo.cli import console
+from lposs_geo.testing.rasters import write_damaged, write_geotiff
 
 
 @pytest.fixture

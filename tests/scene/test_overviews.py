@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
-from conftest import write_geotiff
 from rasterio.enums import Resampling
 from rasterio.windows import Window
 
@@ -13,6 +12,7 @@ from lposs_geo.scene.opening import open_source, resolve
 from lposs_geo.scene.overviews import show_pixels
 from lposs_geo.scene.pixels import Handle, Layers
 from lposs_geo.scene.reader import describe, open_scene
+from lposs_geo.testing.rasters import write_geotiff
 
 TILED = {"tiled": True, "blockxsize": 128, "blockysize": 128}
 

@@ -8,13 +8,13 @@ import pytest
 import rasterio
 import torch
 from rasterio.windows import Window
-from test_lposs import ColourEncoder
 
 from lposs_geo.errors import SceneChangedError
 from lposs_geo.scene.reader import SceneReader, describe, open_scene
 from lposs_geo.stages import encode as features_module
 from lposs_geo.stages.encode import encode_image, encode_scene, has_features, is_encoded, stored_features
 from lposs_geo.store.journal import open_journal
+from lposs_geo.testing.encoders import ColourEncoder
 from lposs_geo.tiling import Lattice
 
 EVERYTHING = slice(None), slice(None)

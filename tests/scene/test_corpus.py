@@ -17,17 +17,17 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from conftest import write_geotiff
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rasterio.rpc import RPC
 from rasterio.windows import Window
-from test_lposs import ColourEncoder
 
 from lposs_geo.errors import SceneError
 from lposs_geo.mapping import map_scene
 from lposs_geo.scene.reader import describe, open_scene
+from lposs_geo.testing.encoders import ColourEncoder
+from lposs_geo.testing.rasters import write_geotiff
 
 CORPUS = os.environ.get("LPOSS_GEO_CORPUS")
 

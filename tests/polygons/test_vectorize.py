@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from conftest import write_vrt
 
 from lposs_geo.errors import OutputError, ParameterError, SceneError
 from lposs_geo.polygons.vectorize import parse_tolerance, vectorize
+from lposs_geo.testing.rasters import write_vrt
 
 
 @pytest.fixture

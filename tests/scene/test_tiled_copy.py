@@ -5,13 +5,13 @@ import os
 import numpy as np
 import pytest
 import rasterio
-from conftest import write_vrt
 from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
 from lposs_geo.errors import OutputError, SceneChangedError, SceneError
 from lposs_geo.scene.reader import describe, open_scene
 from lposs_geo.scene.tiled_copy import copy_in_tiles, is_slow_in_tiles
+from lposs_geo.testing.rasters import write_vrt
 
 RED, GREEN, BLUE, ALPHA = ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha
 

@@ -204,7 +204,7 @@ FULL_DISK = """
 import resource, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from test_vector_files import LEGEND, UTM, make_batches
+from test_files import LEGEND, UTM, make_batches
 from lposs_geo.errors import OutputError
 from lposs_geo.polygons.files import write_polygons
 path, size = Path(sys.argv[2]), int(sys.argv[3])

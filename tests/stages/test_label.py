@@ -6,9 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import write_vrt
 from rasterio.windows import Window
-from test_lposs import ColourEncoder
 
 from lposs_geo.errors import OutputError, SceneChangedError, SceneError
 from lposs_geo.memory import Budget
@@ -18,6 +16,8 @@ from lposs_geo.stages.encode import is_encoded
 from lposs_geo.stages.label import Task, finished_tile, label_scene, plan_tiles
 from lposs_geo.stages.propagate import SCENE_PARAMETERS
 from lposs_geo.store.journal import open_journal
+from lposs_geo.testing.encoders import ColourEncoder
+from lposs_geo.testing.rasters import write_vrt
 
 WHOLE = Window(0, 0, 201, 150)
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from rasterio.windows import Window
-from test_lposs import ColourEncoder
 
 from lposs_geo.lposs import crop_positions, propagate_patches, seeds
 from lposs_geo.stages.encode import LatticeFeatures, encode_image
@@ -17,6 +16,7 @@ from lposs_geo.stages.propagate import (
     patch_seeds,
     sample_scores,
 )
+from lposs_geo.testing.encoders import ColourEncoder
 from lposs_geo.tiling import Lattice
 
 CPU = torch.device("cpu")

@@ -12,7 +12,6 @@ import pytest
 import rasterio
 import rasterio.shutil
 from affine import Affine
-from conftest import UTM, served
 from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
@@ -21,6 +20,8 @@ from lposs_geo.polygons import vectorize as vectorizing
 from lposs_geo.scene.opening import Source, is_remote, open_source, remote_options, resolve, scenes_in, stem
 from lposs_geo.scene.reader import describe, identity, open_scene
 from lposs_geo.scene.tiled_copy import copy_in_tiles, is_slow_in_tiles
+from lposs_geo.testing.rasters import UTM, write_geotiff
+from lposs_geo.testing.server import served
 
 RED, GREEN, BLUE, ALPHA = ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha
 
@@ -202,7 +203,6 @@ def test_folders_that_are_no_scene(tmp_path):
 
 def _write_part(folder: Path, name: str, array: np.ndarray, row: float, col: float, **options) -> Path:
     """A part of a mosaic that begins at a row and a col of it."""
-    from conftest import write_geotiff
 
     folder.mkdir(exist_ok=True)
     return write_geotiff(
@@ -640,7 +640,6 @@ def test_what_a_vrt_is_made_of_is_not_counted_beside_it(tmp_path):
 
 
 def test_folders_of_pictures_and_folders_of_folders(tmp_path):
-    from conftest import write_geotiff
 
     write_geotiff(tmp_path / "a.png", _picture(), driver="PNG", crs=None, transform=Affine.identity())
     (tmp_path / "a.png.aux.xml").write_text("<PAMDataset><Metadata/></PAMDataset>")

@@ -1,0 +1,1 @@
+"""What tests and benchmarks are made of: small rasters, encoders that take no time, a little file server."""
