@@ -18,7 +18,8 @@ import torch
 
 from lposs_geo import encoders, models
 from lposs_geo.encoders.pair import PairEncoder
-from lposs_geo.scene.reader import describe, open_scene
+from lposs_geo.scene.description import describe
+from lposs_geo.scene.reader import open_scene
 from lposs_geo.stages.encode import encode_scene
 from lposs_geo.store.journal import open_journal
 

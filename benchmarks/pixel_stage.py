@@ -27,7 +27,8 @@ from scipy.sparse import linalg
 from lposs_geo import encoders, lposs, models
 from lposs_geo.bench import CLASSES
 from lposs_geo.graph.pixels import LAB_SCALE, rgb_to_lab
-from lposs_geo.scene.reader import describe, open_scene
+from lposs_geo.scene.description import describe
+from lposs_geo.scene.reader import open_scene
 from lposs_geo.stages.encode import encode_image
 from lposs_geo.stages.propagate import SCENE_PARAMETERS, patch_scores, sample_scores
 

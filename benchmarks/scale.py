@@ -26,7 +26,8 @@ from rasterio.windows import Window
 from lposs_geo import encoders, mapping
 from lposs_geo.bench import peak_memory
 from lposs_geo.memory import parse_size
-from lposs_geo.scene.reader import describe, open_scene
+from lposs_geo.scene.description import describe
+from lposs_geo.scene.reader import open_scene
 from lposs_geo.testing.encoders import StandIn
 
 LAKESIDE = Path(__file__).parents[1] / "examples" / "lakeside.tif"

@@ -19,7 +19,7 @@ from lposs_geo.errors import (
 from lposs_geo.files.outputs import BESIDE_LABELS, PLACEHOLDER, for_scene
 from lposs_geo.legend.legend import Legend
 from lposs_geo.mapping import MapResult, map_scene
-from lposs_geo.scene.opening import stem
+from lposs_geo.scene.names import stem
 
 __all__ = ["Outcome", "map_batch"]
 

@@ -26,7 +26,7 @@ from lposs_geo.encoders.encoder import Encoder
 from lposs_geo.mapping import map_scene
 from lposs_geo.memory import DEFAULT
 from lposs_geo.progress import Progress
-from lposs_geo.scene.reader import describe
+from lposs_geo.scene.description import describe
 
 __all__ = ["CLASSES", "EncoderSpeed", "Report", "invented_scene", "measure", "peak_memory", "table"]
 

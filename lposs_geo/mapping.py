@@ -41,7 +41,8 @@ from lposs_geo.polygons.vectorize import DEFAULT_SIMPLIFY, check_min_area, parse
 from lposs_geo.products import Content, Outputs, Polygonising, write_products
 from lposs_geo.progress import Clock, Progress
 from lposs_geo.scene.aoi import area_on, is_file, read_aoi
-from lposs_geo.scene.reader import Scene, check_unchanged, describe
+from lposs_geo.scene.description import Scene, describe
+from lposs_geo.scene.identity import check_unchanged
 from lposs_geo.scene.tiled_copy import copy_in_tiles, is_slow_in_tiles
 from lposs_geo.stages.encode import is_encoded
 from lposs_geo.stages.label import TILES, FailedTile, Task, finished_tile, label_scene, plan_tiles

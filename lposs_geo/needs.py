@@ -15,7 +15,8 @@ from lposs_geo.files.room import Need, check_room, has_room
 from lposs_geo.polygons.outline import MOST_PER_PIXEL, Outline, outline_of, polygon_bytes
 from lposs_geo.polygons.vectorize import tolerance_px
 from lposs_geo.products import Content, Outputs, Polygonising
-from lposs_geo.scene.reader import Scene, open_scene
+from lposs_geo.scene.description import Scene
+from lposs_geo.scene.reader import open_scene
 from lposs_geo.stages.encode import missing_bytes
 from lposs_geo.stages.label import Task, finished_tiles
 from lposs_geo.store.journal import Journal

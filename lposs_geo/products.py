@@ -39,7 +39,9 @@ from lposs_geo.polygons.files import SUFFIXES, check_vector
 from lposs_geo.polygons.vectorize import draw_polygons
 from lposs_geo.progress import Clock, Progress
 from lposs_geo.provenance import FAILED_TAG, REQUEST_TAG, as_properties, for_people
-from lposs_geo.scene.reader import Scene, check_unchanged, open_scene
+from lposs_geo.scene.description import Scene
+from lposs_geo.scene.identity import check_unchanged
+from lposs_geo.scene.reader import open_scene
 from lposs_geo.writers import quicklook, report, stac, styles
 from lposs_geo.writers.rasters import (
     MOST_PERCENT,

@@ -17,8 +17,11 @@ from lposs_geo.errors import SceneError, escaped, one_line
 from lposs_geo.files.odd_names import linked
 from lposs_geo.legend.legend import Legend
 from lposs_geo.scene.aoi import Area
-from lposs_geo.scene.opening import MAP_TAG, Source, on_disk, open_source, stem
-from lposs_geo.scene.reader import Scene, identity
+from lposs_geo.scene.description import Scene
+from lposs_geo.scene.folders import MAP_TAG
+from lposs_geo.scene.identity import identity
+from lposs_geo.scene.names import on_disk, stem
+from lposs_geo.scene.opening import Raster, open_raster
 from lposs_geo.stages.label import FailedTile, Task
 from lposs_geo.stages.propagate import parameters_for
 
@@ -221,7 +224,7 @@ def settings_of(path: str | Path) -> Settings:
     there = on_disk(str(path))
     if there is not None and not there.is_file():  # a pipe would be waited for
         raise SceneError(f"'{path}' is no file, so no map of lposs-geo")
-    with open_source(Source(escaped(str(path)), linked(str(path)))) as dataset:
+    with open_raster(Raster(escaped(str(path)), linked(str(path)))) as dataset:
         try:
             found = dataset.tags()
         except Exception as error:  # tags of any kind, by anybody

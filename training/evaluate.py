@@ -24,7 +24,8 @@ from scipy.ndimage import distance_transform_edt
 
 from lposs_geo import lposs
 from lposs_geo.encoders.mini import VM_KINDS, MiniEncoder
-from lposs_geo.scene.reader import describe, open_scene
+from lposs_geo.scene.description import describe
+from lposs_geo.scene.reader import open_scene
 from lposs_geo.stages.encode import LatticeFeatures, encode_image
 from lposs_geo.stages.propagate import SCENE_PARAMETERS, patch_scores, patch_seeds, sample_scores
 

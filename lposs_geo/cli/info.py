@@ -36,7 +36,7 @@ def info_command(
     as_json: bool,
 ) -> None:
     """Show how SCENE would be read; a folder, or several scenes, are one mosaic."""
-    from lposs_geo.scene.reader import describe
+    from lposs_geo.scene.description import describe
 
     found = describe(scenes[0] if len(scenes) == 1 else scenes, bands=bands, scale=scale, collar=collar, warp=warp)
     grid = found.grid

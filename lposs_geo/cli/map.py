@@ -181,13 +181,13 @@ def _keep(file: Path, what: str, outputs: Sequence[Path]) -> None:
 
 def _each(scenes: Sequence[str]) -> list[str]:
     """The scenes of a batch: those named, and those in the folders named."""
-    from lposs_geo.scene.opening import scenes_in
+    from lposs_geo.scene.folders import scenes_in
 
     return [str(path) for scene in scenes for path in (scenes_in(scene) if Path(scene).is_dir() else [scene])]
 
 
 def _stem(source: str | tuple[str, ...]) -> str:
-    from lposs_geo.scene.opening import stem
+    from lposs_geo.scene.names import stem
 
     return stem(source)
 

@@ -33,7 +33,7 @@ from lposs_geo.polygons.outline import MOST_PER_PIXEL, Outline, outline_of, poly
 from lposs_geo.polygons.regions import STRIP_PIXELS
 from lposs_geo.progress import Progress
 from lposs_geo.scene.coordinates import check_coordinates, check_transform
-from lposs_geo.scene.opening import check_file
+from lposs_geo.scene.references import check_file
 from lposs_geo.store.runs import settle, staged
 from lposs_geo.writers.rasters import is_of_labels, read_label_legend
 

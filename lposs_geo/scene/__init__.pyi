@@ -1,9 +1,9 @@
 from .aoi import Area as Area
 from .aoi import area_on as area_on
 from .aoi import read_aoi as read_aoi
-from .opening import scenes_in as scenes_in
-from .opening import stem as stem
-from .reader import Scene as Scene
+from .description import Scene as Scene
+from .description import describe as describe
+from .folders import scenes_in as scenes_in
+from .names import stem as stem
 from .reader import SceneReader as SceneReader
-from .reader import describe as describe
 from .reader import open_scene as open_scene

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from lposs_geo.errors import SceneError
-from lposs_geo.scene.opening import is_remote
-from lposs_geo.scene.pixels import Handle, Layers
+from lposs_geo.scene.layers import Layers
+from lposs_geo.scene.pixels import Handle
+from lposs_geo.scene.references import is_remote
 
 __all__ = ["show_pixels"]
 

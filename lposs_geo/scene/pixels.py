@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,19 @@ from xml.sax.saxutils import escape
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.enums import MaskFlags, Resampling
+from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from lposs_geo.errors import SceneError
 from lposs_geo.limits import advice_on_files, is_short_of_files
-from lposs_geo.scene.frames import CORE, REACH, Region, alike, is_hole, spread
-from lposs_geo.scene.opening import Source, Warp, is_remote, open_source, remote_options
+from lposs_geo.scene.file_facts import masked_bands, may_be_colour
+from lposs_geo.scene.frames import CORE, REACH, alike, is_hole, spread
+from lposs_geo.scene.layers import Layers
+from lposs_geo.scene.opening import Raster, Warp, open_raster, remote_options
+from lposs_geo.scene.references import is_remote
 
-__all__ = ["Handle", "Layers", "colours_of", "is_written", "may_be_colour", "shrunk", "tells_nodata"]
+__all__ = ["Handle", "shrunk"]
 
 LARGEST = 1e38
 """No float beyond it is a measurement: programs write the least or the greatest float32 for no data, more or less."""
@@ -42,40 +45,6 @@ _SPOILT = set[str]()
 """Mosaics of which a read has failed in this process."""
 
 
-@dataclass(frozen=True)
-class Layers:
-    """Which stored values make the picture, and which of them count.
-
-    Attributes
-    ----------
-    bands : tuple of int
-        Bands, from 1, taken as red, green and blue.
-    alphas : tuple of int
-        Bands that are 0 where a pixel is invalid.
-    palette : bytes or None
-        Where the one band holds indices: red, green, blue and alpha of each, from 0 on.
-    frame_value : float or None
-        A pixel that holds it in all bands is invalid, though the file doesn't say so.
-    frame : Region or None
-        Where: what hangs together with the scene's edge; None for everywhere.
-    blur : float
-        Of a scene that was compressed with loss: how far from the frame's value its pixels may be at its edge.
-    hole_value : float or None
-        Far outside of all other values: it is invalid everywhere.
-    overviews : bool
-        Whether the file's overviews show its pixels; where not, they are left out.
-    """
-
-    bands: tuple[int, int, int]
-    alphas: tuple[int, ...] = ()
-    palette: bytes | None = None
-    frame_value: float | None = None
-    frame: Region | None = None
-    blur: float = 0.0
-    hole_value: float | None = None
-    overviews: bool = True
-
-
 class Handle:
     """An open dataset, which is read until a read fails.
 
@@ -84,14 +53,14 @@ class Handle:
 
     Attributes
     ----------
-    source : Source
+    source : Raster
     dataset : rasterio.DatasetReader
         The source, opened.
     warp : Warp or None
         How it is put on a north-up grid, where it is.
     """
 
-    def __init__(self, source: Source, dataset: rasterio.DatasetReader, warp: Warp | None = None) -> None:
+    def __init__(self, source: Raster, dataset: rasterio.DatasetReader, warp: Warp | None = None) -> None:
         self.source, self.dataset, self.warp = source, dataset, warp
         self._is_spoilt = source.opened in _SPOILT
         self._options = remote_options(source.opened)
@@ -105,7 +74,7 @@ class Handle:
     def load(self, layers: Layers, window: Window, shape: tuple[int, int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Read stored values (3, rows, cols) and what is valid (rows, cols), by nearest neighbour where reduced."""
         if self._is_spoilt:
-            with open_source(self._afresh(), self.warp) as dataset:
+            with open_raster(self._afresh(), self.warp) as dataset:
                 return _load(dataset, self.source, layers, window, shape)
         try:
             with self.over_net():
@@ -116,14 +85,14 @@ class Handle:
                 _SPOILT.add(self.source.opened)
             raise
 
-    def _afresh(self) -> Source:
+    def _afresh(self) -> Raster:
         """The source so that GDAL doesn't find again what it remembers of parts that it couldn't open.
 
         It does so by their names and options, for as long as any mosaic is open; one that begins with @ has no effect.
         """
         vrt = self.source.opened
         if not vrt.startswith("<"):
-            with open_source(self.source) as dataset:
+            with open_raster(self.source) as dataset:
                 if dataset.driver != "VRT":
                     return self.source
                 vrt = dataset.tags(ns="xml:VRT")["xml:VRT"]
@@ -147,7 +116,7 @@ class Handle:
 
 
 def _load(
-    dataset: rasterio.DatasetReader, source: Source, layers: Layers, window: Window, shape: tuple[int, int]
+    dataset: rasterio.DatasetReader, source: Raster, layers: Layers, window: Window, shape: tuple[int, int]
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Read stored values (3, rows, cols) and what is valid (rows, cols), by nearest neighbour where reduced."""
     if layers.frame_value is not None and layers.blur and _is_whole(window, shape):
@@ -169,7 +138,7 @@ def _widened(window: Window, margin: int, limits: tuple[int, int]) -> tuple[Wind
 
 
 def _load_masked(
-    dataset: rasterio.DatasetReader, source: Source, layers: Layers, window: Window, shape: tuple[int, int]
+    dataset: rasterio.DatasetReader, source: Raster, layers: Layers, window: Window, shape: tuple[int, int]
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     bands = sorted(set(layers.bands))
     read = _read if layers.overviews else _read_pixels
@@ -277,45 +246,11 @@ def _valid(
     valid = np.ones(shape, dtype=bool)
     if layers.alphas:
         valid &= (read(dataset, layers.alphas, window, shape) > 0).all(axis=0)
-    masked = _masked_bands(dataset, layers)
+    masked = masked_bands(dataset, layers)
     if masked:
         masks = read(dataset, masked, window, shape, masks=True) > 0
         valid &= masks.any(axis=0) if may_be_colour(dataset, masked) else masks.all(axis=0)
     return valid
-
-
-def _masked_bands(dataset: rasterio.DatasetReader, layers: Layers) -> list[int]:
-    """The chosen bands that have nodata or a mask of their own."""
-    no_mask = {MaskFlags.alpha, MaskFlags.all_valid}
-    return [band for band in sorted(set(layers.bands)) if not no_mask & set(dataset.mask_flag_enums[band - 1])]
-
-
-def may_be_colour(dataset: rasterio.DatasetReader, bands: Sequence[int]) -> bool:
-    """Whether what stands for no data may be a dark or a saturated pixel of one band: where it is 0, or of 8 bits.
-
-    Any other value means nothing but no data.
-
-    Parameters
-    ----------
-    dataset : rasterio.DatasetReader
-    bands : sequence of int
-        From 1.
-    """
-    return all(dataset.nodatavals[band - 1] == 0 or dataset.dtypes[band - 1] == "uint8" for band in bands)
-
-
-def tells_nodata(dataset: rasterio.DatasetReader, source: Source, layers: Layers) -> bool:
-    """Whether a scene says itself what is valid; a mosaic's mask says only where its sources lie.
-
-    Parameters
-    ----------
-    dataset : rasterio.DatasetReader
-    source : Source
-    layers : Layers
-    """
-    if source.boxes:
-        return source.masked
-    return bool(layers.alphas or _masked_bands(dataset, layers))
 
 
 def _through_palette(indices: NDArray[Any], palette: bytes) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
@@ -324,43 +259,6 @@ def _through_palette(indices: NDArray[Any], palette: bytes) -> tuple[NDArray[np.
     inside = (indices >= 0) & (indices < len(table))
     colours = table[np.where(inside, indices, 0)]
     return np.moveaxis(colours[..., :3], -1, 0), inside & (colours[..., 3] > 0)
-
-
-def is_written(
-    dataset: rasterio.DatasetReader, layers: Layers, start: tuple[float, float], stop: tuple[float, float]
-) -> bool:
-    """Whether the file may hold a block of any of the bands between two corners, without reading it.
-
-    Parameters
-    ----------
-    dataset : rasterio.DatasetReader
-    layers : Layers
-    start, stop : (float, float)
-        Rows and cols.
-    """
-    if dataset.driver != "GTiff":
-        return True
-    if layers.hole_value != 0 and all(nodata is None for nodata in dataset.nodatavals):
-        # without a nodata value, what was never written is black, and missing only in a black frame
-        if layers.frame_value != 0:
-            return True
-        if layers.frame is not None and not layers.frame.covers(dataset.shape, start, stop):
-            return True
-    height, width = dataset.block_shapes[layers.bands[0] - 1]
-    return any(
-        dataset.get_tag_item(f"BLOCK_OFFSET_{col}_{row}", "TIFF", bidx=band) is not None
-        for band in sorted(set(layers.bands))
-        for row in range(int(start[0]) // height, math.ceil(stop[0] / height))
-        for col in range(int(start[1]) // width, math.ceil(stop[1] / width))
-    )
-
-
-def colours_of(dataset: rasterio.DatasetReader) -> tuple[str, ...]:
-    """What each band is said to show, as `rasterio.enums.ColorInterp` names it."""
-    try:
-        return tuple(colour.name for colour in dataset.colorinterp)
-    except ValueError:  # a newer GDAL knows more colours than rasterio does
-        return ("undefined",) * int(dataset.count)
 
 
 def shrunk(size: float, shrink: float) -> int:

@@ -16,10 +16,12 @@ from lposs_geo.errors import SceneError, escaped
 from lposs_geo.files.odd_names import unlinked
 from lposs_geo.grid import Grid, utm_zone
 from lposs_geo.scene.coordinates import check_coordinates, check_transform
-from lposs_geo.scene.opening import Source, Warp, on_disk, open_source
-from lposs_geo.scene.pixels import Layers, colours_of, may_be_colour
+from lposs_geo.scene.file_facts import colours_of, may_be_colour
+from lposs_geo.scene.layers import Layers
+from lposs_geo.scene.names import on_disk
+from lposs_geo.scene.opening import Raster, Warp, open_raster
 
-__all__ = ["check_georeference", "check_parts", "place", "place_warped", "warp_for"]
+__all__ = ["check_georeference", "check_parts", "locate", "locate_warped", "warp_for"]
 
 CONTROL_POINTS = "ground control points"
 
@@ -27,13 +29,13 @@ FLAT = 1e-6
 """How wide a band of control points must be, as a share of its length, for a grid to be made of them."""
 
 
-def check_parts(dataset: rasterio.DatasetReader, source: Source, files: Collection[str]) -> None:
+def check_parts(dataset: rasterio.DatasetReader, source: Raster, files: Collection[str]) -> None:
     """Refuse a VRT of which a part is missing: GDAL would see nothing there.
 
     Parameters
     ----------
     dataset : rasterio.DatasetReader
-    source : Source
+    source : Raster
     files : collection of str
         All files that it is read from.
 
@@ -50,13 +52,13 @@ def check_parts(dataset: rasterio.DatasetReader, source: Source, files: Collecti
             raise SceneError(f"'{source.path}' refers to '{escaped(unlinked(name))}', which isn't there")
 
 
-def check_georeference(dataset: rasterio.DatasetReader, source: Source, warp: bool) -> None:
+def check_georeference(dataset: rasterio.DatasetReader, source: Raster, warp: bool) -> None:
     """Refuse what has no grid on the ground, or one that can't be used.
 
     Parameters
     ----------
     dataset : rasterio.DatasetReader
-    source : Source
+    source : Raster
     warp : bool
         Whether it is to be put on a grid.
 
@@ -75,7 +77,7 @@ def check_georeference(dataset: rasterio.DatasetReader, source: Source, warp: bo
         raise SceneError(f"'{source.path}' is located only by {by}: add --warp to map it on a north-up grid")
 
 
-def _check_points(dataset: rasterio.DatasetReader, source: Source) -> None:
+def _check_points(dataset: rasterio.DatasetReader, source: Raster) -> None:
     """Refuse ground control points that no grid can be made of."""
     points, crs = dataset.gcps
     if len(points) == 1:
@@ -134,13 +136,13 @@ def _rpcs(dataset: rasterio.DatasetReader) -> RPC | None:
     return rpcs if np.isfinite(numbers).all() else None
 
 
-def place(dataset: rasterio.DatasetReader, source: Source) -> tuple[Grid, tuple[str, ...]]:
+def locate(dataset: rasterio.DatasetReader, source: Raster) -> tuple[Grid, tuple[str, ...]]:
     """Find the grid a scene lies on.
 
     Parameters
     ----------
     dataset : rasterio.DatasetReader
-    source : Source
+    source : Raster
 
     Returns
     -------
@@ -209,12 +211,12 @@ def warp_for(dataset: rasterio.DatasetReader, layers: Layers) -> Warp | None:
     )
 
 
-def place_warped(source: Source, how: Warp, layers: Layers) -> tuple[Layers, Grid, tuple[str, ...]]:
+def locate_warped(source: Raster, how: Warp, layers: Layers) -> tuple[Layers, Grid, tuple[str, ...]]:
     """Find layers and grid of a scene as it is warped.
 
     Parameters
     ----------
-    source : Source
+    source : Raster
     how : Warp
     layers : Layers
         Those of the scene as it is stored.
@@ -232,7 +234,7 @@ def place_warped(source: Source, how: Warp, layers: Layers) -> tuple[Layers, Gri
     SceneError
         If it can't lie there.
     """
-    with open_source(source, how) as warped:
+    with open_raster(source, how) as warped:
         alphas = tuple(band for band, colour in enumerate(colours_of(warped), 1) if colour == "alpha")
         grid = _grid(warped)
     notices = check_coordinates(grid, source.path)

@@ -17,9 +17,11 @@ from rasterio.windows import Window
 from lposs_geo.errors import OutputError, SceneError, one_line
 from lposs_geo.files.outputs import room_left
 from lposs_geo.grid import without_georeference_warnings
-from lposs_geo.scene.opening import Source, open_source
-from lposs_geo.scene.pixels import Handle, Layers
-from lposs_geo.scene.reader import Scene, check_unchanged
+from lposs_geo.scene.description import Scene
+from lposs_geo.scene.identity import check_unchanged
+from lposs_geo.scene.layers import Layers
+from lposs_geo.scene.opening import Raster, open_raster
+from lposs_geo.scene.pixels import Handle
 
 __all__ = ["copy_in_tiles", "is_slow_in_tiles"]
 
@@ -45,7 +47,7 @@ def is_slow_in_tiles(scene: Scene, cache: int, part: Window | None = None) -> bo
     part : Window, optional
         What is read of it, px; by default all.
     """
-    with open_source(scene.source, scene.warp) as dataset:
+    with open_raster(scene.source, scene.warp) as dataset:
         _, width = _block(dataset, scene)
         itemsize = sum(np.dtype(dtype).itemsize for dtype in dataset.dtypes)
         rows = dataset.height if part is None else int(part.height)
@@ -88,7 +90,7 @@ def copy_in_tiles(scene: Scene, path: Path, part: Window | None = None) -> Scene
     }  # fmt: skip  # where it lies the scene knows
     (top, bottom), (left, right) = (part or Window(0, 0, grid.width, grid.height)).toranges()
     left, right = left - left % COPY_BLOCK, min(grid.width, right + -right % COPY_BLOCK)
-    with open_source(scene.source, scene.warp) as dataset, without_georeference_warnings():
+    with open_raster(scene.source, scene.warp) as dataset, without_georeference_warnings():
         # as many rows as one row of the copy's blocks has, or a strip of the original if that is higher
         strip = _block(dataset, scene)[0]
         rows = COPY_BLOCK * max(1, strip // COPY_BLOCK)
@@ -108,7 +110,7 @@ def copy_in_tiles(scene: Scene, path: Path, part: Window | None = None) -> Scene
     check_unchanged(scene)
     if sum(stop - first for first, stop, _ in lost) >= bottom - top:
         raise SceneError(lost[0][2])
-    return replace(scene, source=Source(str(path), str(path)), layers=Layers((1, 2, 3)), warp=None, lost=tuple(lost))
+    return replace(scene, source=Raster(str(path), str(path)), layers=Layers((1, 2, 3)), warp=None, lost=tuple(lost))
 
 
 def _in_strips(

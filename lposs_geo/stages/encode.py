@@ -28,7 +28,8 @@ from lposs_geo.encoders.encoder import Encoder
 from lposs_geo.errors import SceneError
 from lposs_geo.lposs import BATCH_SIZE
 from lposs_geo.memory import is_out_of_memory
-from lposs_geo.scene.reader import SceneReader, check_unchanged
+from lposs_geo.scene.identity import check_unchanged
+from lposs_geo.scene.reader import SceneReader
 from lposs_geo.stages.ahead import made_ahead
 from lposs_geo.store.journal import ChunkedArray, Journal, open_journal
 from lposs_geo.tiling import Lattice, Steps, resample, zoomed

@@ -24,7 +24,9 @@ from lposs_geo.grid import Grid
 from lposs_geo.legend.legend import NODATA, UNKNOWN
 from lposs_geo.memory import Budget, is_out_of_memory
 from lposs_geo.progress import Clock, Progress
-from lposs_geo.scene.reader import Scene, SceneReader, check_unchanged, open_scene
+from lposs_geo.scene.description import Scene
+from lposs_geo.scene.identity import check_unchanged
+from lposs_geo.scene.reader import SceneReader, open_scene
 from lposs_geo.stages.ahead import made_ahead
 from lposs_geo.stages.encode import Encoded, LatticeFeatures, encode_scene, has_features, stored_features
 from lposs_geo.stages.propagate import (

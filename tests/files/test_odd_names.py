@@ -20,8 +20,11 @@ from lposs_geo.batch import map_batch
 from lposs_geo.errors import OutputError, SceneError, escaped
 from lposs_geo.files.odd_names import forget_links, linked, plain, unlinked
 from lposs_geo.polygons import vectorize as vectorizing
-from lposs_geo.scene.opening import resolve, stem
-from lposs_geo.scene.reader import describe, identity, open_scene
+from lposs_geo.scene.description import describe
+from lposs_geo.scene.identity import identity
+from lposs_geo.scene.names import stem
+from lposs_geo.scene.reader import open_scene
+from lposs_geo.scene.resolving import resolve
 from lposs_geo.testing.rasters import UTM
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="names of other systems are Unicode")

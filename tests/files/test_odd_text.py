@@ -11,7 +11,9 @@ from rasterio.windows import Window
 
 from lposs_geo.errors import SceneError
 from lposs_geo.files.odd_text import descriptions_of
-from lposs_geo.scene.reader import describe, identity, open_scene
+from lposs_geo.scene.description import describe
+from lposs_geo.scene.identity import identity
+from lposs_geo.scene.reader import open_scene
 
 ENVI = """ENVI
 description = {Grün, aufgenommen über München}

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from lposs_geo.errors import SceneError
-from lposs_geo.scene.bands import PRESETS, BandFacts, by_contrast, choose, is_opacity
+from lposs_geo.scene.band_facts import BandFacts
+from lposs_geo.scene.bands import PRESETS, by_contrast, choose, is_opacity
 
 
 def _facts(count: int = 0, *, dtype="uint16", colours=(), names=(), lengths=(), alphas=()) -> BandFacts:

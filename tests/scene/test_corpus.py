@@ -25,7 +25,8 @@ from rasterio.windows import Window
 
 from lposs_geo.errors import SceneError
 from lposs_geo.mapping import map_scene
-from lposs_geo.scene.reader import describe, open_scene
+from lposs_geo.scene.description import describe
+from lposs_geo.scene.reader import open_scene
 from lposs_geo.testing.encoders import ColourEncoder
 from lposs_geo.testing.rasters import write_geotiff
 

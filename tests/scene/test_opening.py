@@ -17,8 +17,14 @@ from rasterio.windows import Window
 
 from lposs_geo.errors import SceneError
 from lposs_geo.polygons import vectorize as vectorizing
-from lposs_geo.scene.opening import Source, is_remote, open_source, remote_options, resolve, scenes_in, stem
-from lposs_geo.scene.reader import describe, identity, open_scene
+from lposs_geo.scene.description import describe
+from lposs_geo.scene.folders import scenes_in
+from lposs_geo.scene.identity import identity
+from lposs_geo.scene.names import stem
+from lposs_geo.scene.opening import Raster, open_raster, remote_options
+from lposs_geo.scene.reader import open_scene
+from lposs_geo.scene.references import is_remote
+from lposs_geo.scene.resolving import resolve
 from lposs_geo.scene.tiled_copy import copy_in_tiles, is_slow_in_tiles
 from lposs_geo.testing.rasters import UTM, write_geotiff
 from lposs_geo.testing.server import served
@@ -586,7 +592,7 @@ def test_a_mask_beside_a_local_part_is_seen_though_another_part_is_elsewhere(tmp
 
 def test_a_header_beside_what_is_elsewhere_is_found(tmp_path):
     _write_part(tmp_path, "a.bsq", _picture(), 0, 0, driver="ENVI")
-    with served(tmp_path) as (url, _), open_source(resolve(f"{url}/a.bsq")) as dataset:
+    with served(tmp_path) as (url, _), open_raster(resolve(f"{url}/a.bsq")) as dataset:
         assert dataset.shape == (40, 50)
 
 
@@ -617,7 +623,7 @@ def test_no_message_tells_a_key_or_a_password(tmp_path):
             assert "sesame" not in str(caught.value)
             assert "T00" not in str(caught.value)
     error = RuntimeError(f"/vsicurl/http://me:sesame@h/c.tif{key}: not there, '/vsicurl/http://h/d.tif?key=sesame'.")
-    said = Source("c.tif", "<VRTDataset/>", (f"/vsicurl/http://me:sesame@h/c.tif{key}",)).reason(error)
+    said = Raster("c.tif", "<VRTDataset/>", (f"/vsicurl/http://me:sesame@h/c.tif{key}",)).reason(error)
     assert said == "/vsicurl/http://h/c.tif: not there, '/vsicurl/http://h/d.tif'"
     assert resolve("/vsicurl?url=http%3A%2F%2Fh%2Fa.tif%3Fkey=sesame").path == "/vsicurl/http://h/a.tif"
 

@@ -8,10 +8,13 @@ import rasterio
 from rasterio.enums import Resampling
 from rasterio.windows import Window
 
-from lposs_geo.scene.opening import open_source, resolve
+from lposs_geo.scene.description import describe
+from lposs_geo.scene.layers import Layers
+from lposs_geo.scene.opening import open_raster
 from lposs_geo.scene.overviews import show_pixels
-from lposs_geo.scene.pixels import Handle, Layers
-from lposs_geo.scene.reader import describe, open_scene
+from lposs_geo.scene.pixels import Handle
+from lposs_geo.scene.reader import open_scene
+from lposs_geo.scene.resolving import resolve
 from lposs_geo.testing.rasters import write_geotiff
 
 TILED = {"tiled": True, "blockxsize": 128, "blockysize": 128}
@@ -39,7 +42,7 @@ def _with_overviews_of(path: Path, array: np.ndarray, other: np.ndarray, levels=
 
 def _are_honest(path: Path) -> bool:
     source = resolve(path)
-    with open_source(source) as dataset:
+    with open_raster(source) as dataset:
         return show_pixels(Handle(source, dataset), Layers((1, 2, 3)))
 
 

@@ -13,7 +13,7 @@ from PIL.TiffTags import DOUBLE, SHORT
 from rasterio.control import GroundControlPoint
 
 from lposs_geo.errors import SceneError
-from lposs_geo.scene.reader import describe
+from lposs_geo.scene.description import describe
 
 UTM = Affine(0.6, 0, 439136.4, 0, -0.6, 5273706.6)
 NOWHERE: dict[str, Any] = {"crs": None, "transform": Affine.identity()}

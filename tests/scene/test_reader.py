@@ -24,8 +24,10 @@ from rasterio.windows import Window
 
 from lposs_geo.errors import ParameterError, SceneChangedError, SceneError
 from lposs_geo.scene import pixels
+from lposs_geo.scene.description import describe
+from lposs_geo.scene.identity import check_unchanged, identity
 from lposs_geo.scene.opening import REMOTE_OPTIONS
-from lposs_geo.scene.reader import check_unchanged, describe, identity, open_scene
+from lposs_geo.scene.reader import open_scene
 from lposs_geo.scene.tiled_copy import copy_in_tiles, is_slow_in_tiles
 from lposs_geo.testing.rasters import write_geotiff, write_vrt
 from lposs_geo.testing.server import served

@@ -9,7 +9,8 @@ from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
 from lposs_geo.errors import OutputError, SceneChangedError, SceneError
-from lposs_geo.scene.reader import describe, open_scene
+from lposs_geo.scene.description import describe
+from lposs_geo.scene.reader import open_scene
 from lposs_geo.scene.tiled_copy import copy_in_tiles, is_slow_in_tiles
 from lposs_geo.testing.rasters import write_vrt
 

@@ -10,7 +10,8 @@ import torch
 from rasterio.windows import Window
 
 from lposs_geo.errors import SceneChangedError
-from lposs_geo.scene.reader import SceneReader, describe, open_scene
+from lposs_geo.scene.description import describe
+from lposs_geo.scene.reader import SceneReader, open_scene
 from lposs_geo.stages import encode as features_module
 from lposs_geo.stages.encode import encode_image, encode_scene, has_features, is_encoded, stored_features
 from lposs_geo.store.journal import open_journal

@@ -10,7 +10,8 @@ from rasterio.windows import Window
 
 from lposs_geo.errors import OutputError, SceneChangedError, SceneError
 from lposs_geo.memory import Budget
-from lposs_geo.scene.reader import SceneReader, describe, open_scene
+from lposs_geo.scene.description import describe
+from lposs_geo.scene.reader import SceneReader, open_scene
 from lposs_geo.stages import label as labelling
 from lposs_geo.stages.encode import is_encoded
 from lposs_geo.stages.label import Task, finished_tile, label_scene, plan_tiles

@@ -1,0 +1,79 @@
+"""What a file says of its bands, and which of them are chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = ["BandFacts", "Choice", "three"]
+
+
+@dataclass(frozen=True)
+class BandFacts:
+    """What a file says of its bands; each tuple but the last has one entry a band.
+
+    Attributes
+    ----------
+    path : str
+        What messages call the file.
+    dtypes : tuple of str
+    colours : tuple of str
+        GDAL's colour interpretation: "red", "nir", "alpha", "undefined".
+    descriptions : tuple of str
+        Empty where there is none.
+    wavelengths : tuple of float or None
+        Of the band's centre in nm, where the metadata tells it.
+    alphas : tuple of int
+        Bands, from 1, that say how opaque a pixel is, and are no colour.
+    """
+
+    path: str
+    dtypes: tuple[str, ...]
+    colours: tuple[str, ...]
+    descriptions: tuple[str, ...]
+    wavelengths: tuple[float | None, ...]
+    alphas: tuple[int, ...] = ()
+
+    @property
+    def count(self) -> int:
+        return len(self.dtypes)
+
+    @property
+    def usable(self) -> list[int]:
+        """All bands but alpha."""
+        return [band for band in range(1, self.count + 1) if band not in self.alphas]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Three bands, from 1, for red, green and blue.
+
+    Attributes
+    ----------
+    bands : tuple of int
+    reason : str
+        Why these.
+    notices : tuple of str
+        What the user should know about it.
+    is_guess : bool
+        Whether nothing but custom says which is red and which is blue.
+    natural : tuple of int or None
+        Red, green and blue themselves, where other bands are shown as these.
+    """
+
+    bands: tuple[int, int, int]
+    reason: str
+    notices: tuple[str, ...] = ()
+    is_guess: bool = False
+    natural: tuple[int, int, int] | None = None
+
+    @property
+    def guessed(self) -> tuple[int, int, int]:
+        """Where it is a guess, what is taken for red, green and blue."""
+        return self.natural or self.bands
+
+
+def three(bands: Sequence[int]) -> tuple[int, int, int]:
+    """Bands of red, green and blue, as a tuple of three."""
+    red, green, blue = bands
+    return red, green, blue

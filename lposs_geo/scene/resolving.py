@@ -1,0 +1,98 @@
+"""From what a user names to what GDAL opens: a file, an URL, an archive's raster, a folder or a list as one mosaic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import unquote
+
+from lposs_geo.errors import SceneError, escaped
+from lposs_geo.files.odd_names import linked
+from lposs_geo.files.odd_text import vrt_of_plain_names
+from lposs_geo.scene.archives import is_gzipped, members_of, raster_inside
+from lposs_geo.scene.folders import is_raster, scenes_and_parts, subfolders_hold_rasters
+from lposs_geo.scene.mosaic import mosaic_of
+from lposs_geo.scene.names import SCHEMES, listed, on_disk, shown
+from lposs_geo.scene.opening import Raster
+from lposs_geo.scene.references import check_files, check_nesting
+
+__all__ = ["resolve"]
+
+
+def resolve(source: str | Path | Sequence[str | Path]) -> Raster:
+    """Find what GDAL is to open for what the user named.
+
+    Parameters
+    ----------
+    source : str, Path, or sequence of them
+        A file, one of GDAL's own names, an URL (http, https, s3, gs, az), a zip or tar archive with one raster; a
+        folder of rasters or a list of them, which become one mosaic.
+
+    Returns
+    -------
+    Raster
+
+    Raises
+    ------
+    SceneError
+        If there is nothing of that name, an archive holds several rasters, or rasters don't fit together.
+    """
+    if not isinstance(source, str | Path):
+        parts = [_single(part) for part in source]
+        for part in parts:
+            check_files(*part)
+        if not parts:
+            raise SceneError("no scene is named")
+        if len(parts) == 1:
+            check_nesting(*parts[0])
+            return Raster(*parts[0])
+        return mosaic_of(f"{parts[0][0]} and {len(parts) - 1} more", parts)
+    path, opened = _single(source)
+    check_files(path, opened)
+    place = on_disk(opened)
+    if place is not None and place.is_dir():
+        found, shown_by_others = scenes_and_parts(place)
+        left_out = listed([escaped(file.name) for file in shown_by_others])
+        notice = f"left out of '{path}', as a VRT beside is made of them: {left_out}"
+        notices = (notice,) if shown_by_others else ()
+        if len(found) > 1:
+            mosaic = mosaic_of(path, [_of_file(str(file)) for file in found])
+            return replace(mosaic, notices=notices + mosaic.notices)
+        if found:
+            check_nesting(*_of_file(str(found[0])))
+            return Raster(*_of_file(str(found[0])), notices=notices)
+        if not is_raster(opened):  # some formats are folders
+            why = "a picture counts only with its world file"
+            why += "; subfolders aren't searched" if subfolders_hold_rasters(place) else ""
+            raise SceneError(f"folder '{path}' holds no raster ({why})")
+        opened = linked(opened)
+    check_nesting(path, opened)
+    return Raster(path, opened)
+
+
+def _single(source: str | Path) -> tuple[str, str]:
+    """What the user called a single source, and what GDAL opens for it."""
+    path = str(source)
+    if not path:
+        raise SceneError("no scene is named")
+    scheme, colon, rest = path.partition(":/")
+    if colon and scheme.casefold() in SCHEMES:
+        return shown(f"{scheme}://{rest.lstrip('/')}"), SCHEMES[scheme.casefold()] + rest.lstrip("/")
+    if path.casefold().startswith("file:/"):
+        literal = path[len("file://") :] if path[5:7] == "//" else path[len("file:") :]
+        meant = unquote(literal, errors="surrogateescape")
+        return escaped(path), _single(meant if on_disk(meant) else literal)[1]
+    place = on_disk(path)
+    if place is not None and place.is_file():
+        members = members_of(path)
+        return _of_file(path) if members is None else (escaped(path), raster_inside(path, members))
+    return escaped(shown(path)), path
+
+
+def _of_file(path: str) -> tuple[str, str]:
+    """What a file that is no archive is called, and what GDAL opens for it."""
+    vrt = vrt_of_plain_names(Path(path))
+    if path.casefold().endswith(".gz") and is_gzipped(path):
+        return escaped(path), f"/vsigzip/{linked(str(Path(path).resolve()))}"
+    return escaped(path), vrt or linked(path)
