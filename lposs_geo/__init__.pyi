@@ -18,8 +18,9 @@ from .errors import LpossGeoError as LpossGeoError
 from .legend.legend import Legend as Legend
 from .legend.legend import from_words as from_words
 from .legend.legend import read_legend as read_legend
-from .mapping import MapResult as MapResult
+from .mapping import Mapper as Mapper
 from .mapping import map_scene as map_scene
 from .polygons.vectorize import vectorize as vectorize
+from .running import MapResult as MapResult
 
 __version__: str

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack, cast
 
 from lposs_geo.errors import (
     FinishedError,
@@ -16,9 +16,13 @@ from lposs_geo.errors import (
     defect,
     escaped,
 )
-from lposs_geo.files.outputs import BESIDE_LABELS, PLACEHOLDER, for_scene
+from lposs_geo.files.outputs import PLACEHOLDER, for_scene
 from lposs_geo.legend.legend import Legend
-from lposs_geo.mapping import MapResult, map_scene
+from lposs_geo.mapping import Mapper
+from lposs_geo.products import BESIDE_LABELS
+from lposs_geo.progress import Listener
+from lposs_geo.request import MapOptions
+from lposs_geo.running import MapResult
 from lposs_geo.scene.names import stem
 
 __all__ = ["Outcome", "map_batch"]
@@ -45,9 +49,12 @@ def map_batch(
     scenes: Sequence[str | Path],
     classes: str | Sequence[str] | Legend,
     dst: str | Path,
-    **options: Any,
+    *,
+    mapper: Mapper | None = None,
+    progress: Listener | None = None,
+    **options: Unpack[MapOptions],
 ) -> Iterator[Outcome]:
-    """Map scenes one after the other.
+    """Map scenes one after the other, with a model that is loaded once.
 
     Parameters
     ----------
@@ -56,6 +63,10 @@ def map_batch(
     classes : str, sequence of str, or Legend
     dst : str or Path
         GeoTIFF to write, with ``{name}`` where the scene's name without its ending goes.
+    mapper : Mapper, optional
+        By default the best model that is installed.
+    progress : callable, optional
+        Called with (stage, done, total) of the scene at work.
     **options
         As for `map_scene`; the names of its other outputs have ``{name}`` in them, too. With ``resume`` the scenes
         whose map is there, made in the same way, are left out.
@@ -75,7 +86,8 @@ def map_batch(
     sources = list(dict.fromkeys(map(str, scenes)))
     if not sources:
         raise SceneError("there is no scene to map")
-    outputs = {"dst": dst} | {name: options[name] for name in BESIDE_LABELS if options.get(name) is not None}
+    named: dict[str, Any] = {"dst": dst} | dict(options)
+    outputs = {name: named[name] for name in ("dst", *BESIDE_LABELS) if named.get(name) is not None}
     for output in outputs.values():
         if PLACEHOLDER not in str(output):
             raise OutputError(f"output '{output}' is one file for {len(sources)} scenes: put {PLACEHOLDER} into it")
@@ -84,17 +96,24 @@ def map_batch(
         other = by_name.setdefault(stem(source).casefold(), source)
         if other is not source:
             raise OutputError(f"'{other}' and '{source}' would have the same outputs: map them in two runs")
-    return _map_all(sources, classes, outputs, options)
+    mapper = mapper or Mapper.load()
+    return _map_all(mapper, sources, classes, outputs, options, progress)
 
 
 def _map_all(
-    sources: Sequence[str], classes: str | Sequence[str] | Legend, outputs: dict[str, Any], options: dict[str, Any]
+    mapper: Mapper,
+    scenes: Sequence[str],
+    classes: str | Sequence[str] | Legend,
+    outputs: Mapping[str, str | Path],
+    options: MapOptions,
+    progress: Listener | None,
 ) -> Iterator[Outcome]:
-    for source in sources:
-        own = {name: for_scene(output, stem(source)) for name, output in outputs.items()}
-        name = escaped(f"{stem(source)}{Path(source.partition('?')[0]).suffix}")
+    for scene in scenes:
+        own: dict[str, Any] = {name: for_scene(output, stem(scene)) for name, output in outputs.items()}
+        name = escaped(f"{stem(scene)}{Path(scene.partition('?')[0]).suffix}")
+        labels, beside = own.pop("dst"), cast(MapOptions, own)
         try:
-            result = map_scene(source, classes, **(options | own))
+            result = mapper.map(scene, classes, labels, progress=progress, **(options | beside))
         except FinishedError:
             yield Outcome(name)
         except OutOfMemoryError:

@@ -25,7 +25,7 @@ from lposs_geo import encoders, models
 from lposs_geo.encoders.encoder import Encoder
 from lposs_geo.mapping import map_scene
 from lposs_geo.memory import DEFAULT
-from lposs_geo.progress import Progress
+from lposs_geo.progress import Listener
 from lposs_geo.scene.description import describe
 
 __all__ = ["CLASSES", "EncoderSpeed", "Report", "invented_scene", "measure", "peak_memory", "table"]
@@ -111,7 +111,7 @@ def measure(
     model: str | models.Model | None = None,
     device: str = "auto",
     max_memory: int = DEFAULT,
-    progress: Progress | None = None,
+    progress: Listener | None = None,
 ) -> Report:
     """Map a scene with polygons, from scratch, and tell what it took.
 

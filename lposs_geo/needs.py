@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from rasterio.windows import Window
 
+from lposs_geo.content import Content
 from lposs_geo.errors import SceneError
 from lposs_geo.files.room import Need, check_room, has_room
 from lposs_geo.polygons.outline import MOST_PER_PIXEL, Outline, outline_of, polygon_bytes
 from lposs_geo.polygons.vectorize import tolerance_px
-from lposs_geo.products import Content, Outputs, Polygonising
+from lposs_geo.products import PRODUCTS, Outputs
+from lposs_geo.request import Polygons
 from lposs_geo.scene.description import Scene
 from lposs_geo.scene.reader import open_scene
 from lposs_geo.stages.encode import missing_bytes
-from lposs_geo.stages.label import Task, finished_tiles
+from lposs_geo.stages.label import finished_tiles
+from lposs_geo.stages.task import Task
 from lposs_geo.store.journal import Journal
 
 __all__ = ["check_room_for_products", "check_room_for_work"]
@@ -52,15 +52,15 @@ def check_room_for_work(task: Task, scene: Scene, store: Journal, journal: Journ
     SceneError
         If hardly a pixel of a large area is valid.
     """
-    grid, area = scene.grid, task.area
+    grid, area = scene.grid, task.window
     left = 1 - finished_tiles(journal, task.plan) / len(task.plan)
     if not left:
         return
-    window, width = task.seen(grid), int(task.text.shape[1])
+    window, width = task.seen(grid), int(task.words.text.shape[1])
     features = missing_bytes((grid.height, grid.width), task.encoder, store, width, zoom=task.zoom, window=window)
     pixels = int(area.height) * int(area.width)
     nodes = pixels * (task.zoom * task.encoder.scales[-1] / task.encoder.patch_size) ** 2
-    results = left * (task.num_layers * pixels + 4 * len(task.text) * nodes)
+    results = left * (task.num_layers * pixels + 4 * len(task.words.text) * nodes)
 
     def needs(share: float) -> list[Need]:
         return [
@@ -75,12 +75,12 @@ def check_room_for_work(task: Task, scene: Scene, store: Journal, journal: Journ
         return
     if pixels > LARGE and share < LEAST_VALID:
         raise SceneError(
-            f"hardly a pixel of '{scene.path}' is valid, of {area.height} rows and {area.width} cols: "
-            "name the area that holds some (--aoi)"
+            f"hardly a pixel of '{scene.path}' is valid, of {area.height} rows and {area.width} cols",
+            hint="name the area that holds some by <aoi>",
         )
     check_room(
         needs(share),
-        "name an area of the scene (--aoi), or a folder on a larger disk (--output; for the features LPOSS_GEO_CACHE)",
+        "name an area of the scene by <aoi>, or folders on a larger disk (<dst>; for the features LPOSS_GEO_CACHE)",
     )
 
 
@@ -93,22 +93,14 @@ def _valid_share(scene: Scene, area: Window) -> float | None:
         return None
 
 
-def check_room_for_products(
-    outputs: Outputs,
-    content: Content,
-    tiles: Iterable[tuple[Window, NDArray[np.uint8]]],
-    polygons: Polygonising,
-    staging: Path,
-) -> None:
+def check_room_for_products(outputs: Outputs, content: Content, polygons: Polygons, staging: Path) -> None:
     """Refuse, before any file is made, what the disks of the outputs have no room for.
 
     Parameters
     ----------
     outputs : Outputs
     content : Content
-    tiles : iterable
-        Those of `content`, which can be run through only once.
-    polygons : Polygonising
+    polygons : Polygons
     staging : Path
         The folder that files lie in until all are complete.
 
@@ -117,45 +109,54 @@ def check_room_for_products(
     OutputError
         If it doesn't fit.
     """
-    wanted = outputs.wanted()
-    folders = {name: _home(staging, path) for name, path in wanted.items()}
-    folders.setdefault("confidence", folders["labels"])
-    bands = {"labels": 1, "confidence": 1} | ({"scores": len(content.legend)} if "scores" in wanted else {})
-    grid = content.grid
-    pixels, worst = grid.height * grid.width, []
-    for name, count in bands.items():  # a file that is written once, and the finished one with its overviews
-        worst.append(Need(folders[name], 2.5 * count * pixels, name))
-    if "vector" in wanted:
-        worst.append(Need(folders["vector"], MOST_PER_PIXEL * pixels, "polygons"))
-    if has_room(worst):
+    folders = {name: _home(staging, outputs.paths.get(name, outputs.labels)) for name in outputs.needed}
+    layers = {product.name: product.layers for product in PRODUCTS if product.layers and product.name in folders}
+    vector = outputs.paths.get("vector")
+    if has_room(_at_worst(folders, layers, content, has_polygons=vector is not None)):
         return
-    seen, outline, packed, sampled, number = 0, Outline(), dict.fromkeys(bands, 0), 0, 0
-    for number, (window, layers) in enumerate(tiles):
-        seen += window.height * window.width
-        if "vector" in wanted:
-            outline += outline_of(content.labels_of(layers))
-        if number < SAMPLED or number % SAMPLED == 0:
-            square = layers[:, :SAMPLE, :SAMPLE]
-            sampled += square[0].size
-            for name, part in (("labels", square[:1]), ("confidence", square[1:2]), ("scores", square[2:])):
-                if name in packed:
-                    packed[name] += sum(len(zlib.compress(layer.tobytes(), 1)) for layer in part)
-    needs = [Need(folders[name], 1.2 * seen * size / max(sampled, 1), name) for name, size in packed.items()]
-    if "vector" in wanted:
+    outline, sizes = _estimated(layers, content, has_polygons=vector is not None)
+    needs = [Need(folders[name], size, name) for name, size in sizes.items()]
+    if vector is not None:
+        grid = content.grid
         size = polygon_bytes(
             outline,
             (grid.height, grid.width),
-            wanted["vector"].suffix.lower(),
+            vector.suffix.lower(),
             simplify=tolerance_px(polygons.simplify, grid, content.scene.path) > 0,
             merge=polygons.min_area > 0,
             confident=True,
         )
         needs.append(Need(folders["vector"], size, "polygons"))
-    check_room(needs, POLYGON_ADVICE if "vector" in wanted else "name outputs on a larger disk")
+    check_room(needs, POLYGON_ADVICE if vector is not None else "name outputs on a larger disk")
 
 
-POLYGON_ADVICE = "choose a larger --min-area, leave the polygons out, or name outputs on a larger disk"
+POLYGON_ADVICE = "choose a larger <min_area>, leave the polygons out, or name outputs on a larger disk"
 """What to do where polygons are too many."""
+
+
+def _at_worst(
+    folders: dict[str, Path], layers: dict[str, slice], content: Content, *, has_polygons: bool
+) -> list[Need]:
+    """Bytes of files that can't be packed at all: each raster once as it is written, and finished with overviews."""
+    pixels = content.grid.height * content.grid.width
+    bands = range(2 + len(content.legend))
+    needs = [Need(folders[name], 2.5 * len(bands[part]) * pixels, name) for name, part in layers.items()]
+    return needs + [Need(folders["vector"], MOST_PER_PIXEL * pixels, "polygons")] * has_polygons
+
+
+def _estimated(layers: dict[str, slice], content: Content, *, has_polygons: bool) -> tuple[Outline, dict[str, float]]:
+    """The outline of all polygons, and the bytes of each raster by how well some of its tiles can be packed."""
+    seen, outline, packed, sampled = 0, Outline(), dict.fromkeys(layers, 0), 0
+    for number, (window, tile) in enumerate(content.tiles()):
+        seen += window.height * window.width
+        if has_polygons:
+            outline += outline_of(content.labels_of(tile))
+        if number < SAMPLED or number % SAMPLED == 0:
+            square = tile[:, :SAMPLE, :SAMPLE]
+            sampled += square[0].size
+            for name, part in layers.items():
+                packed[name] += sum(len(zlib.compress(layer.tobytes(), 1)) for layer in square[part])
+    return outline, {name: 1.2 * seen * size / max(sampled, 1) for name, size in packed.items()}
 
 
 def _home(staging: Path, output: Path) -> Path:

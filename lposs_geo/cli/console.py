@@ -17,7 +17,7 @@ from lposs_geo.cli.streams import json_lines
 from lposs_geo.errors import escaped
 
 if TYPE_CHECKING:
-    from lposs_geo.progress import Progress
+    from lposs_geo.progress import Listener
 
 __all__ = ["Terminated", "help_without_command", "json_line", "messages", "say", "show_progress"]
 
@@ -92,7 +92,7 @@ def messages(as_json: bool, verbose: bool, quiet: bool) -> Iterator[None]:
 
 
 @contextmanager
-def show_progress(as_json: bool, quiet: bool) -> Iterator[Progress]:
+def show_progress(as_json: bool, quiet: bool) -> Iterator[Listener]:
     """A bar with rate and remaining time on a terminal, a line a stage otherwise, JSON lines for programs."""
     from tqdm import tqdm
 

@@ -94,7 +94,7 @@ def model_of(settings: Settings, like: Path) -> Model:
 
 
 def _check_ranges(taken: Mapping[str, Any], like: Path, context: click.Context) -> None:
-    from lposs_geo.polygons.vectorize import parse_tolerance
+    from lposs_geo.request import parse_tolerance
 
     parameters = {parameter.name: parameter for parameter in context.command.params}
     try:

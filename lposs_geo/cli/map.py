@@ -30,26 +30,37 @@ from lposs_geo.cli.options import (
     WARP,
 )
 from lposs_geo.errors import FinishedError, LegendError, LpossGeoError, OutputError, SceneError, one_line
-from lposs_geo.files.outputs import BESIDE_LABELS, PLACEHOLDER, for_scene
+from lposs_geo.files.outputs import PLACEHOLDER, for_scene
+from lposs_geo.products import BESIDE_LABELS, PRODUCTS
 from lposs_geo.writers.area_units import unit_for
 
 if TYPE_CHECKING:
     from lposs_geo.legend.legend import Legend
-    from lposs_geo.mapping import MapResult
     from lposs_geo.models import Model
-    from lposs_geo.progress import Progress
+    from lposs_geo.progress import Listener
+    from lposs_geo.running import MapResult
 
 __all__ = ["map_command"]
 
 BESIDE = "beside the map"
-"""What --confidence, --scores and --stac mean without a file name."""
+"""What --confidence, --probabilities and --stac mean without a file name."""
 
-_ENDINGS = {"confidence": "_confidence.tif", "scores": "_scores.tif", "stac": ".json"}
+_ENDINGS = {product.name: product.default_ending for product in PRODUCTS if product.default_ending is not None}
 
 
-def _beside(name: str, metavar: str, what: str) -> Callable[[Any], Any]:
-    """An option for an output that may be named, and otherwise lies beside the map."""
-    return click.option(f"--{name}", metavar=f"[={metavar}]", help=f"{what}  [without a name: MAP{_ENDINGS[name]}]")
+def _outputs(command: Callable[..., Any]) -> Callable[..., Any]:
+    """An option for each kind of file beside the labels; some need no name, and then lie beside the map."""
+    for product in reversed(PRODUCTS):
+        if product.name == "labels":
+            continue
+        endings = [ending.removeprefix(".").upper() for ending in product.endings.split()]
+        metavar = endings[0] if len(endings) < 3 else "FILE"
+        if product.name in _ENDINGS:
+            text = f"{product.summary}  [without a name: MAP{product.default_ending}]"
+            command = click.option(f"--{product.name}", metavar=f"[={metavar}]", help=text)(command)
+        else:
+            command = click.option(f"--{product.name}", type=FILE, metavar=metavar, help=product.summary)(command)
+    return command
 
 
 class _MapCommand(click.Command):
@@ -69,12 +80,7 @@ class _MapCommand(click.Command):
     "--legend", "legend_name", metavar="FILE|NAME", help="Legend file, or one of `lposs-geo legends list`, instead."
 )
 @click.option("-o", "--output", type=FILE, metavar="TIF", help="Map to write.  [default: SCENE_landcover.tif, here]")
-@click.option("--vector", type=FILE, metavar="FILE", help="Write polygons: .gpkg, .parquet, .fgb or .geojson.")
-@click.option("--quicklook", type=FILE, metavar="PNG", help="Write a picture of scene, map and legend.")
-@click.option("--report", type=FILE, metavar="HTML", help="Write a page with map, areas, confidence and parameters.")
-@_beside("confidence", "TIF", "Write the confidence of every pixel, percent.")
-@_beside("scores", "TIF", "Write the probability of every class, percent, a band a class.")
-@_beside("stac", "JSON", "Write a STAC item.")
+@_outputs
 @click.option(
     "--batch", is_flag=True, help="Map each SCENE, or each in a folder, by itself: {name} in names of outputs."
 )
@@ -144,7 +150,6 @@ def map_command(
         named = frozenset(name for name in options if context.get_parameter_source(name) != ParameterSource.DEFAULT)
         options = with_settings(settings, like, options, named, context)
         model = model or model_of(settings, like)
-    options["model"] = model
     source = scenes[0] if len(scenes) == 1 else scenes
     output = output or Path(f"{PLACEHOLDER if batch else _stem(source)}_landcover.tif")
     for name, ending in _ENDINGS.items():
@@ -160,12 +165,12 @@ def map_command(
         _keep(like, "the map of --like", places)
     with messages(as_json, verbose, quiet), show_progress(as_json, quiet) as progress:
         if batch:
-            _map_each(sources, chosen, output, options, progress, as_json, verbose, quiet)
+            _map_each(sources, chosen, output, {"model": model} | options, progress, as_json, verbose, quiet)
             return
         from lposs_geo.mapping import map_scene
 
         try:
-            result = map_scene(source, chosen, output, progress=progress, **options)
+            result = map_scene(source, chosen, output, model=model, progress=progress, **options)
         except FinishedError as error:
             _say_finished(str(source), str(error), as_json, quiet)
         else:
@@ -219,17 +224,19 @@ def _map_each(
     legend: Legend,
     output: Path,
     options: dict[str, Any],
-    progress: Progress,
+    progress: Listener,
     as_json: bool,
     verbose: bool,
     quiet: bool,
 ) -> None:
     """Map scene after scene; at the end say which failed."""
     from lposs_geo.batch import map_batch
+    from lposs_geo.mapping import Mapper
 
+    mapper = Mapper.load(**{name: options.pop(name) for name in ("model", "device", "max_memory", "use_cache")})
     done, failed = 0, list[str]()
     try:
-        for outcome in map_batch(sources, legend, output, progress=progress, **options):
+        for outcome in map_batch(sources, legend, output, mapper=mapper, progress=progress, **options):
             try:
                 if outcome.error is not None:
                     raise outcome.error
@@ -265,7 +272,7 @@ def _finish(result: MapResult, as_json: bool, verbose: bool) -> None:
     if as_json:
         click.echo(json_line(_as_dict(result)))
     else:
-        for path in result.outputs.wanted().values():
+        for path in result.outputs.paths.values():
             click.echo(path)
         unit = unit_for(sum(area.area_m2 for area in result.areas), result.scene.grid.crs is not None)
         width = max(24, *(len(area.name) for area in result.areas))
@@ -286,7 +293,7 @@ def _finish(result: MapResult, as_json: bool, verbose: bool) -> None:
 
 
 def _as_dict(result: MapResult) -> dict[str, object]:
-    return {name: str(path) for name, path in result.outputs.wanted().items()} | {
+    return {name: str(path) for name, path in result.outputs.paths.items()} | {
         "event": "result",
         "scene": result.scene.name,
         "model": result.model,

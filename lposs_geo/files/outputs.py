@@ -12,7 +12,6 @@ from lposs_geo.errors import OutputError, escaped
 from lposs_geo.files.odd_names import is_plain
 
 __all__ = [
-    "BESIDE_LABELS",
     "GEOPACKAGE_BESIDE",
     "PLACEHOLDER",
     "RASTER_BESIDE",
@@ -37,9 +36,6 @@ GEOPACKAGE_BESIDE = ("*-wal", "*-shm", "*-journal")
 
 PLACEHOLDER = "{name}"
 """Stands for a scene's name without its ending in the outputs of a batch."""
-
-BESIDE_LABELS = ("vector", "quicklook", "confidence", "scores", "report", "stac")
-"""What a map may be written to beside its labels, by the names of options and arguments."""
 
 LONGEST_NAME = 240
 """Bytes of a file name that leave room for a sidecar's ending; file systems allow 255."""

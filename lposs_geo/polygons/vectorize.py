@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import math
-import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -27,22 +25,20 @@ from lposs_geo.files.room import check_size
 from lposs_geo.grid import Grid, without_georeference_warnings
 from lposs_geo.legend.legend import NODATA, Legend
 from lposs_geo.legend.words import said
-from lposs_geo.polygons.coverage import SIMPLIFY_PX, polygon_batches
+from lposs_geo.polygons.coverage import polygon_batches
 from lposs_geo.polygons.files import SUFFIXES, check_vector, write_polygons
 from lposs_geo.polygons.outline import MOST_PER_PIXEL, Outline, outline_of, polygon_bytes
 from lposs_geo.polygons.regions import STRIP_PIXELS
-from lposs_geo.progress import Progress
+from lposs_geo.progress import Listener
+from lposs_geo.request import DEFAULT_SIMPLIFY, Polygons, parse_tolerance
 from lposs_geo.scene.coordinates import check_coordinates, check_transform
 from lposs_geo.scene.references import check_file
 from lposs_geo.store.runs import settle, staged
 from lposs_geo.writers.rasters import is_of_labels, read_label_legend
 
-__all__ = ["DEFAULT_SIMPLIFY", "check_min_area", "draw_polygons", "parse_tolerance", "tolerance_px", "vectorize"]
+__all__ = ["draw_polygons", "tolerance_px", "vectorize"]
 
 log = logging.getLogger(__name__)
-
-DEFAULT_SIMPLIFY = f"{SIMPLIFY_PX:g}px"
-"""What straightens the stairs of the pixel grid and little more."""
 
 
 def vectorize(
@@ -53,7 +49,7 @@ def vectorize(
     min_area: float = 0.0,
     confidence: str | Path | None = None,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Listener | None = None,
 ) -> int:
     """Turn a label raster into polygons.
 
@@ -86,8 +82,7 @@ def vectorize(
     LpossGeoError
         One of its children; then no output was written.
     """
-    parse_tolerance(simplify)
-    check_min_area(min_area)
+    Polygons(simplify=simplify, min_area=min_area)  # refuses what can't be
     sources = [Path(path) for path in (labels, confidence) if path is not None]
     for source in sources:
         if not source.exists():
@@ -191,24 +186,6 @@ def _check_room(
         )
 
 
-def parse_tolerance(simplify: float | str) -> tuple[float, bool]:
-    """A tolerance as a number, and whether that counts metres.
-
-    Raises
-    ------
-    ParameterError
-        If it is neither a number nor one with "px" or "m" behind it, or below 0.
-    """
-    found = re.fullmatch(r"([0-9.eE+-]+)\s*(px|m)?", str(simplify).strip())
-    try:
-        number = float(found[1]) if found else math.nan
-    except ValueError:
-        number = math.nan
-    if found is None or not 0 <= number < math.inf:
-        raise ParameterError(f"simplify must be a tolerance of 0 or more, like 1px or 2.5m, not '{simplify}'")
-    return number, found[2] == "m"
-
-
 def tolerance_px(simplify: float | str, grid: Grid, path: object) -> float:
     """A tolerance in px of a grid; ParameterError where it is in metres and the grid has no CRS."""
     number, is_metres = parse_tolerance(simplify)
@@ -217,12 +194,6 @@ def tolerance_px(simplify: float | str, grid: Grid, path: object) -> float:
     if grid.gsd is None:
         raise ParameterError(f"'{path}' has no coordinate reference system: give simplify in pixels, like 1px")
     return number / grid.gsd
-
-
-def check_min_area(min_area: float) -> None:
-    """ParameterError if it is no area."""
-    if not 0 <= min_area < math.inf:
-        raise ParameterError(f"min_area must be a number of square metres, 0 or more, not {min_area}")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,35 +18,37 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from lposs_geo import lposs
-from lposs_geo.encoders.encoder import Encoder
-from lposs_geo.errors import OutputError, ParameterError, SceneError, one_line
-from lposs_geo.grid import Grid
+from lposs_geo.errors import OutputError, SceneError, one_line
 from lposs_geo.legend.legend import NODATA, UNKNOWN
-from lposs_geo.memory import Budget, is_out_of_memory
-from lposs_geo.progress import Clock, Progress
+from lposs_geo.memory import is_out_of_memory
+from lposs_geo.progress import Progress
 from lposs_geo.scene.description import Scene
 from lposs_geo.scene.identity import check_unchanged
 from lposs_geo.scene.reader import SceneReader, open_scene
 from lposs_geo.stages.ahead import made_ahead
 from lposs_geo.stages.encode import Encoded, LatticeFeatures, encode_scene, has_features, stored_features
 from lposs_geo.stages.propagate import (
-    BLOCK_MARGIN,
     SCENE_PARAMETERS,
     blocks,
     has_patches,
     patch_scores,
     sample_scores,
 )
+from lposs_geo.stages.task import Task, Words, halo_of
 from lposs_geo.store.journal import ChunkedArray, Journal
-from lposs_geo.tiling import Tile, Tiles, bilinear_taps, grown, tiles
+from lposs_geo.tiling import Tile, Tiles, bilinear_taps, tiles
 
-__all__ = ["TILES", "FailedTile", "Task", "finished_tile", "finished_tiles", "label_scene", "plan_tiles"]
+__all__ = [
+    "TILES",
+    "FailedTile",
+    "decide",
+    "finished_tile",
+    "finished_tiles",
+    "label_scene",
+]
 
 TILES = "tiles"
 """Kind of the records that hold labels."""
-
-LEAST_PLANNED = 128
-"""Px: tiles aren't planned smaller than this."""
 
 LEAST_TILE = 64
 """Px: a tile that doesn't fit into memory is quartered down to this."""
@@ -72,115 +74,7 @@ class FailedTile:
         return {"rows_cols": self.window.toranges(), "reason": self.reason}
 
 
-@dataclass(frozen=True)
-class Task:
-    """What to label, and how.
-
-    Attributes
-    ----------
-    encoder : Encoder
-    text : torch.Tensor
-        (C, D) embeddings: those of the classes, then those of what looks like one of them and isn't.
-    rivals : sequence of sequences of int
-        For each of the latter, the indices of the classes that aren't given where it beats them.
-    zoom : float
-        How much the scene is enlarged for the encoder.
-    area : Window
-        The part of the scene to label, px.
-    plan : Tiles
-        Its tiles, row by row, see `plan_tiles`.
-    refine : bool
-        Whether to sharpen over pixels.
-    budget : Budget
-    keep_graphs : bool
-        Whether to put the patch graphs into the store, for other words on the same scene.
-    keep_scores : bool
-        Whether finished tiles hold the probability of every class, too.
-    inside : callable, optional
-        Window -> (rows, cols) bool: what lies inside the area of interest; all else is nodata.
-    """
-
-    encoder: Encoder
-    text: torch.Tensor
-    rivals: Sequence[Sequence[int]]
-    zoom: float
-    area: Window
-    plan: Tiles
-    refine: bool
-    budget: Budget
-    keep_graphs: bool = False
-    keep_scores: bool = False
-    inside: Callable[[Window], NDArray[np.bool_]] | None = None
-
-    @property
-    def num_classes(self) -> int:
-        return len(self.text) - len(self.rivals)
-
-    @property
-    def num_layers(self) -> int:
-        return 2 + self.num_classes * self.keep_scores
-
-    def refined(self, grid: Grid) -> Window:
-        """The pixels that take part in the pixel stage: the area and its halo."""
-        return grown(self.area, halo_of(self.refine), grid.height, grid.width)
-
-    def seen(self, grid: Grid) -> Window:
-        """The pixels whose patches take part in the patch stage."""
-        margin = math.ceil(BLOCK_MARGIN / (self.zoom * self.encoder.scales[-1]))
-        return grown(self.refined(grid), margin, grid.height, grid.width)
-
-    def read(self, grid: Grid) -> Window:
-        """The pixels that are read: those of all crops that reach into what is seen, and what they are made from."""
-        encoder, zoom = self.encoder, self.zoom * self.encoder.scales[0]
-        margin = math.ceil((encoder.crop_size + 2 * encoder.patch_size + 4) / zoom) + 4
-        return grown(self.seen(grid), margin, grid.height, grid.width)
-
-
-def halo_of(refine: bool) -> int:
-    """Px around a tile that make it exact: each step reaches one radius further, and the farthest px reached are
-    scaled by their own neighbours' weights. Without the pixel stage, none.
-    """
-    assert SCENE_PARAMETERS.pixel_steps is not None
-    return (SCENE_PARAMETERS.pixel_steps + 1) * SCENE_PARAMETERS.radius if refine else 0
-
-
-def plan_tiles(
-    shape: tuple[int, int], area: Window, num_classes: int, tile_size: int | None, refine: bool, budget: Budget
-) -> Tiles:
-    """Cut an area of a scene into tiles, each with the halo that makes its pixel stage exact.
-
-    Parameters
-    ----------
-    shape : (int, int)
-        Rows and cols of the scene, px.
-    area : Window
-    num_classes : int
-    tile_size : int or None
-        Px; None takes the largest that the budget allows, and evens few of them out.
-    refine : bool
-        Without the pixel stage there is no halo.
-    budget : Budget
-    """
-    halo = halo_of(refine)
-    if tile_size is None:
-        # float32 per px: half the neighbours' weights, and about six arrays of scores in the solver
-        per_pixel = 4 * ((2 * SCENE_PARAMETERS.radius + 1) ** 2 // 2 + 6 * num_classes + 12)
-        largest = max(LEAST_PLANNED, math.isqrt(budget.tile // per_pixel) - 2 * halo)
-        needed = per_pixel * (LEAST_PLANNED + 2 * halo) ** 2
-        if needed > budget.total:
-            raise ParameterError(
-                f"{num_classes} classes and negatives need more memory: a max_memory of {needed / 1e9:.1f}GB at least"
-            )
-        longest = max(area.height, area.width)
-        count = math.ceil(longest / largest)
-        # few tiles are evened out; of many, the last one may as well be small
-        tile_size = math.ceil(longest / count) if count <= 3 else largest
-    return tiles(*shape, tile_size, halo, area)
-
-
-def label_scene(
-    task: Task, scene: Scene, store: Journal, journal: Journal, report: Progress
-) -> tuple[list[FailedTile], Clock]:
+def label_scene(task: Task, scene: Scene, store: Journal, journal: Journal, progress: Progress) -> list[FailedTile]:
     """Label what the journal lacks.
 
     Parameters
@@ -191,14 +85,13 @@ def label_scene(
         The scene's features; what it lacks is encoded.
     journal : Journal
         Receives scores and labels, see `finished_tile`.
-    report : Progress
+    progress : Progress
+        Of the stages "encode", "propagate" and "refine".
 
     Returns
     -------
     list of FailedTile
         What couldn't be labelled.
-    Clock
-        Time of "encode", "propagate" and "refine".
 
     Raises
     ------
@@ -209,12 +102,12 @@ def label_scene(
     OutputError
         If the disk is full.
     """
-    clock, failed = Clock(), list[FailedTile]()
+    failed = list[FailedTile]()
     done = finished_tiles(journal, task.plan)
     if done:
         log.info("%d of %d tiles are finished already", done, len(task.plan))
     if done == len(task.plan):
-        return failed, clock
+        return failed
     to_do = (tile for tile in task.plan if _key_of(tile) not in journal)
     # each thread reads through a reader of its own
     with open_scene(scene) as for_encoder, open_scene(scene) as for_tiles, open_scene(scene) as reader:
@@ -224,10 +117,10 @@ def label_scene(
             made_ahead(((tile, _read(tile, for_tiles, task)) for tile in to_do), depth=2) as read,
         ):
             waiting = next(read, None)
-            for scores, features, finished_rows in _propagated(task, scene, encoded, store, journal, clock, report):
+            for scores, features, finished_rows in _propagated(task, scene, encoded, store, journal, progress):
                 while waiting is not None and _lowest_patch(waiting[0], features) < finished_rows:
                     tile, pixels = waiting
-                    with clock.running("refine"):
+                    with progress.running("refine"):
                         layers = _label_or_reason(tile, pixels, _Labeller(task, reader, scores, features))
                     check_unchanged(scene)
                     if isinstance(layers, Exception):
@@ -238,9 +131,9 @@ def label_scene(
                     else:
                         journal.append(_key_of(tile), layers)
                     done += 1
-                    report("refine", done, len(task.plan))
+                    progress.step("refine", done, len(task.plan))
                     waiting = next(read, None)
-    return failed, clock
+    return failed
 
 
 def finished_tiles(journal: Journal, plan: Tiles) -> int:
@@ -254,8 +147,8 @@ def finished_tile(journal: Journal, tile: Tile) -> NDArray[np.uint8] | None:
     Returns
     -------
     (layers, rows, cols) uint8
-        Labels; confidence in percent; with `Task.keep_scores` the probability of each class in percent, too. All are
-        `NODATA` where the scene has no data, and outside the area of interest.
+        Labels; confidence in percent; with `Task.keep_probabilities` that of each class, too. All are `NODATA`
+        where the scene has no data, and outside the area of interest.
     """
     key = _key_of(tile)
     layers = journal.read(key) if key in journal else _NOTHING
@@ -286,8 +179,7 @@ def _propagated(
     encoded: Iterator[Encoded],
     store: Journal,
     journal: Journal,
-    clock: Clock,
-    report: Progress,
+    progress: Progress,
 ) -> Iterator[tuple[ChunkedArray, LatticeFeatures, float]]:
     """Propagate row after row of blocks, as soon as their features are there.
 
@@ -301,20 +193,20 @@ def _propagated(
         nonlocal complete
         while complete < row:
             step = next(encoded)
-            clock.add("encode", step.seconds)
-            report("encode", step.done, step.total)
+            progress.add("encode", step.seconds)
+            progress.step("encode", step.done, step.total)
             complete = step.rows
 
     while not has_features(store) and complete < math.inf:
         encode_down_to(complete + 1)
     if not has_features(store):
-        where = "" if task.area.width * task.area.height == shape[0] * shape[1] else " in and around the window"
+        where = "" if task.window.width * task.window.height == shape[0] * shape[1] else " in and around the window"
         raise SceneError(f"'{scene.path}' has no valid pixel{where}: all is nodata, transparent or not a number")
     window = task.seen(scene.grid)
     features = stored_features(shape, task.encoder, store, zoom=task.zoom, window=window)
     finest = features[-1]
-    parts = blocks(finest, task.encoder, len(task.text), task.budget.graph, task.refined(scene.grid))
-    scores = ChunkedArray(journal, "scores", parts.row_edges, parts.col_edges, np.float32, (len(task.text),))
+    parts = blocks(finest, task.encoder, len(task.words.text), task.budget.graph, task.refined(scene.grid))
+    scores = ChunkedArray(journal, "scores", parts.row_edges, parts.col_edges, np.float32, (len(task.words.text),))
     for number, part in enumerate(parts):
         row, col = divmod(number, len(parts.cols))
         # coarser looks are interpolated from one patch beyond
@@ -322,11 +214,13 @@ def _propagated(
         encode_down_to(needed if needed < shape[0] else math.inf)
         is_empty = not finest.valid[part.core.toslices()].any()  # what isn't in the journal is zero
         if not is_empty and scores.key(row, col) not in journal:
-            with clock.running("propagate"):
+            with progress.running("propagate"):
                 graphs = store if task.keep_graphs else None
-                block = patch_scores(features, task.text, task.encoder, part.padded, graphs, len(task.rivals))
+                block = patch_scores(
+                    features, task.words.text, task.encoder, part.padded, graphs, len(task.words.rivals)
+                )
                 journal.append(scores.key(row, col), block[part.core_in_padded])
-        report("propagate", number + 1, len(parts))
+        progress.step("propagate", number + 1, len(parts))
         if number + 1 == len(parts) or parts[number + 1].core.row_off > part.core.row_off:
             yield scores, finest, math.inf if number + 1 == len(parts) else part.core.row_off + part.core.height
 
@@ -372,23 +266,39 @@ class _Labeller:
         if task.refine:
             pixels, mask = torch.from_numpy(image).to(device), torch.from_numpy(valid).to(device)
             scores = lposs.refine(pixels, scores, SCENE_PARAMETERS, valid=mask)
-        labels, shares = _decide(scores[:, *core], task)
+        power = task.encoder.confidence_power
+        labels, shares = decide(scores[:, *core], task.words, power, of_all=task.keep_probabilities)
         percent = (100 * shares).round().to(torch.uint8)
         layers = torch.cat([labels[None], percent]).cpu().numpy()
         layers[:, ~wanted] = NODATA
         return layers
 
 
-def _decide(scores: torch.Tensor, task: Task) -> tuple[torch.Tensor, torch.Tensor]:
-    """Labels (rows, cols) uint8 from all scores (C, rows, cols), and how likely they are, 0..1.
+def decide(scores: torch.Tensor, words: Words, power: float, *, of_all: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """Labels, and how likely they are.
 
-    The latter is (1, rows, cols), or with `Task.keep_scores` (1 + classes, rows, cols).
+    Parameters
+    ----------
+    scores : torch.Tensor
+        (C, rows, cols), of classes and rivals.
+    words : Words
+    power : float
+        `Encoder.confidence_power`.
+    of_all : bool
+        Whether the probability of each class is wanted, too.
+
+    Returns
+    -------
+    labels : torch.Tensor
+        (rows, cols) uint8.
+    probabilities : torch.Tensor
+        (1, rows, cols), 0..1: that of the label; with `of_all` (1 + classes, rows, cols).
     """
-    own, power = scores[: task.num_classes], task.encoder.confidence_power
+    own = scores[: words.num_classes]
     allowed = own
-    if task.rivals:
+    if words.rivals:
         allowed = own.clone()
-        for owners, rival in zip(task.rivals, scores[task.num_classes :], strict=True):
+        for owners, rival in zip(words.rivals, scores[words.num_classes :], strict=True):
             for owner in owners:
                 allowed[owner].masked_fill_(rival > own[owner], -math.inf)
     # argmax gives the same, but takes fifteen times as long where the classes aren't the last axis
@@ -396,7 +306,7 @@ def _decide(scores: torch.Tensor, task: Task) -> tuple[torch.Tensor, torch.Tenso
     is_known = best.values > -math.inf
     labels = torch.where(is_known, best.indices + 1, UNKNOWN).to(torch.uint8)
     confidence = (lposs.probabilities(own, power, of=best.values) * is_known)[None]
-    return labels, torch.cat([confidence, lposs.probabilities(own, power)]) if task.keep_scores else confidence
+    return labels, torch.cat([confidence, lposs.probabilities(own, power)]) if of_all else confidence
 
 
 def _label_or_reason(

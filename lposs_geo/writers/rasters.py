@@ -167,7 +167,7 @@ def label_writer(path: Path, grid: Grid, legend: Legend, tags: Mapping[str, str]
 
 @contextmanager
 def percent_writer(
-    path: Path, grid: Grid, names: Sequence[str], tags: Mapping[str, str]
+    path: Path, grid: Grid, names: Sequence[str], tags: Mapping[str, str], *, lasts: bool = True
 ) -> Iterator[Callable[[NDArray[np.uint8], Window], None]]:
     """Open a file of percentages for writing; at the end of the block it is a COG.
 
@@ -178,6 +178,8 @@ def percent_writer(
     names : sequence of str
         Of the bands.
     tags : mapping of str to str
+    lasts : bool
+        False for a file that others are made of and that goes then: it stays as it is written, without overviews.
 
     Yields
     ------
@@ -191,7 +193,8 @@ def percent_writer(
     """
     counts = np.zeros(256, dtype=np.int64)
     # band by band: blocks of many bands would be too large to stay in the cache until they are full
-    with _cog(path, grid, len(names), "AVERAGE", photometric="minisblack", interleave="band") as dataset:
+    overviews = "AVERAGE" if lasts else None
+    with _cog(path, grid, len(names), overviews, photometric="minisblack", interleave="band") as dataset:
         with _failures_named(path):
             dataset.descriptions = tuple(names)
             dataset.units = ("percent",) * len(names)
@@ -209,9 +212,11 @@ def percent_writer(
 
 
 @contextmanager
-def _cog(path: Path, grid: Grid, count: int, overviews: str, **options: str) -> Iterator[rasterio.io.DatasetWriter]:
-    """Open a plain tiled file of bytes for writing, and make a COG of it at the end of the block."""
-    plain = path.with_name(f"{path.name}.plain")  # a staging folder is its own
+def _cog(
+    path: Path, grid: Grid, count: int, overviews: str | None, **options: str
+) -> Iterator[rasterio.io.DatasetWriter]:
+    """Open a plain tiled file of bytes for writing; at the end of the block, if overviews are wanted, it is a COG."""
+    plain = path.with_name(f"{path.name}.plain") if overviews else path  # a staging folder is its own
     profile = {
         "driver": "GTiff",
         "dtype": "uint8",
@@ -234,6 +239,8 @@ def _cog(path: Path, grid: Grid, count: int, overviews: str, **options: str) -> 
         with _failures_named(path), without_georeference_warnings():
             dataset = stack.enter_context(rasterio.open(plain, "w", **profile))
         yield dataset
+    if not overviews:
+        return
     with _failures_named(path), without_georeference_warnings():
         rasterio.shutil.copy(plain, path, driver="COG", OVERVIEW_RESAMPLING=overviews, **_COG_OPTIONS)
         plain.unlink()

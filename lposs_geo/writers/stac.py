@@ -27,7 +27,7 @@ from shapely.affinity import translate
 from lposs_geo.grid import Grid, lonlat_transformer, on_ground, to_pyproj
 from lposs_geo.legend.legend import NODATA, UNKNOWN_CLASS, LandClass, Legend
 
-__all__ = ["item"]
+__all__ = ["Asset", "item"]
 
 _EXTENSIONS = [
     "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
@@ -53,17 +53,6 @@ _MEDIA_TYPES = {
     ".sld": "application/vnd.ogc.sld+xml",
 }
 
-_PERCENT = {"data_type": "uint8", "nodata": NODATA, "unit": "%"}
-
-# What is known of the files that go with a map, by key: title, roles and more.
-_KNOWN_ASSETS: dict[str, dict[str, Any]] = {
-    "confidence": {"title": "Confidence in percent", "roles": ["data"], **_PERCENT},
-    "scores": {"title": "Score of each class in percent", "roles": ["data"], **_PERCENT},
-    "vector": {"title": "Land-cover polygons", "roles": ["data"]},
-    "quicklook": {"title": "Scene and map as a picture", "roles": ["overview"]},
-    "report": {"title": "Report", "roles": ["metadata"]},
-}
-
 _EDGE_PIECES, _MOST_PIECES = 64, 2048
 """Pieces of each side of a footprint: in longitude and latitude a straight side is a curve. A strip may need more."""
 
@@ -80,6 +69,22 @@ _POLE, _HALF_ROUND = 90 - 1e-9, 175
 """A latitude, and a step in longitude, degrees, by which that is known."""
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Asset:
+    """A file that goes with a map.
+
+    Attributes
+    ----------
+    path : Path
+        Seen from the item's folder.
+    fields : mapping of str to anything that JSON holds
+        What the item says of it: title, roles and more.
+    """
+
+    path: Path
+    fields: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,7 @@ def item(
     acquired: datetime | None = None,
     title: str | None = None,
     properties: Mapping[str, Any] = _NOTHING,
-    assets: Mapping[str, Path | str] = _NOTHING,
+    assets: Mapping[str, Asset] = _NOTHING,
 ) -> dict[str, Any]:
     """Describe a map.
 
@@ -125,8 +130,8 @@ def item(
     title : str, optional
     properties : mapping of str to anything that JSON holds
         More properties of the item; they take the place of ours where they have the same name.
-    assets : mapping of str to Path or str
-        More files, seen from the item's folder, by key: confidence, vector, quicklook, report or any other.
+    assets : mapping of str to Asset
+        More files, by key.
 
     Returns
     -------
@@ -154,7 +159,7 @@ def item(
         "properties": ours | dict(properties),
         "links": [],
         "assets": {
-            "labels": _asset("labels", labels)
+            "labels": _asset(Asset(labels, _NOTHING))
             | {
                 "title": legend.title or "Land cover",
                 "roles": ["data"],
@@ -163,19 +168,20 @@ def item(
                 "bands": [{"name": "landcover"}],
                 "classification:classes": _classes(legend),
             },
-            **{key: _asset(key, Path(path)) for key, path in assets.items()},
+            **{key: _asset(asset) for key, asset in assets.items()},
         },
     }
 
 
-def _asset(key: str, path: Path) -> dict[str, Any]:
+def _asset(asset: Asset) -> dict[str, Any]:
+    path = asset.path
     # a relative reference that can't be taken for a scheme, with what has a meaning in URLs escaped
     href = path.as_uri() if path.is_absolute() else quote(path.as_posix())
     media_type = _MEDIA_TYPES.get(path.suffix.lower())
     return {
         "href": href if path.is_absolute() or href.startswith("../") else f"./{href}",
         **({} if media_type is None else {"type": media_type}),
-        **_KNOWN_ASSETS.get(key, {"roles": ["data"]}),
+        **asset.fields,
     }
 
 
