@@ -23,8 +23,8 @@ import numpy as np
 import rasterio
 from rasterio.windows import Window
 
-from lposs_geo import encoders, mapping
 from lposs_geo.bench import peak_memory
+from lposs_geo.mapping import Mapper
 from lposs_geo.memory import parse_size
 from lposs_geo.scene.description import describe
 from lposs_geo.scene.reader import open_scene
@@ -71,11 +71,11 @@ def _new_scene(path: Path, side: int, **options: object) -> rasterio.io.DatasetW
 
 def run_child(scene: Path, output: Path, max_memory: int) -> None:
     """Map in this process, and print what it took as JSON."""
-    encoders.load = lambda model, device: StandIn()  # type: ignore[assignment]
-    mapping.map_scene(LAKESIDE, CLASSES, output.with_name("small.tif"), use_cache=False)
+    mapper = Mapper.of(StandIn(), "stand-in", max_memory=max_memory)
+    mapper.map(LAKESIDE, CLASSES, output.with_name("small.tif"))
     footprint = peak_memory()
     began = time.perf_counter()
-    result = mapping.map_scene(scene, CLASSES, output, max_memory=max_memory, use_cache=False)
+    result = mapper.map(scene, CLASSES, output)
     print(
         json.dumps(
             {

@@ -19,4 +19,4 @@ result = lposs_geo.map_scene(
 
 for area in result.areas:
     print(f"{area.name:<12} {area.area_m2 / 1e4:6.2f} ha  {area.share:6.1%}")
-print(", ".join(map(str, result.outputs.wanted().values())))
+print(", ".join(map(str, result.outputs.paths.values())))

@@ -23,10 +23,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lposs_geo import encoders, models
 from lposs_geo.encoders.encoder import Encoder
-from lposs_geo.mapping import map_scene
+from lposs_geo.lposs import BATCH_SIZE
+from lposs_geo.mapping import Mapper
 from lposs_geo.memory import DEFAULT
 from lposs_geo.progress import Listener
 from lposs_geo.scene.description import describe
+from lposs_geo.stages.encode import GPU_BATCH
 
 __all__ = ["CLASSES", "EncoderSpeed", "Report", "invented_scene", "measure", "peak_memory", "table"]
 
@@ -35,8 +37,8 @@ CLASSES = ("water", "forest", "crop field", "road", "building", "grass")
 WARM_UP_PX = 256
 """Side of what is mapped beforehand, so that compiling and first allocations aren't counted."""
 
-BATCHES, BATCH, GPU_BATCH = 4, 16, 128
-"""How often and in which numbers crops are encoded to see what the encoder does alone."""
+BATCHES = 4
+"""How often crops are encoded to see what the encoder does alone."""
 
 
 @dataclass(frozen=True)
@@ -136,20 +138,21 @@ def measure(
     chosen = models.choose(model)
     torch_device = encoders.choose_device(device)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        run = partial(map_scene, classes=list(classes), model=chosen, device=device, max_memory=max_memory)
+        new = partial(Mapper.load, chosen, device=device, max_memory=max_memory, use_cache=False)
+        mapper = new()
         small = invented_scene(Path(folder) / "invented.tif", WARM_UP_PX)
-        run(small, dst=Path(folder) / "small.tif", vector=Path(folder) / "small.gpkg", use_cache=False)
+        mapper.map(small, list(classes), Path(folder) / "small.tif", vector=Path(folder) / "small.gpkg")
         footprint = peak_memory()
         if torch_device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(torch_device)
         began = time.perf_counter()
-        result = run(
-            scene, dst=Path(folder) / "map.tif", vector=Path(folder) / "map.gpkg", use_cache=False, progress=progress
-        )
+        mapper = new()  # loading counts
+        vector = Path(folder) / "map.gpkg"
+        result = mapper.map(scene, list(classes), Path(folder) / "map.tif", vector=vector, progress=progress)
         wall = time.perf_counter() - began
         peak = peak_memory()
         gpu_peak = torch.cuda.max_memory_allocated(torch_device) if torch_device.type == "cuda" else None
-    encoder = encoders.load(chosen, torch_device)
+    encoder = mapper.encoder
     return Report(
         machine=_machine(torch_device),
         scene=found.name,
@@ -233,7 +236,7 @@ def _smooth_noise(rng: np.random.Generator, side: int, cells: int) -> NDArray[np
 
 @torch.inference_mode()
 def _encoder_speed(encoder: Encoder, zoom: float) -> EncoderSpeed:
-    count = BATCH if encoder.device.type == "cpu" else GPU_BATCH
+    count = BATCH_SIZE if encoder.device.type == "cpu" else GPU_BATCH
     crops = torch.rand(count, 3, encoder.crop_size, encoder.crop_size, device=encoder.device)
     with FlopCounterMode(display=False) as counter:
         encoder.patch_features(crops)

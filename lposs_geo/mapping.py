@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Unpack
 
@@ -17,9 +17,8 @@ import torch
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from lposs_geo import lposs, models
+from lposs_geo import encoders, lposs, models
 from lposs_geo.encoders.encoder import Encoder
-from lposs_geo.encoders.loading import choose_device, load
 from lposs_geo.errors import ParameterError
 from lposs_geo.legend.legend import Legend, from_words
 from lposs_geo.limits import check_address_space
@@ -106,9 +105,9 @@ class Mapper:
         DeviceError
             If the device isn't there.
         """
-        chosen, where = models.choose(model), choose_device(device)
+        chosen, where = models.choose(model), encoders.choose_device(device)
         identity = ModelIdentity(chosen.name, models.fingerprint(chosen))
-        return cls(identity, partial(load, chosen, where), max_memory, use_cache)
+        return cls(identity, lambda: encoders.load(chosen, where), max_memory, use_cache)
 
     @classmethod
     def of(

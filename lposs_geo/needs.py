@@ -141,7 +141,9 @@ def _at_worst(
     pixels = content.grid.height * content.grid.width
     bands = range(2 + len(content.legend))
     needs = [Need(folders[name], 2.5 * len(bands[part]) * pixels, name) for name, part in layers.items()]
-    return needs + [Need(folders["vector"], MOST_PER_PIXEL * pixels, "polygons")] * has_polygons
+    if has_polygons:
+        needs.append(Need(folders["vector"], MOST_PER_PIXEL * pixels, "polygons"))
+    return needs
 
 
 def _estimated(layers: dict[str, slice], content: Content, *, has_polygons: bool) -> tuple[Outline, dict[str, float]]:

@@ -88,11 +88,11 @@ class Reading:
                 if isinstance(band, str):
                     _check_text("bands", band)
                 elif not _is_integer(band):
-                    raise ParameterError(f"bands are numbers or names, not {_shown(band)}")
+                    raise ParameterError(f"bands can't be {_shown(band)}")
         if self.scale is not None:
             low, high = _tuple("scale", self.scale, 2, 2)
             if not (_is_number(low) and _is_number(high) and low < high):
-                raise ParameterError(f"scale must be two finite numbers, the lower one first, not {low} and {high}")
+                raise ParameterError(f"scale must be two numbers, the lower one first, not {_shown(self.scale)}")
             _store(self, "scale", (low, high))
         _check_flags(self, "collar", "warp")
 
@@ -225,6 +225,9 @@ class Request:
             If a value is of a wrong kind or out of its range.
         """
         known = {name: settings[name] for name in SETTINGS if name in settings}
+        for name, value in known.items():
+            if isinstance(value, str) and re.search("[\ud800-\udfff]", value):  # from a file that somebody made
+                raise ParameterError(f"{name} can't be {_shown(value)}")
         Request.of(known | ({"aoi": None} if known.get("window") is not None else {}))
         return {name: tuple(value) if isinstance(value, list) else value for name, value in known.items()}
 

@@ -34,7 +34,7 @@ import lposs_geo.mapping
 import lposs_geo.polygons.border_kernel
 import lposs_geo.polygons.region_kernel
 import lposs_geo.polygons.vectorize
-from lposs_geo import encoders
+from lposs_geo.mapping import Mapper
 from lposs_geo.testing.encoders import ColourEncoder
 
 CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.link", "os.symlink", "shutil.rmtree"}
@@ -87,9 +87,8 @@ def run(arguments: Sequence[str], folder: Path, *, step: int = 0, trace: Path | 
                 os.chdir(folder)
                 os.dup2(said.fileno(), 1)
                 os.dup2(said.fileno(), 2)
-                encoders.load = lambda model, device: Colours()
                 _watch(step, trace)
-                lposs_geo.cli.main(list(arguments))
+                lposs_geo.cli.main(list(arguments), Mapper.of(Colours(), "colours"))
             except SystemExit as end:
                 code = end.code if isinstance(end.code, int) else 1
             except BaseException:
@@ -148,7 +147,7 @@ class Case:
         self.outputs = [
             "-o", f"{name}.tif", "--vector", f"{into}{name}.gpkg", "--quicklook", f"{name}.png",
             "--report", f"{into}{name}.html", f"--confidence={name}_confidence.tif",
-            f"--scores={into}{name}_scores.tif", f"--stac={name}.json",
+            f"--probabilities={into}{name}_probabilities.tif", f"--stac={name}.json",
         ]  # fmt: skip
         self.allow = ["--overwrite"] if kind == "over" else []
         self.before = self._fresh("before")

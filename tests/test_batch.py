@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import rasterio
 
-from lposs_geo import batch
 from lposs_geo.batch import map_batch
 from lposs_geo.errors import OutOfMemoryError, OutputError, SceneError
+from lposs_geo.mapping import Mapper
 
 
 @pytest.fixture
@@ -81,20 +81,20 @@ def test_a_full_memory_ends_it(scenes, tmp_path, monkeypatch):
     def full(*_, **__):
         raise OutOfMemoryError("full")
 
-    monkeypatch.setattr(batch, "map_scene", full)
+    monkeypatch.setattr(Mapper, "map", full)
     with pytest.raises(OutOfMemoryError):
         list(map_batch(scenes, "forest,water", tmp_path / "{name}_map.tif"))
 
 
 def test_a_defect_that_one_scene_brings_to_light_does_not_stop_the_rest(scenes, tmp_path, monkeypatch):
-    real = batch.map_scene
+    real = Mapper.map
 
-    def map_scene(source, *arguments, **options):
+    def map_or_fail(mapper, source, *arguments, **options):
         if source.endswith("a.tif"):
             raise RecursionError("of a library\nand more")
-        return real(source, *arguments, **options)
+        return real(mapper, source, *arguments, **options)
 
-    monkeypatch.setattr(batch, "map_scene", map_scene)
+    monkeypatch.setattr(Mapper, "map", map_or_fail)
     outcomes = list(map_batch(scenes, "forest,water", tmp_path / "{name}_map.tif", refine=False))
     assert _become(outcomes) == ["error", "error", "map"]
     assert str(outcomes[0].error).startswith("unexpected RecursionError: of a library (a defect")

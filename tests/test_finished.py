@@ -10,7 +10,7 @@ import pytest
 from lposs_geo.finished import are_as_written
 from lposs_geo.mapping import map_scene
 
-KINDS = ("vector", "quicklook", "confidence", "scores", "report", "stac")
+KINDS = ("vector", "quicklook", "confidence", "probabilities", "report", "stac")
 NAMES = ("m.gpkg", "m.png", "c.tif", "s.tif", "m.html", "m.json")
 
 

@@ -26,7 +26,7 @@ from lposs_geo.errors import (
     SceneChangedError,
     SceneError,
 )
-from lposs_geo.mapping import map_scene
+from lposs_geo.mapping import Mapper, map_scene
 from lposs_geo.polygons.vectorize import vectorize
 from lposs_geo.testing.encoders import ColourEncoder
 from lposs_geo.testing.rasters import write_chip, write_damaged, write_vrt
@@ -258,10 +258,10 @@ def test_a_scene_that_changes_is_refused_and_leaves_nothing(
     write_raster, tmp_path, monkeypatch, stage, done, use_cache
 ):
     monkeypatch.setenv("LPOSS_GEO_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("lposs_geo.mapping.encoders.load", lambda *_: ColourEncoder())
     scene = write_raster(np.random.default_rng(0).integers(1, 255, (3, 150, 160)).astype("uint8"))
+    mapper = Mapper.of(ColourEncoder(), "colours", use_cache=use_cache)
     sound, found = scene.read_bytes(), scene.stat()
-    options = {"tile_size": 80, "refine": False, "use_cache": use_cache, "vector": tmp_path / "map.gpkg"}
+    options = {"tile_size": 80, "refine": False, "vector": tmp_path / "map.gpkg"}
 
     def replace(now: str, now_done: int, total: int) -> None:
         if now == stage and now_done >= done:
@@ -269,21 +269,21 @@ def test_a_scene_that_changes_is_refused_and_leaves_nothing(
                 dataset.write(255 - dataset.read())
 
     with pytest.raises(SceneChangedError, match=r"scene\.tif' was changed while") as caught:
-        map_scene(scene, "red,green", tmp_path / "map.tif", progress=replace, **options)
+        mapper.map(scene, "red,green", tmp_path / "map.tif", progress=replace, **options)
     assert not hasattr(caught.value, "__notes__")
     assert {path.name for path in tmp_path.iterdir()} - {"cache"} == {"scene.tif"}
     options["vector"] = None
     scene.write_bytes(sound)
     os.utime(scene, ns=(0, found.st_mtime_ns))
-    map_scene(scene, "red,green", tmp_path / "map.tif", **options)
-    map_scene(scene, "red,green", tmp_path / "whole.tif", **options | {"use_cache": False})
+    mapper.map(scene, "red,green", tmp_path / "map.tif", **options)
+    Mapper.of(ColourEncoder(), "colours").map(scene, "red,green", tmp_path / "whole.tif", **options)
     assert (_labels(tmp_path / "map.tif") == _labels(tmp_path / "whole.tif")).all()
 
 
 @pytest.mark.parametrize("allocate", [lambda: torch.empty(1 << 58), lambda: np.empty(1 << 58)], ids=["torch", "numpy"])
 def test_a_full_memory_is_one_line_that_says_what_to_do(mapped, tmp_path, allocate):
     folder, _ = mapped
-    with pytest.raises(OutOfMemoryError, match="--max-memory") as caught:
+    with pytest.raises(OutOfMemoryError, match="choose a smaller max_memory, fewer classes, or device=cpu") as caught:
         map_scene(folder / "chip.tif", WORDS, tmp_path / "map.tif", progress=lambda *_: allocate())
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
@@ -310,7 +310,7 @@ def test_what_the_disk_has_no_room_for_is_refused_before_the_time_is_spent(mappe
             if stage == "refine" and done == total:
                 _with_room(patch, 5_000)
 
-        with pytest.raises(OutputError, match=r"polygons will take .*: choose a larger --min-area, leave") as caught:
+        with pytest.raises(OutputError, match=r"polygons will take .*: choose a larger min_area, leave") as caught:
             map_scene(folder / "chip.tif", WORDS, tmp_path / "map.tif", progress=fill, **options)
     assert caught.value.__notes__ == ["add --resume to go on: 4 finished tiles will not be done again"]
     assert [path.name for path in tmp_path.iterdir()] == [".map.tif.lposs-geo"]

@@ -29,13 +29,13 @@ def _read(path) -> np.ndarray:
 def folder(lakeside, tmp_path_factory):
     folder = tmp_path_factory.mktemp("products")
     write_chip(folder / "chip.tif", lakeside)
-    _map(folder, folder / "map.tif", vector="map.parquet", scores="scores.tif", confidence="sure.tif",
+    _map(folder, folder / "map.tif", vector="map.parquet", probabilities="probabilities.tif", confidence="sure.tif",
          report="map.html", quicklook="map.png", stac="item.json")  # fmt: skip
     return folder
 
 
 def _map(folder, dst, **options):
-    outputs = ("vector", "quicklook", "confidence", "scores", "report", "stac")
+    outputs = ("vector", "quicklook", "confidence", "probabilities", "report", "stac")
     named = {name: dst.parent / value if name in outputs else value for name, value in options.items()}
     return map_scene(folder / "chip.tif", WORDS, dst, **named)
 
@@ -43,22 +43,22 @@ def _map(folder, dst, **options):
 def test_all_files_are_there_and_nothing_else(folder):
     assert {path.name for path in folder.iterdir()} == {
         *("chip.tif", "map.tif", "map.tif.aux.xml", "map.qml", "map.sld", "sure.tif", "sure.qml"),
-        *("scores.tif", "map.parquet", "map.png", "map.html", "item.json"),
+        *("probabilities.tif", "map.parquet", "map.png", "map.html", "item.json"),
     }
 
 
-def test_confidence_and_scores_belong_to_the_labels(folder):
-    labels, confidence, scores = (_read(folder / f"{name}.tif") for name in ("map", "sure", "scores"))
+def test_confidence_and_probabilities_belong_to_the_labels(folder):
+    labels, confidence, shares = (_read(folder / f"{name}.tif") for name in ("map", "sure", "probabilities"))
     missing = labels[0] == 255
     assert missing.any()
-    for layers in (confidence, scores):
+    for layers in (confidence, shares):
         assert (layers[:, missing] == 255).all()
         assert layers[:, ~missing].max() <= 100
-    assert scores.shape[0] == 3
+    assert shares.shape[0] == 3
     assert (
-        np.take_along_axis(scores, (labels.clip(1, 3) - 1).astype(int), 0)[:, ~missing] == confidence[:, ~missing]
+        np.take_along_axis(shares, (labels.clip(1, 3) - 1).astype(int), 0)[:, ~missing] == confidence[:, ~missing]
     ).all()
-    for name in ("sure.tif", "scores.tif"):
+    for name in ("sure.tif", "probabilities.tif"):
         assert cog_validate(folder / name)[0]
         with rasterio.open(folder / name) as dataset, rasterio.open(folder / "map.tif") as of_labels:
             assert (dataset.crs, dataset.transform) == (of_labels.crs, of_labels.transform)
@@ -87,7 +87,7 @@ def test_the_report_tells_the_areas(folder):
 def test_the_item_points_to_the_files_beside_it(folder):
     item = json.loads((folder / "item.json").read_text())
     assert {asset["href"] for asset in item["assets"].values()} == {
-        *("./map.tif", "./map.parquet", "./map.png", "./map.html", "./sure.tif", "./scores.tif"),
+        *("./map.tif", "./map.parquet", "./map.png", "./map.html", "./sure.tif", "./probabilities.tif"),
     }
     for asset in item["assets"].values():
         assert (folder / asset["href"]).exists()

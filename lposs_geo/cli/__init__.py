@@ -12,6 +12,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import click
 
@@ -28,6 +29,9 @@ from lposs_geo.cli.vectorize import vectorize_command
 from lposs_geo.errors import LpossGeoError, ParameterError, defect, one_line
 from lposs_geo.files.odd_names import forget_links, unlinked
 from lposs_geo.limits import advice_on_files, raise_limits, shortage
+
+if TYPE_CHECKING:
+    from lposs_geo.mapping import Mapper
 
 __all__ = ["cli", "main"]
 
@@ -62,8 +66,8 @@ def _terminate(*_: object) -> None:
     raise Terminated
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit; every error is one line on stderr."""
+def main(arguments: Sequence[str] | None = None, mapper: Mapper | None = None) -> None:
+    """Run the command line and exit; every error is one line on stderr. `mapper` takes the place of a model."""
     prepare()
     raise_limits()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
@@ -75,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), _terminate)
     try:
-        cli.main(arguments, prog_name="lposs-geo", standalone_mode=False)
+        cli.main(arguments, prog_name="lposs-geo", standalone_mode=False, obj=mapper)
         _check_delivered(arguments, as_json)
         sys.exit(0)
     except click.UsageError as error:

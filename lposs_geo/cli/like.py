@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from lposs_geo.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -23,9 +21,7 @@ MOST_NAMED = 5
 """Of the names in a message."""
 
 
-def with_settings(
-    settings: Settings, like: Path, options: Mapping[str, Any], named: frozenset[str], context: click.Context
-) -> dict[str, Any]:
+def with_settings(settings: Settings, like: Path, options: Mapping[str, Any], named: frozenset[str]) -> dict[str, Any]:
     """The options of a command with an earlier map's in place of those that nobody named.
 
     Parameters
@@ -38,14 +34,12 @@ def with_settings(
         All that the command knows, as given or by default.
     named : frozenset of str
         Which of them were given: they win.
-    context : click.Context
-        Of the command, whose own checks hold for the earlier map's values, too.
 
     Raises
     ------
     ParameterError
-        If the map was made with what these options can't tell, its area of interest must be named again, a value is
-        out of its range, or its tags name an option that no map takes over to another.
+        If the map was made with what these options can't tell, its area of interest must be named again, or its tags
+        name an option that no map takes over to another.
     """
     from lposs_geo.scene.aoi import is_box
 
@@ -65,11 +59,10 @@ def with_settings(
         if Path(options["aoi"]).name != area:
             earlier["aoi_layer"] = None  # it is a layer of another file
     elif window is not None:
-        raise ParameterError(f"the map '{like}' was made of a window in pixels: name its box with --aoi")
+        raise ParameterError(f"the map '{like}' was made of a window in pixels", hint="name its box by <aoi>")
     elif area is not None and not is_box(area):  # the tags tell no folder
-        raise ParameterError(f"the map '{like}' was cut to '{area}': name that file with --aoi")
+        raise ParameterError(f"the map '{like}' was cut to '{area}'", hint="name that file by <aoi>")
     taken = {name: value for name, value in earlier.items() if name not in named}
-    _check_ranges(taken, like, context)
     return dict(options) | taken
 
 
@@ -91,20 +84,6 @@ def model_of(settings: Settings, like: Path) -> Model:
             f"again, with --vlm and --vm"
         )
     return models.find(settings.model)
-
-
-def _check_ranges(taken: Mapping[str, Any], like: Path, context: click.Context) -> None:
-    from lposs_geo.request import parse_tolerance
-
-    parameters = {parameter.name: parameter for parameter in context.command.params}
-    try:
-        for name, value in taken.items():
-            if isinstance(parameters[name].type, click.FloatRange) and value is not None:
-                parameters[name].type.convert(value, parameters[name], context)
-        parse_tolerance(taken.get("simplify", 0))
-    except (click.BadParameter, ParameterError) as error:
-        said = error.format_message() if isinstance(error, click.BadParameter) else str(error)
-        raise ParameterError(f"the settings in the tags of '{like}' are damaged: {said}") from error
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,7 @@ from lposs_geo.writers.area_units import unit_for
 
 if TYPE_CHECKING:
     from lposs_geo.legend.legend import Legend
+    from lposs_geo.mapping import Mapper
     from lposs_geo.models import Model
     from lposs_geo.progress import Listener
     from lposs_geo.running import MapResult
@@ -148,7 +149,7 @@ def map_command(
 
         settings = provenance.settings_of(like)
         named = frozenset(name for name in options if context.get_parameter_source(name) != ParameterSource.DEFAULT)
-        options = with_settings(settings, like, options, named, context)
+        options = with_settings(settings, like, options, named)
         model = model or model_of(settings, like)
     source = scenes[0] if len(scenes) == 1 else scenes
     output = output or Path(f"{PLACEHOLDER if batch else _stem(source)}_landcover.tif")
@@ -165,12 +166,12 @@ def map_command(
         _keep(like, "the map of --like", places)
     with messages(as_json, verbose, quiet), show_progress(as_json, quiet) as progress:
         if batch:
-            _map_each(sources, chosen, output, {"model": model} | options, progress, as_json, verbose, quiet)
+            mapper = _mapper(context, model, options)
+            _map_each(mapper, sources, chosen, output, options, progress, as_json, verbose, quiet)
             return
-        from lposs_geo.mapping import map_scene
-
+        mapper = _mapper(context, model, options)
         try:
-            result = map_scene(source, chosen, output, model=model, progress=progress, **options)
+            result = mapper.map(source, chosen, output, progress=progress, **options)
         except FinishedError as error:
             _say_finished(str(source), str(error), as_json, quiet)
         else:
@@ -219,7 +220,17 @@ def _model(name: str | None, vlm: str | None, vm: str | None) -> Model | None:
     return models.pair(vlm, vm) if vlm and vm else models.find(name) if name else None
 
 
+def _mapper(context: click.Context, model: Model | None, options: dict[str, Any]) -> Mapper:
+    """The model to map with, by the options that aren't of one map; a program that calls this may hand one in."""
+    from lposs_geo.mapping import Mapper
+
+    device, limits = options.pop("device"), {name: options.pop(name) for name in ("max_memory", "use_cache")}
+    given: Mapper | None = context.obj
+    return Mapper.load(model, device=device, **limits) if given is None else replace(given, **limits)
+
+
 def _map_each(
+    mapper: Mapper,
     sources: Sequence[str],
     legend: Legend,
     output: Path,
@@ -231,9 +242,7 @@ def _map_each(
 ) -> None:
     """Map scene after scene; at the end say which failed."""
     from lposs_geo.batch import map_batch
-    from lposs_geo.mapping import Mapper
 
-    mapper = Mapper.load(**{name: options.pop(name) for name in ("model", "device", "max_memory", "use_cache")})
     done, failed = 0, list[str]()
     try:
         for outcome in map_batch(sources, legend, output, mapper=mapper, progress=progress, **options):
@@ -300,7 +309,7 @@ def _as_dict(result: MapResult) -> dict[str, object]:
         "device": result.device,
         "classes": [asdict(area) for area in result.areas],
         "unknown_share": max(0.0, 1 - sum(area.share for area in result.areas)),
-        "notices": list(result.notices),
+        "notices": [str(notice) for notice in result.notices],
         "seconds": {stage: round(seconds, 3) for stage, seconds in result.seconds.items()},
         "failed": [tile.as_dict() for tile in result.failed],
     }

@@ -11,7 +11,8 @@ import rasterio
 from affine import Affine
 
 from lposs_geo.errors import OutputError, ParameterError, SceneError
-from lposs_geo.polygons.vectorize import parse_tolerance, vectorize
+from lposs_geo.polygons.vectorize import vectorize
+from lposs_geo.request import parse_tolerance
 from lposs_geo.testing.rasters import write_vrt
 
 

@@ -24,7 +24,7 @@ from rasterio.rpc import RPC
 from rasterio.windows import Window
 
 from lposs_geo.errors import SceneError
-from lposs_geo.mapping import map_scene
+from lposs_geo.mapping import Mapper
 from lposs_geo.scene.description import describe
 from lposs_geo.scene.reader import open_scene
 from lposs_geo.testing.encoders import ColourEncoder
@@ -392,12 +392,6 @@ def _line(template: str, path: Path) -> re.Pattern[str]:
     return re.compile(re.sub(r"\bN\b", r"\\d+", escaped))
 
 
-@pytest.fixture(autouse=True)
-def stand_in(monkeypatch):
-    """An encoder that knows the colours red, green and blue."""
-    monkeypatch.setattr("lposs_geo.mapping.encoders.load", lambda *_: ColourEncoder())
-
-
 def _check(kind: Kind, path: Path, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Map a raster as its row says: its labels and what is valid of it."""
     if kind.refused:
@@ -417,7 +411,8 @@ def _check(kind: Kind, path: Path, folder: Path) -> tuple[np.ndarray, np.ndarray
         image, valid = reader.read(window)
     assert np.isfinite(image).all()
     assert 0 <= image.min() <= image.max() <= 1
-    map_scene(path, "red,green,blue", folder / "map.tif", window=window, use_cache=False, **kind.options)
+    mapper = Mapper.of(ColourEncoder(), "colours")
+    mapper.map(path, "red,green,blue", folder / "map.tif", window=window, **kind.options)
     with rasterio.open(folder / "map.tif") as made:
         labels = made.read(1)
         expected = grid.part(window).transform

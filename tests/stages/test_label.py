@@ -10,12 +10,14 @@ from rasterio.windows import Window
 
 from lposs_geo.errors import OutputError, SceneChangedError, SceneError
 from lposs_geo.memory import Budget
+from lposs_geo.progress import Progress
 from lposs_geo.scene.description import describe
 from lposs_geo.scene.reader import SceneReader, open_scene
 from lposs_geo.stages import label as labelling
 from lposs_geo.stages.encode import is_encoded
-from lposs_geo.stages.label import Task, finished_tile, label_scene, plan_tiles
+from lposs_geo.stages.label import finished_tile, label_scene
 from lposs_geo.stages.propagate import SCENE_PARAMETERS
+from lposs_geo.stages.task import Task, Words, plan_tiles
 from lposs_geo.store.journal import open_journal
 from lposs_geo.testing.encoders import ColourEncoder
 from lposs_geo.testing.rasters import write_vrt
@@ -36,23 +38,25 @@ def _task(**options) -> Task:
     text = encoder.text_embeddings([[word] for word in words])
     budget, refine = Budget(), options.pop("refine", True)
     plan = plan_tiles((150, 201), area, len(words), tile_size, refine, budget)
-    return Task(encoder, text, options.pop("rivals", []), 1.0, area, plan, refine, budget, **options)
+    embedded = Words(text, options.pop("rivals", ()))
+    return Task(encoder, embedded, 1.0, area, plan, refine, budget, **options)
 
 
 def _layers(scene, task, folder, report=lambda *_: None):
     with open_journal(folder / "store") as store, open_journal(folder / "run") as journal:
-        failed, clock = label_scene(task, scene, store, journal, report)
+        progress = Progress(report)
+        failed = label_scene(task, scene, store, journal, progress)
         layers = np.full((task.num_layers, 150, 201), 255, np.uint8)
         for tile in task.plan:
             found = finished_tile(journal, tile)
             if found is not None:
                 layers[:, *tile.core.toslices()] = found
-    return layers, failed, clock
+    return layers, failed, progress
 
 
 def _label(scene, task, folder, report=lambda *_: None):
-    layers, failed, clock = _layers(scene, task, folder, report)
-    return layers[0], failed, clock
+    layers, failed, progress = _layers(scene, task, folder, report)
+    return layers[0], failed, progress
 
 
 @pytest.fixture
@@ -99,7 +103,7 @@ def test_scenes_are_labelled_where_they_hold_data(scene, tmp_path):
 
 
 def test_confidence_is_the_share_of_the_class_in_all_scores(scene, tmp_path):
-    layers, _, _ = _layers(scene, _task(keep_scores=True), tmp_path)
+    layers, _, _ = _layers(scene, _task(keep_probabilities=True), tmp_path)
     labels, confidence, shares = layers[0], layers[1], layers[2:].astype(int)
     missing = labels == 255
     assert (layers[:, missing] == 255).all()
@@ -115,7 +119,7 @@ def test_where_a_negative_beats_its_class_the_class_is_not_given(scene, tmp_path
     plain, _, _ = _label(scene, _task(), tmp_path / "plain")
     # the green stripe is what looks like "blue" and isn't
     words, rivals = ["red", "blue", "green"], [[1]]
-    labels, _, _ = _label(scene, _task(words=words, rivals=rivals, keep_scores=True), tmp_path / "negative")
+    labels, _, _ = _label(scene, _task(words=words, rivals=rivals, keep_probabilities=True), tmp_path / "negative")
     stripe = plain == 2
     assert (labels[stripe] == 1).mean() > 0.99
     assert (labels[plain == 1] == 1).mean() > 0.99
@@ -123,10 +127,10 @@ def test_where_a_negative_beats_its_class_the_class_is_not_given(scene, tmp_path
 
 
 def test_a_negative_changes_nothing_but_where_it_beats_its_class(scene, tmp_path):
-    plain, _, _ = _layers(scene, _task(keep_scores=True), tmp_path / "plain")
+    plain, _, _ = _layers(scene, _task(keep_probabilities=True), tmp_path / "plain")
     for number, word in enumerate(["red", "green", "blue", "red"]):
         owner = number % 3
-        task = _task(words=["red", "green", "blue", word], rivals=[[owner]], keep_scores=True)
+        task = _task(words=["red", "green", "blue", word], rivals=((owner,),), keep_probabilities=True)
         layers, _, _ = _layers(scene, task, tmp_path / str(number))
         others = plain[0] != owner + 1
         assert np.array_equal(layers[0, others], plain[0, others])
@@ -135,7 +139,7 @@ def test_a_negative_changes_nothing_but_where_it_beats_its_class(scene, tmp_path
 
 
 def test_a_pixel_that_no_class_may_have_is_unknown(scene, tmp_path):
-    layers, _, _ = _layers(scene, _task(words=["blue", "red"], rivals=[[0]], keep_scores=True), tmp_path)
+    layers, _, _ = _layers(scene, _task(words=["blue", "red"], rivals=((0,),), keep_probabilities=True), tmp_path)
     red = np.zeros((150, 201), bool)
     red[20:, :90] = True
     assert (layers[0][red] == 0).mean() > 0.99
@@ -355,9 +359,9 @@ def test_far_inside_a_giant_scene_labels_are_those_of_a_small_one(write_raster, 
         area = Window(corner + 3, corner + 5, 190, 120)
         scene = describe(path, part=lambda grid, area=area: area)
         plan = plan_tiles((side, side), area, 3, 80, refine, budget)
-        task = Task(encoder, text, [], 1.0, area, plan, refine, budget)
+        task = Task(encoder, Words(text), 1.0, area, plan, refine, budget)
         with open_journal(tmp_path / f"{name}-store") as store, open_journal(tmp_path / f"{name}-run") as journal:
-            failed, _ = label_scene(task, scene, store, journal, lambda *_: None)
+            failed = label_scene(task, scene, store, journal, Progress())
             assert not failed
             assert is_encoded((side, side), encoder, store, window=task.seen(scene.grid))
             found.append([finished_tile(journal, tile) for tile in plan])

@@ -19,7 +19,7 @@ from rasterio.crs import CRS
 
 from lposs_geo.grid import Grid, lonlat_transformer
 from lposs_geo.legend.legend import LandClass, Legend
-from lposs_geo.writers.stac import item
+from lposs_geo.writers.stac import Asset, item
 
 LEGEND = Legend(
     (
@@ -67,7 +67,7 @@ def test_it_is_an_item():
 
 def test_pystac_reads_it(tmp_path):
     path = tmp_path / "map.json"
-    path.write_text(json.dumps(of_grid(UTM, assets={"vector": "polygons/map.gpkg"})))
+    path.write_text(json.dumps(of_grid(UTM, assets={"vector": Asset(Path("polygons/map.gpkg"), {})})))
     found = pystac.read_file(path)
     assert isinstance(found, pystac.Item)
     assert found.datetime == MADE.replace(microsecond=0)
@@ -112,11 +112,11 @@ def test_more_files_and_properties():
         acquired=datetime(2020, 1, 2, 3, tzinfo=timezone(timedelta(hours=2))),
         properties={"license": "CC-BY-4.0", "gsd": 2},
         assets={
-            "confidence": Path("map_confidence.tif"),
-            "vector": "map.parquet",
-            "quicklook": "map.png",
-            "report": "../map.html",
-            "notes": "a.xyz",
+            "confidence": Asset(Path("map_confidence.tif"), {"title": "Confidence in percent", "unit": "%"}),
+            "vector": Asset(Path("map.parquet"), {"roles": ["data"]}),
+            "quicklook": Asset(Path("map.png"), {"roles": ["overview"]}),
+            "report": Asset(Path("../map.html"), {"roles": ["metadata"]}),
+            "notes": Asset(Path("a.xyz"), {"roles": ["data"]}),
         },
     )
     assert made["id"] == "map-1"
