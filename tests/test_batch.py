@@ -7,6 +7,9 @@ import rasterio
 from lposs_geo.batch import map_batch
 from lposs_geo.errors import OutOfMemoryError, OutputError, SceneError
 from lposs_geo.mapping import Mapper
+from lposs_geo.planning import ModelIdentity
+from lposs_geo.testing.encoders import ColourEncoder
+from lposs_geo.testing.rasters import write_geotiff
 
 
 @pytest.fixture
@@ -99,3 +102,18 @@ def test_a_defect_that_one_scene_brings_to_light_does_not_stop_the_rest(scenes, 
     assert _become(outcomes) == ["error", "error", "map"]
     assert str(outcomes[0].error).startswith("unexpected RecursionError: of a library (a defect")
     assert isinstance(outcomes[0].error.__cause__, RecursionError)
+
+
+def test_a_batch_loads_its_model_once(tmp_path):
+    loaded = []
+
+    def load():
+        loaded.append(ColourEncoder())
+        return loaded[-1]
+
+    picture = np.random.default_rng(0).integers(1, 255, (3, 70, 80)).astype("uint8")
+    scenes = [write_geotiff(tmp_path / f"{number}.tif", np.roll(picture, number)) for number in range(20)]
+    mapper = Mapper(ModelIdentity("colours", ""), load, use_cache=False)
+    outcomes = list(map_batch(scenes, "red,green", tmp_path / "{name}_map.tif", mapper=mapper, refine=False))
+    assert _become(outcomes) == ["map"] * 20
+    assert len(loaded) == 1

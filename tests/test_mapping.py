@@ -528,3 +528,49 @@ def test_an_area_off_the_tiles_and_patches_has_no_seams_either(lakeside_map):
     assert (tiled == whole).mean() >= 0.9999
     # the lattice is the scene's, and so is all that an area sees of its surroundings; here that's the whole scene
     assert (whole == untiled[area.toslices()]).mean() >= 0.9999
+
+
+def _fields() -> np.ndarray:
+    """Red and blue fields with a green stripe."""
+    picture = np.random.default_rng(0).integers(1, 60, (3, 150, 201)).astype("uint8")
+    picture[0, :, :97] += 150
+    picture[1, :, 97:137] += 150
+    picture[2, :, 137:] += 150
+    return picture
+
+
+@pytest.mark.parametrize("refine", [True, False])
+def test_an_image_in_memory_is_labelled_as_a_scene_is(write_raster, tmp_path, refine):
+    picture, mapper = _fields(), Mapper.of(ColourEncoder(), "colours")
+    segmented = mapper.segment(picture, "red,green,blue", refine=refine)
+    path = write_raster(picture, crs=None, transform=rasterio.Affine.identity())
+    mapper.map(path, "red,green,blue", tmp_path / "map.tif", refine=refine)
+    assert np.array_equal(segmented.labels, _labels(tmp_path / "map.tif"))
+    assert np.allclose(segmented.probabilities.sum(axis=0), 1, atol=1e-5)
+    assert np.array_equal(
+        mapper.segment(picture / np.float32(255), "red,green,blue", refine=refine).labels, segmented.labels
+    )
+
+
+@pytest.mark.parametrize(
+    "image",
+    [np.zeros((2, 50, 50), "uint8"), np.zeros((50, 50), "uint8"), np.full((3, 9, 9), 2.0), np.zeros((3, 9, 9), int)],
+)
+def test_an_image_of_another_kind_is_refused(image):
+    with pytest.raises(ParameterError, match="image must be"):
+        Mapper.of(ColourEncoder(), "colours").segment(image, "red,green")
+
+
+def test_polygons_come_as_a_table(write_raster, tmp_path):
+    mapper = Mapper.of(ColourEncoder(), "colours")
+    result = mapper.map(write_raster(_fields()), "red,blue", tmp_path / "m.tif", vector=tmp_path / "m.parquet")
+    table = result.polygons()
+    assert set(table.class_name) == {"red", "blue"}
+    assert table.crs.to_epsg() == 32632
+    with pytest.raises(OutputError, match="made without polygons: name a file for vector"):
+        mapper.map(write_raster(_fields()), "red,blue", tmp_path / "n.tif").polygons()
+
+
+def test_a_mistaken_keyword_is_said_before_anything_is_read(tmp_path):
+    with pytest.raises(TypeError, match="there is no option 'scores'"):
+        map_scene("nowhere.tif", "red,blue", tmp_path / "m.tif", scores="s.tif")

@@ -15,7 +15,10 @@ from rio_cogeo.cogeo import cog_validate
 from lposs_geo.errors import OutputError
 from lposs_geo.legend.legend import Legend, from_words
 from lposs_geo.mapping import map_scene
+from lposs_geo.products import PRODUCTS
+from lposs_geo.progress import STAGES
 from lposs_geo.testing.rasters import write_chip, write_geotiff
+from lposs_geo.writers import rasters
 
 WORDS = "water,forest,crop field"
 
@@ -175,3 +178,27 @@ def test_the_map_of_a_plain_picture_lies_where_a_gis_shows_the_picture(folder, t
         assert dataset.transform.is_identity
     with rasterio.open(tmp_path / "part.tif") as dataset:
         assert list(dataset.bounds) == [10, -45, 90, -5]
+
+
+def test_what_nobody_asked_for_is_not_made(folder, tmp_path, monkeypatch):
+    made = []
+    real = rasters.percent_writer
+
+    def percent_writer(path, grid, names, tags, **options):
+        made.append((path.name, options))
+        return real(path, grid, names, tags, **options)
+
+    monkeypatch.setattr(rasters, "percent_writer", percent_writer)
+    _map(folder, tmp_path / "labels.tif", quicklook="labels.png")
+    assert made == []
+    _map(folder, tmp_path / "drawn.tif", vector="drawn.fgb")
+    assert made == [("confidence.tif.part", {"lasts": False})]
+    assert {path.suffix for path in tmp_path.iterdir()} == {".tif", ".xml", ".qml", ".sld", ".png", ".fgb"}
+    assert geopandas.read_file(tmp_path / "drawn.fgb").confidence.notna().all()
+
+
+def test_every_kind_of_file_is_told_from_the_others():
+    assert [product.name for product in PRODUCTS if product.open is None and product.write is None] == ["labels"]
+    assert all(product.summary.endswith(".") and product.stage in STAGES for product in PRODUCTS)
+    names = {product.name for product in PRODUCTS}
+    assert all(product.needs <= names for product in PRODUCTS)

@@ -23,7 +23,7 @@ BLOCK_PIXELS, MOST_BLOCKS = 512**2, (2**31 - 1) // 8
 """Of a GeoTIFF, all bands together: GDAL writes no longer index."""
 
 
-def check_size(area: Window, bands: int, path: str, advice: str = "name an area of it (--aoi)") -> None:
+def check_size(area: Window, bands: int, path: str, hint: str = "name an area of it by <aoi>") -> None:
     """Refuse a map too large to be made.
 
     Parameters
@@ -34,7 +34,7 @@ def check_size(area: Window, bands: int, path: str, advice: str = "name an area 
         Of the output that has the most.
     path : str
         What the scene is called.
-    advice : str
+    hint : str
         What to do about it.
 
     Raises
@@ -46,9 +46,11 @@ def check_size(area: Window, bands: int, path: str, advice: str = "name an area 
     size = f"'{path}' is too large for one map: {height} rows and {width} cols"
     if max(height, width) > LONGEST_SIDE or height * width > MOST_PIXELS:
         most = f"a map has at most {LONGEST_SIDE:,} px a side and {MOST_PIXELS:,} in all"
-        raise SceneError(f"{size}, and {most}: {advice}")
+        raise SceneError(f"{size}, and {most}", hint=hint)
     if height * width * bands > MOST_BLOCKS * BLOCK_PIXELS:
-        raise SceneError(f"{size} of {bands} classes' scores: {advice}, or leave the scores out")
+        raise SceneError(
+            f"{size} of the probabilities of {bands} classes", hint=f"{hint}, or leave <probabilities> out"
+        )
 
 
 @dataclass(frozen=True)
@@ -65,14 +67,14 @@ def has_room(needs: Sequence[Need]) -> bool:
     return _lacking(needs) is None
 
 
-def check_room(needs: Sequence[Need], advice: str) -> None:
+def check_room(needs: Sequence[Need], hint: str) -> None:
     """Refuse what the disks have no room for.
 
     Parameters
     ----------
     needs : sequence of Need
         What is on the disks at the same time.
-    advice : str
+    hint : str
         What to do about it.
 
     Raises
@@ -86,7 +88,7 @@ def check_room(needs: Sequence[Need], advice: str) -> None:
         what = " and ".join(dict.fromkeys(need.what for need in parts))
         needed = _amount(sum(need.size for need in parts))
         raise OutputError(
-            f"{what} will take {needed} at least, and the disk of '{folder}' has {_amount(free)} left: {advice}"
+            f"{what} will take {needed} at least, and the disk of '{folder}' has {_amount(free)} left", hint=hint
         )
 
 

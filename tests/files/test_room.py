@@ -15,7 +15,11 @@ from lposs_geo.files.room import LONGEST_SIDE, MOST_PIXELS, Need, check_room, ch
         ((1, LONGEST_SIDE + 1), 1, "1 rows and 100000001 cols, and a map has at most 100,000,000 px a side"),
         ((LONGEST_SIDE + 1, 1), 1, "100000001 rows and 1 cols"),
         ((MOST_PIXELS // 10**7, 10**7 + 1), 1, "and 20,000,000,000,000 in all: name an area of it"),
-        ((2_000_000, 2_000_000), 40, "of 40 classes' scores: name an area of it .*, or leave the scores out"),
+        (
+            (2_000_000, 2_000_000),
+            40,
+            "of the probabilities of 40 classes: name an area of it by aoi, or leave",
+        ),
     ],
 )
 def test_a_map_too_large_to_be_made_is_refused(shape, bands, said):
