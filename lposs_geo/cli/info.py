@@ -64,10 +64,10 @@ def info_command(
         "pixel_size_m": [float(f"{side:.6g}") for side in size] if size else None,
         "transform": list(grid.transform)[:6],
         "bands": list(found.bands),
-        "bands_reason": found.bands_reason,
+        "bands_reason": str(found.bands_reason),
         "black": list(low),
         "white": list(high),
-        "notices": list(found.notices),
+        "notices": list(map(str, found.notices)),
     }
     if as_json:
         click.echo(json_line(facts | ({"quicklook": str(quicklook)} if quicklook else {})))

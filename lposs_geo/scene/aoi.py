@@ -46,7 +46,7 @@ AROUND = 20.0
 """Degrees around a CRS's area of use where it is taken to be sound."""
 
 FARTHEST_OFF = 1.0
-"""Metres that a place may be off after the way to another CRS and back."""
+"""Metres that a point may be off after the way to another CRS and back."""
 
 MOST_PIECES = 2_000_000
 """That edges are cut into; an outline longer than this is cut into longer ones."""
@@ -74,11 +74,11 @@ class Area:
 
     @property
     def digest(self) -> str:
-        """What tells it from other areas on the same grid."""
+        """A hash that tells it from other areas on the same grid."""
         return hashlib.sha256(shapely.to_wkb(shapely.normalize(self.outline))).hexdigest()
 
     def mask(self, window: Window) -> NDArray[np.bool_]:
-        """Which pixels of a window of the scene are inside, (rows, cols)."""
+        """Pixels of a window of the scene that are inside, (rows, cols) bool."""
         shape = int(window.height), int(window.width)
         box = shapely.box(window.col_off, window.row_off, window.col_off + window.width, window.row_off + window.height)
         parts = shapely.get_parts(self.outline)
@@ -110,8 +110,8 @@ def area_on(geometry: shapely.Geometry, grid: Grid) -> Area:
         corners = np.array([[0, 0], [grid.width, 0], [grid.width, grid.height], [0, grid.height]], dtype=np.float64)
         extent = shapely.MultiPoint(on_ground(corners, grid.transform)).bounds
         raise ParameterError(
-            f"the area of interest ({_extent(geometry.bounds)}) and the scene ({_extent(extent)}) don't overlap: "
-            "give an area on the scene, in its CRS"
+            f"the area of interest ({_extent(geometry.bounds)}) and the scene ({_extent(extent)}) don't overlap",
+            hint="give an area on the scene, in its CRS",
         )
     left, top, right, bottom = outline.bounds
     # from the first to the last column and row whose centres lie within these bounds
@@ -135,7 +135,7 @@ def _on_pixels(geometry: shapely.Geometry, grid: Grid) -> shapely.MultiPolygon:
 
 
 def is_box(text: str | Path) -> bool:
-    """Whether it is meant to be a box, rightly written or not, and no file."""
+    """True if it is meant to be a box, rightly written or not, and no file."""
     return isinstance(text, str) and not is_file(text) and any(map(_is_number, text.split(",")))
 
 
@@ -166,21 +166,22 @@ def read_aoi(text: str | Path, crs: CRS | None, *, layer: str | None = None) -> 
     if isinstance(text, str) and is_box(text):
         if layer is not None:
             raise ParameterError(
-                f"the area of interest '{text}' is a box and has no layer '{layer}': leave the layer out"
+                f"the area of interest '{text}' is a box and has no layer '{layer}'", hint="leave <aoi_layer> out"
             )
         return _box(text)
     outlines, own_crs = read_outlines(str(text), layer)
     with _refusals_named(f"'{text}' can't be used as an area of interest"):
         area = _polygons(shapely.union_all(shapely.make_valid(np.array(outlines, dtype=object))))
     if area.is_empty:
-        raise ParameterError(f"'{text}' holds no polygon: give a file with the outline of the area")
+        raise ParameterError(f"'{text}' holds no polygon", hint="give a file with the outline of the area")
     if own_crs is None:
         if crs is not None:
             log.warning("%s has no CRS: its coordinates are taken to be the scene's", text)
         return area
     if crs is None:
         raise ParameterError(
-            f"'{text}' has a CRS and the scene has none: give the area as xmin,ymin,xmax,ymax, or the scene its CRS"
+            f"'{text}' has a CRS and the scene has none",
+            hint="give the area as xmin,ymin,xmax,ymax, or the scene its CRS",
         )
     with _refusals_named(f"'{text}' can't be brought to the scene's CRS"):
         return _reproject(area, own_crs, to_pyproj(crs), str(text))
@@ -210,7 +211,7 @@ def _box(text: str) -> shapely.Polygon:
     left, low, right, high = values
     if left >= right or low >= high:
         raise ParameterError(
-            f"the area of interest '{text}' is empty: write xmin,ymin,xmax,ymax, the smaller one first"
+            f"the area of interest '{text}' is empty", hint="write xmin,ymin,xmax,ymax, the smaller one first"
         )
     return shapely.box(left, low, right, high)
 
@@ -228,8 +229,8 @@ def _reproject(area: shapely.MultiPolygon, source: pyproj.CRS, target: pyproj.CR
         pyproj.Transformer.from_crs(source, target, always_xy=True)
     except ProjError as error:  # of another planet, a mere name
         raise ParameterError(
-            f"'{name}' is in {quoted(source.name)}, and nothing leads from there to the scene's {quoted(target.name)}: "
-            "give it in the scene's CRS"
+            f"'{name}' is in {quoted(source.name)}, and nothing leads from there to the scene's {quoted(target.name)}",
+            hint="give it in the scene's CRS",
         ) from error
     area = _near(area, source, target)
     if area.is_empty:
@@ -238,13 +239,13 @@ def _reproject(area: shapely.MultiPolygon, source: pyproj.CRS, target: pyproj.CR
     longest = LONGEST_EDGE / (MEAN_RADIUS * unit if source.is_geographic else unit)
     dense = shapely.segmentize(area, max(longest, area.length / MOST_PIECES))
     moved = shapely.transform(dense, _transformation(source, target))
-    # far from where a projection is meant for, places come out nowhere, or folded onto others
+    # far from where a projection is meant for, points come out nowhere, or folded onto others
     back = _transformation(target, source)(shapely.get_coordinates(moved))
     strayed = np.linalg.norm(_in_metres(back, source) - _in_metres(shapely.get_coordinates(dense), source), axis=1)
     if not (strayed < FARTHEST_OFF).all():
         raise ParameterError(
-            f"'{name}' reaches farther than the scene's CRS does, or its own CRS is wrong: "
-            "cut it to the scene's surroundings"
+            f"'{name}' reaches farther than the scene's CRS does, or its own CRS is wrong",
+            hint="cut it to the scene's surroundings",
         )
     turn = _turn(target)
     if turn:
@@ -253,7 +254,7 @@ def _reproject(area: shapely.MultiPolygon, source: pyproj.CRS, target: pyproj.CR
 
 
 def _near(area: shapely.MultiPolygon, source: pyproj.CRS, target: pyproj.CRS) -> shapely.MultiPolygon:
-    """What of an area in degrees lies around the target's area of use; the Earth's far side may fold onto this one."""
+    """The part of an area in degrees that lies around the target's area of use; the far side may fold onto this one."""
     authority = target.to_authority()  # what comes by way of WKT has lost its area of use
     use = pyproj.CRS.from_authority(*authority).area_of_use if authority else target.area_of_use
     if use is None or not source.is_geographic or target.is_geographic:
@@ -266,7 +267,7 @@ def _near(area: shapely.MultiPolygon, source: pyproj.CRS, target: pyproj.CRS) ->
 
 
 def _transformation(source: pyproj.CRS, target: pyproj.CRS) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
-    """What brings points (n, 2) from one CRS to another; those that have no place there become infinite."""
+    """A function that brings points (n, 2) from one CRS to another; those that don't exist there become infinite."""
     transformer = pyproj.Transformer.from_crs(source, target, always_xy=True)
     return lambda points: np.column_stack(transformer.transform(points[:, 0], points[:, 1]))
 
@@ -288,13 +289,13 @@ def _unwrap(polygon: shapely.Polygon, turn: float, name: str) -> shapely.Polygon
     for ring in rings:
         ring[:, 0] = np.unwrap(ring[:, 0], period=turn)
         if abs(ring[-1, 0] - ring[0, 0]) > turn / 2:
-            raise ParameterError(f"'{name}' lies around a pole, where longitudes have no outline: cut it in two")
+            raise ParameterError(f"'{name}' lies around a pole, where longitudes have no outline", hint="cut it in two")
         ring[:, 0] += turn * round((rings[0][:, 0].mean() - ring[:, 0].mean()) / turn)
     return shapely.Polygon(rings[0], rings[1:])
 
 
 def _turn(crs: CRS | pyproj.CRS | None) -> float:
-    """What a whole turn is in the CRS's unit; 0 if it doesn't count in angles."""
+    """A whole turn in the CRS's unit; 0 if it doesn't count in angles."""
     known = to_pyproj(crs) if isinstance(crs, CRS) else crs
     return round(math.tau / axis_unit(known), 9) if known is not None and known.is_geographic else 0.0
 

@@ -17,35 +17,35 @@ __all__ = ["is_gzipped", "members_of", "raster_inside"]
 
 
 def members_of(path: str) -> dict[str, str] | None:
-    """What an archive holds, by its name there: what GDAL opens; None for other files."""
-    place = linked(str(Path(path).resolve()))
+    """Names of the files in an archive, and what GDAL opens for each; None for other files."""
+    archive = linked(str(Path(path).resolve()))
     try:
         if path.casefold().endswith(".zip") and zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
+            with zipfile.ZipFile(path) as packed:
                 # made on Windows, its folders may end in backslashes
-                names = [name.removeprefix("./").replace("\\", "/") for name in archive.namelist()]
-                return {name: f"/vsizip/{place}/{name}" for name in names}
+                names = [name.removeprefix("./").replace("\\", "/") for name in packed.namelist()]
+                return {name: f"/vsizip/{archive}/{name}" for name in names}
         if re.search(r"\.(tar|tgz|tar\.gz)$", path.casefold()) and tarfile.is_tarfile(path):
             with tarfile.open(path) as bundle:
-                return {re.sub(r"^(\./+)+", "", member.name): _in_tar(member, place) for member in bundle}
+                return {re.sub(r"^(\./+)+", "", member.name): _in_tar(member, archive) for member in bundle}
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, ValueError, zlib.error) as error:
         reason = one_line(getattr(error, "strerror", None) or error) or type(error).__name__
-        raise SceneError(f"archive '{escaped(path)}' can't be read: {reason}; get another copy of it") from error
+        raise SceneError(f"archive '{escaped(path)}' can't be read: {reason}", hint="get another copy of it") from error
     return None
 
 
-def _in_tar(member: tarfile.TarInfo, place: str) -> str:
-    """What GDAL opens for what a tar archive holds."""
+def _in_tar(member: tarfile.TarInfo, archive: str) -> str:
+    """GDAL's name for a file in a tar archive."""
     name = member.name.removeprefix("./").replace("\\", "/")
     if name.isascii() and not name.startswith(("./", "/")) and "path" not in member.pax_headers:
-        return f"/vsitar/{place}/{name}"
+        return f"/vsitar/{archive}/{name}"
     # GDAL doesn't know the headers that other names have, but a part of a file; what lies beside isn't seen then
-    whole = f"/vsigzip/{place}" if is_gzipped(place) else place
+    whole = f"/vsigzip/{archive}" if is_gzipped(archive) else archive
     return f"/vsisubfile/{member.offset_data}_{member.size},{whole}"
 
 
 def is_gzipped(path: str) -> bool:
-    """Whether a file of this machine is packed by gzip."""
+    """True for a file of this machine that gzip has packed."""
     try:
         with Path(path).open("rb") as file:
             return file.read(2) == b"\x1f\x8b"
@@ -66,17 +66,19 @@ def raster_inside(path: str, members: Mapping[str, str]) -> str:
         raise SceneError(f"archive '{escaped(path)}' holds no raster")
     if len(rasters) > 1:
         inside = listed([escaped(unlinked(members[name])) for name in rasters])
-        raise SceneError(f"archive '{escaped(path)}' holds {len(rasters)} rasters; name one of them instead: {inside}")
+        raise SceneError(
+            f"archive '{escaped(path)}' holds {len(rasters)} rasters", hint=f"name one of them instead: {inside}"
+        )
     return members[rasters[0]]
 
 
 def _is_hidden(parts: Sequence[str]) -> bool:
-    """Whether a name is none of the user's, but of a system's bookkeeping."""
+    """True for a name that is none of the user's, but of a system's bookkeeping."""
     return "__MACOSX" in parts or any(part.startswith(".") and part.strip(".") for part in parts)
 
 
 def _is_placed_in(name: str, names: set[str]) -> bool:
-    """Whether a raster in an archive is no picture, or has a world file."""
+    """True for a raster that is no picture, and a picture with a world file."""
     suffix = Path(name).suffix
     return suffix not in PICTURE_SUFFIXES or any(
         name.removesuffix(suffix) + end in names for end in world_files(suffix)

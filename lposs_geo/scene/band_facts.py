@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["BandFacts", "Choice", "three"]
+from lposs_geo.hints import Notice
+
+__all__ = ["OTHER_BANDS", "BandFacts", "Choice", "three"]
+
+OTHER_BANDS = "name others with <bands>"
+"""A hint where bands are guessed."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +56,10 @@ class Choice:
     Attributes
     ----------
     bands : tuple of int
-    reason : str
+    reason : Notice
         Why these.
-    notices : tuple of str
-        What the user should know about it.
+    notices : tuple of Notice
+        Doubts about it.
     is_guess : bool
         Whether nothing but custom says which is red and which is blue.
     natural : tuple of int or None
@@ -62,8 +67,8 @@ class Choice:
     """
 
     bands: tuple[int, int, int]
-    reason: str
-    notices: tuple[str, ...] = ()
+    reason: Notice
+    notices: tuple[Notice, ...] = ()
     is_guess: bool = False
     natural: tuple[int, int, int] | None = None
 

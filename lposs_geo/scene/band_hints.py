@@ -6,16 +6,20 @@ Pure functions; nothing here opens a file.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from lposs_geo.errors import SceneError, one_line
-from lposs_geo.scene.band_facts import BandFacts, Choice, three
+from lposs_geo.hints import Notice
+from lposs_geo.scene.band_facts import OTHER_BANDS, BandFacts, Choice, three
 from lposs_geo.scene.band_names import COLOURS, colour_in, colour_of, folded, tell_apart
+from lposs_geo.scene.sensors import LANDSAT, SENTINEL_2, THEMATIC_MAPPER
 
 __all__ = ["band_named", "bands_listed", "by_hints", "coloured", "names_that_tell"]
 
 _RGB = ("red", "green", "blue")
+
+BY_DESCRIPTION = "by band description"
 
 _RANGES = {"red": (620, 660, 690), "green": (520, 555, 600), "blue": (440, 485, 520), "nir": (760, 840, 900)}
 """Wavelengths in nm: the least, the best and the most."""
@@ -24,10 +28,6 @@ _NUMBER = re.compile(r"(?<![A-Z0-9])B(?:AND)?[ _-]?0*(\d{1,2}A?)(?![A-Z0-9])", r
 """A sensor's own number for a band, as in 'B04', 'SR_B4', 'Band 4' and 'B8A'."""
 
 _LENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*(nm|nano\w*|um|µm|micro\w*)\b", re.IGNORECASE)
-
-_LANDSAT_NUMBERS = {str(number) for number in range(1, 12)}
-
-_SENTINEL2_NUMBERS = _LANDSAT_NUMBERS | {"8A", "12"}
 
 MOST_NAMED = 8
 """Of a file's names for its bands, in a message."""
@@ -47,7 +47,7 @@ def by_hints(facts: BandFacts) -> Choice | None:
         return tagged or by_name
     # three bands of 8 bits are tagged red, green, blue by GDAL when it writes a GeoTIFF, whatever they are
     order = ", ".join(map(str, by_name.bands))
-    notice = f"'{facts.path}' tags its first bands red, green, blue, but names {order} so: the names are taken"
+    notice = Notice(f"'{facts.path}' tags its first bands red, green, blue, but names {order} so: the names are taken")
     return replace(by_name, notices=(*by_name.notices, notice))
 
 
@@ -65,8 +65,8 @@ def _beside_names(facts: BandFacts, tagged: Choice) -> Choice:
     names, order = names_that_tell(facts), ", ".join(map(str, tagged.bands))
     if not names or tagged.bands != (1, 2, 3):
         return tagged
-    notice = f"'{facts.path}' names its bands {names}, but tags {order} red, green and blue: the tags are taken"
-    return replace(tagged, notices=(f"{notice}; name others with --bands",))
+    notice = f"'{facts.path}' names its bands {names}, but tags {order} red, green and blue, which are taken"
+    return replace(tagged, notices=(Notice(notice, OTHER_BANDS),))
 
 
 def _by_elimination(facts: BandFacts) -> Choice | None:
@@ -77,18 +77,18 @@ def _by_elimination(facts: BandFacts) -> Choice | None:
     if len(missing) != 1 or len(unknown) != 1 or facts.count < 3:
         return None
     keys[unknown[0] - 1] = missing[0]
-    found = _once(keys, "by band description")
-    if found is None:
+    choice = _once(keys, BY_DESCRIPTION)
+    if choice is None:
         return None
-    notice = f"'{facts.path}' names no band {missing[0]}: {unknown[0]} is taken, since the others are named"
-    return replace(found, notices=(f"{notice}; name others with --bands",))
+    notice = f"'{facts.path}' names no band {missing[0]}, and {unknown[0]} is taken, since the others are named"
+    return replace(choice, notices=(Notice(notice, OTHER_BANDS),))
 
 
 def _once(keys: Sequence[str], reason: str) -> Choice | None:
     """Red, green and blue where each is there once."""
     if any(keys.count(colour) != 1 for colour in _RGB):
         return None
-    return Choice(three([keys.index(colour) + 1 for colour in _RGB]), reason)
+    return Choice(three([keys.index(colour) + 1 for colour in _RGB]), Notice(reason))
 
 
 def _several_times(facts: BandFacts, keys: Sequence[str], reason: str) -> Choice | None:
@@ -97,21 +97,21 @@ def _several_times(facts: BandFacts, keys: Sequence[str], reason: str) -> Choice
     if times < 2 or any(keys.count(colour) != times for colour in _RGB):
         return None
     notice = f"'{facts.path}' has red, green and blue {times} times, as of several dates: the first are mapped"
-    return Choice(three([keys.index(colour) + 1 for colour in _RGB]), f"the first {reason}", (notice,))
+    return Choice(three([keys.index(colour) + 1 for colour in _RGB]), Notice(f"the first {reason}"), (Notice(notice),))
 
 
 def _by_wavelengths(facts: BandFacts) -> Choice | None:
-    """Red, green and blue where the wavelengths of all three are told."""
-    found = [_by_wavelength(facts, colour) for colour in _RGB]
-    return Choice(three([band for band in found if band]), "by wavelength") if all(found) else None
+    """Red, green and blue where there are wavelengths of all three."""
+    bands = [band for colour in _RGB if (band := _by_wavelength(facts, colour))]
+    return Choice(three(bands), Notice("by wavelength")) if len(bands) == 3 else None
 
 
 def _colour_keys(facts: BandFacts) -> list[tuple[list[str], str]]:
-    """Which colour each band is, by what the file says of it, the surest first; and what said so."""
+    """The colour of each band, by what the file says of it, the surest first; and the reason."""
     return [
         (list(facts.colours), "by colour interpretation"),
-        ([colour_of(text) for text in facts.descriptions], "by band description"),
-        ([colour_in(text) for text in facts.descriptions], "by band description"),
+        ([colour_of(text) for text in facts.descriptions], BY_DESCRIPTION),
+        ([colour_in(text) for text in facts.descriptions], BY_DESCRIPTION),
     ]
 
 
@@ -131,29 +131,28 @@ def _by_number(facts: BandFacts) -> Choice | None:
     times = numbers.count(wanted[0])
     notice = f"'{facts.path}' has band {wanted[0]} {times} times, as of several dates: the first is mapped"
     bands = three([numbers.index(number) + 1 for number in wanted])
-    return Choice(bands, f"by band name: B{', B'.join(wanted)}", (notice,) if times > 1 else ())
+    notices = (Notice(notice),) if times > 1 else ()
+    return Choice(bands, Notice(f"by band name: B{', B'.join(wanted)}"), notices)
 
 
-def _numbers_of_colours(numbers: Sequence[str]) -> dict[str, str]:
-    """Which number each colour has with the sensor that has these; empty where they tell nothing."""
+def _numbers_of_colours(numbers: Sequence[str]) -> Mapping[str, str]:
+    """The number of each colour with the sensor that has these; empty where they tell nothing."""
     known = set(numbers) - {""}
     if all(number in ("", str(band)) for band, number in enumerate(numbers, 1)):  # 'Band 1', 'Band 2' are no hint
         return {}
     # what has a fifth and a seventh band but no sixth, which was thermal, is the Thematic Mapper
     if {"1", "2", "3", "5", "7"} <= known and not {"6", "8"} & known:
-        return {"red": "3", "green": "2", "blue": "1", "nir": "4"}
+        return THEMATIC_MAPPER.colours
     # the eighth band is infrared with Sentinel-2 and panchromatic with Landsat, whose fifth is infrared
-    sentinel = bool({"8A", "12"} & known) or ("8" in known and "5" not in known)
-    if not known <= (_SENTINEL2_NUMBERS if sentinel else _LANDSAT_NUMBERS):
-        return {}
-    return {"red": "4", "green": "3", "blue": "2", "nir": "8" if sentinel else "5"}
+    sensor = SENTINEL_2 if {"8A", "12"} & known or ("8" in known and "5" not in known) else LANDSAT
+    return sensor.colours if known <= sensor.numbers else {}
 
 
 def _by_wavelength(facts: BandFacts, colour: str) -> int | None:
     """The band whose wavelength suits a colour best."""
     least, best, most = _RANGES[colour]
-    told = [_wavelength_in(text) for text in facts.descriptions]
-    lengths = [length or other for length, other in zip(facts.wavelengths, told, strict=True)]
+    described = [_wavelength_in(text) for text in facts.descriptions]
+    lengths = [length or other for length, other in zip(facts.wavelengths, described, strict=True)]
     inside = [(abs(nm - best), band) for band, nm in enumerate(lengths, 1) if nm and least <= nm <= most]
     return min(inside)[1] if inside else None
 
@@ -182,24 +181,24 @@ def band_named(facts: BandFacts, word: int | str) -> int:
     """One band by number, description, colour or the sensor's own number."""
     text = str(word).strip()
     if re.fullmatch(r"[+-]?\d+", text):
-        found = int(text) if 1 <= int(text) <= facts.count else None
+        band = int(text) if 1 <= int(text) <= facts.count else None
     else:
         exact = [folded(description) for description in facts.descriptions]
         colour = "nir" if text.casefold() == "n" else colour_in(text)
         number = _NUMBER.search(text)
         numbers = _numbers(facts)
         if text and folded(text) in exact:
-            found = exact.index(folded(text)) + 1
+            band = exact.index(folded(text)) + 1
         elif colour in COLOURS:
-            found = coloured(facts, colour)
+            band = coloured(facts, colour)
         elif number is not None and number.group(1).upper() in numbers:
-            found = numbers.index(number.group(1).upper()) + 1
+            band = numbers.index(number.group(1).upper()) + 1
         else:
-            found = None
-    if found is None:
+            band = None
+    if band is None:
         called = text if re.fullmatch(r"[+-]?\d+", text) else f"'{text}'"
-        raise SceneError(f"'{facts.path}' has no band {called}: its bands are {bands_listed(facts)}")
-    return found
+        raise SceneError(f"'{facts.path}' has no band {called}", hint=f"its bands are {bands_listed(facts)}")
+    return band
 
 
 def bands_listed(facts: BandFacts) -> str:

@@ -126,7 +126,7 @@ def colour_of(name: str) -> str:
 
 
 def tell_apart(names: Sequence[str]) -> bool:
-    """Whether the names of bands, one each, seem to say more of them than their order.
+    """True if the names of bands, one each, seem to say more of them than their order.
 
     'Band 1' and 'Layer_1' don't, nor do names that are all alike, or but for a number that counts from 0 or 1.
     """

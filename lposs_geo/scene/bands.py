@@ -5,31 +5,21 @@ Pure functions on what a file says of its bands; nothing here opens one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lposs_geo.errors import SceneError
-from lposs_geo.scene.band_facts import BandFacts, Choice, three
+from lposs_geo.hints import Notice
+from lposs_geo.scene.band_facts import OTHER_BANDS, BandFacts, Choice, three
 from lposs_geo.scene.band_hints import band_named, bands_listed, by_hints, coloured, names_that_tell
+from lposs_geo.scene.sensors import SENSORS, SENTINEL_2, Sensor
 
 __all__ = ["PRESETS", "by_contrast", "choose", "is_opacity"]
 
-_SENTINEL2 = {4: (3, 2, 1), 6: (3, 2, 1), 10: (3, 2, 1), 12: (4, 3, 2), 13: (4, 3, 2)}
-"""Where B4, B3 and B2 are, by how many bands a file has.
-
-4: those of 10 m, or 6 with two of short wave; 10: all but the 60 m ones; 12: level 2A, all but B10; 13: level 1C.
-"""
-
-_LANDSAT = {6: (3, 2, 1), 7: (4, 3, 2), 11: (4, 3, 2)}
-"""6: the Thematic Mapper's, and those all Landsats share; 7 and 11: OLI's, which begin with the coasts' band."""
-
-_PLANET = {4: (3, 2, 1), 5: (3, 2, 1), 8: (6, 4, 2)}
-"""4: Dove; 5: RapidEye; 8: SuperDove, with the coasts' band, a second green, yellow and red edge between."""
-
-_NAIP = {3: (1, 2, 3), 4: (1, 2, 3)}
+FALSE_COLOUR = Notice("near infrared, red, green")
 
 CONTRAST = 1.25
 """How much more contrast a band has that is red for certain than the blue one, or is blue taken for red."""
@@ -61,12 +51,13 @@ def choose(facts: BandFacts, asked: str | Sequence[int | str] | None = None) -> 
     words = asked.split(",") if isinstance(asked, str) else list(asked)
     if len(words) not in (1, 3):
         raise SceneError(
-            f"{len(words)} bands are named for '{facts.path}': name three, as red,green,blue, or one to be seen as grey"
+            f"{len(words)} bands are named for '{facts.path}'",
+            hint="name three, as red,green,blue, or one to be seen as grey",
         )
     bands = [band_named(facts, word) for word in words]
     if len(bands) == 1:
         return _grey(facts, bands[0], "as asked, seen as grey")
-    return Choice((bands[0], bands[1], bands[2]), "as asked")
+    return Choice((bands[0], bands[1], bands[2]), Notice("as asked"))
 
 
 def by_contrast(choice: Choice, path: str, red: float, blue: float) -> Choice:
@@ -88,16 +79,17 @@ def by_contrast(choice: Choice, path: str, red: float, blue: float) -> Choice:
     natural = choice.guessed[::-1]
     other = {natural[0]: natural[2], natural[2]: natural[0]}
     order = ", ".join(map(str, natural))
-    notice = (
-        f"'{path}' doesn't tell which of its bands are red, green and blue: {order} is a guess, since band "
-        f"{natural[0]} has more contrast than band {natural[2]}; name others with --bands"
+    notice = Notice(
+        f"'{path}' doesn't tell which of its bands are red, green and blue, and {order} is a guess, since band "
+        f"{natural[0]} has more contrast than band {natural[2]}",
+        OTHER_BANDS,
     )
     bands = three([other.get(band, band) for band in choice.bands])
-    return Choice(bands, "by contrast; name others with --bands", (notice,))
+    return Choice(bands, Notice("by contrast", OTHER_BANDS), (notice,))
 
 
 def is_opacity(values: NDArray[np.generic]) -> bool:
-    """Whether the values of a band tagged alpha are those of an alpha band, and not of infrared tagged so by mistake.
+    """True if the values of a band tagged alpha are those of an alpha band, and not of infrared tagged so by mistake.
 
     Of what isn't transparent, most is opaque: soft borders are few. Infrared varies everywhere.
     """
@@ -117,31 +109,42 @@ def _natural(facts: BandFacts) -> Choice:
         return _grey(facts, usable[0], "the only band, seen as grey")
     if len(usable) == 2:
         return _grey(facts, usable[0], "the first of two bands, seen as grey")
+    return _by_custom(facts)
+
+
+def _by_custom(facts: BandFacts) -> Choice:
+    """The bands that are red, green and blue mostly, of three or more that nothing is said of."""
+    usable = facts.usable
     if len(usable) == 3 or all(facts.dtypes[band - 1] == "uint8" for band in usable):
-        order, reason = (1, 2, 3), "the first three, taken as red, green, blue"
+        order, reason = (1, 2, 3), Notice("the first three, taken as red, green, blue")
     elif len(usable) in (12, 13):
-        order, reason = _SENTINEL2[len(usable)], "taken for Sentinel-2's bands in their order; name others with --bands"
+        order, reason = (
+            SENTINEL_2.orders[len(usable)],
+            Notice("taken for Sentinel-2's bands in their order", OTHER_BANDS),
+        )
     else:
         # Sensors with more than 8 bits store their bands by wavelength: blue, green, red, near infrared. With more
         # bands there may be others before them.
-        order, reason = (3, 2, 1), "taken for blue, green, red, infrared in this order; name others with --bands"
+        order, reason = (3, 2, 1), Notice("taken for blue, green, red, infrared in this order", OTHER_BANDS)
     bands, is_guess = _at(facts, order), order == (3, 2, 1)
     guess = ", ".join(map(str, bands))
     names = names_that_tell(facts)
     if names:
-        notice = f"'{facts.path}' names its bands {names}, which doesn't tell red, green and blue: {guess} is a guess"
-        return Choice(bands, reason, (f"{notice}; name others with --bands",), is_guess)
-    if len(usable) <= 4:
+        doubt = f"names its bands {names}, which doesn't tell red, green and blue"
+    elif len(usable) > 4:
+        doubt = f"doesn't tell which of its {len(usable)} bands are red, green and blue"
+    else:
         return Choice(bands, reason, is_guess=is_guess)
-    notice = f"'{facts.path}' doesn't tell which of its {len(usable)} bands are red, green and blue: {guess} is a guess"
-    return Choice(bands, reason, (f"{notice}, name others with --bands",), is_guess)
+    notice = Notice(f"'{facts.path}' {doubt}, and {guess} is a guess", OTHER_BANDS)
+    return Choice(bands, reason, (notice,), is_guess)
 
 
 def _grey(facts: BandFacts, band: int, reason: str) -> Choice:
-    notice = (
-        f"'{facts.path}' is seen as grey, by its band {band}: models are trained on colours, so don't rely on the map"
+    notice = Notice(
+        f"'{facts.path}' is seen as grey, by its band {band}",
+        "models are trained on colours, so don't rely on the map",
     )
-    return Choice((band, band, band), reason, (notice,))
+    return Choice((band, band, band), Notice(reason), (notice,))
 
 
 def _false_colour(facts: BandFacts) -> Choice:
@@ -150,53 +153,54 @@ def _false_colour(facts: BandFacts) -> Choice:
     red, green, blue = natural.bands
     if red == green:
         raise SceneError(
-            f"'{facts.path}' has no infrared band beside red and green: its bands are {bands_listed(facts)}"
+            f"'{facts.path}' has no infrared band beside red and green", hint=f"its bands are {bands_listed(facts)}"
         )
-    told = coloured(facts, "nir")
+    infrared = coloured(facts, "nir")
     shown = partial(Choice, is_guess=natural.is_guess, natural=natural.bands)
     others = [band for band in facts.usable if band not in natural.bands]
-    if told is not None:
-        return shown((told, red, green), "near infrared, red, green", natural.notices)
+    if infrared is not None:
+        return shown((infrared, red, green), FALSE_COLOUR, natural.notices)
     if len(others) == 1:
-        return shown((others[0], red, green), "the fourth band taken for near infrared; red, green", natural.notices)
+        reason = Notice("the fourth band taken for near infrared; red, green")
+        return shown((others[0], red, green), reason, natural.notices)
     if not others:
         raise SceneError(
-            f"'{facts.path}' has no band that is told to be infrared: its bands are {bands_listed(facts)}; "
-            "name three by number, like --bands 4,3,2"
+            f"none of the bands of '{facts.path}', {bands_listed(facts)}, is said to be infrared",
+            hint="name three by number, like <bands=4,3,2>",
         )
     # in the order of wavelengths it comes after red; Sentinel-2 has three of the red edge between
-    after = 8 if len(facts.usable) in (12, 13) else 7 if len(facts.usable) == 10 else max(red, blue) + 1
+    after = SENTINEL_2.infrared.get(len(facts.usable), max(red, blue) + 1)
     nir = facts.usable[after - 1] if after <= len(facts.usable) else others[0]
-    notice = f"'{facts.path}' doesn't tell which of its bands is near infrared: {nir} is a guess"
-    return shown((nir, red, green), "near infrared, red, green", (*natural.notices, notice))
+    notice = Notice(
+        f"'{facts.path}' doesn't tell which of its bands is near infrared, and {nir} is a guess", OTHER_BANDS
+    )
+    return shown((nir, red, green), FALSE_COLOUR, (*natural.notices, notice))
 
 
-def _by_sensor(orders: Mapping[int, tuple[int, int, int]], sensor: str, facts: BandFacts) -> Choice:
+def _by_sensor(sensor: Sensor, facts: BandFacts) -> Choice:
     """Red, green and blue of a known sensor: by the file's own hints, else by how many bands there are."""
     hinted = by_hints(facts)
     if hinted is not None:
         return hinted
-    order = orders.get(len(facts.usable))
+    usable = len(facts.usable)
+    order = sensor.orders.get(usable)
     if order is None:
-        usable, known = len(facts.usable), ", ".join(map(str, orders))
+        known = ", ".join(map(str, sensor.orders))
         raise SceneError(
-            f"'{facts.path}' has {usable} bands without names, and {sensor}'s order is known for {known}: name three "
-            "by number, as red,green,blue"
+            f"'{facts.path}' has {usable} bands without names, and {sensor.name}'s order is known for {known}",
+            hint="name three by number, as red,green,blue",
         )
-    return Choice(_at(facts, order), f"in the order of {sensor}, {len(facts.usable)} bands")
+    return Choice(_at(facts, order), Notice(f"in the order of {sensor.name}, {usable} bands"))
 
 
 PRESETS: dict[str, Callable[[BandFacts], Choice]] = {
     "rgb": _natural,
     "nrg": _false_colour,
-    "s2": partial(_by_sensor, _SENTINEL2, "Sentinel-2"),
-    "naip": partial(_by_sensor, _NAIP, "NAIP"),
-    "landsat": partial(_by_sensor, _LANDSAT, "Landsat"),
-    "planet": partial(_by_sensor, _PLANET, "PlanetScope"),
+    **{sensor.preset: partial(_by_sensor, sensor) for sensor in SENSORS.values() if sensor.preset},
 }
-"""What `--bands` knows by name."""
+"""Ways to choose bands that have a name."""
 
 
-def _at(facts: BandFacts, places: Sequence[int]) -> tuple[int, int, int]:
-    """Bands by their places, from 1, among those that aren't alpha."""
-    return three([facts.usable[place - 1] for place in places])
+def _at(facts: BandFacts, positions: Sequence[int]) -> tuple[int, int, int]:
+    """Bands by their positions, from 1, among those that aren't alpha."""
+    return three([facts.usable[position - 1] for position in positions])

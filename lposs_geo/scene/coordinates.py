@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lposs_geo.errors import SceneError
 from lposs_geo.grid import Grid, axis_unit, lonlat_transformer, on_ground, rounded, to_pyproj
+from lposs_geo.hints import Notice
 
 __all__ = ["check_coordinates", "check_transform"]
 
@@ -47,12 +48,12 @@ def check_transform(grid: Grid, path: str) -> None:
     transform = grid.transform
     numbers = tuple(float(number) for number in tuple(transform)[:6])
     if not all(map(math.isfinite, numbers)):
-        raise SceneError(f"'{path}' has a geotransform that isn't finite, {numbers}: {FIRST}")
+        raise SceneError(f"'{path}' has a geotransform that isn't finite, {numbers}", hint=FIRST)
     if not (math.isfinite(transform.determinant) and transform.determinant):
-        raise SceneError(f"'{path}' has a geotransform that gives its pixels no size, {numbers}: {FIRST}")
+        raise SceneError(f"'{path}' has a geotransform that gives its pixels no size, {numbers}", hint=FIRST)
 
 
-def check_coordinates(grid: Grid, path: str) -> tuple[str, ...]:
+def check_coordinates(grid: Grid, path: str) -> tuple[Notice, ...]:
     """Refuse a grid that can't lie where it says, as metres that are declared to be degrees.
 
     Parameters
@@ -63,8 +64,8 @@ def check_coordinates(grid: Grid, path: str) -> tuple[str, ...]:
 
     Returns
     -------
-    tuple of str
-        What is likely wrong, though it may be as it says.
+    tuple of Notice
+        Doubts: what is likely wrong, though it may be as it says.
 
     Raises
     ------
@@ -79,18 +80,18 @@ def check_coordinates(grid: Grid, path: str) -> tuple[str, ...]:
     size = grid.pixel_size
     if size is None or not all(math.isfinite(side) and side > 0 for side in size):
         raise SceneError(
-            f"'{path}' has a coordinate reference system, '{crs.name}', in which pixels have no size: {CORRECT}"
+            f"'{path}' has a coordinate reference system, '{crs.name}', in which pixels have no size", hint=CORRECT
         )
     if min(size) < SMALLEST or max(size) > LARGEST:
         high, wide = (_shown(side) for side in size)
-        notices = (
-            f"'{path}' has pixels of {high} x {wide} m by its coordinate reference system, '{crs.name}': this or the "
-            f"geotransform is likely wrong, and so are all areas; {CORRECT}",
+        notices = _doubt(
+            f"'{path}' has pixels of {high} x {wide} m by its coordinate reference system, '{crs.name}', so this or "
+            "the geotransform is likely wrong, and so are all areas"
         )
     return notices
 
 
-def _check_degrees(grid: Grid, crs: pyproj.CRS, path: str) -> tuple[str, ...]:
+def _check_degrees(grid: Grid, crs: pyproj.CRS, path: str) -> tuple[Notice, ...]:
     """Refuse longitudes and latitudes that there aren't."""
     degrees = math.degrees(axis_unit(crs))
     corners = _corners(grid) * degrees
@@ -99,23 +100,27 @@ def _check_degrees(grid: Grid, crs: pyproj.CRS, path: str) -> tuple[str, ...]:
     if abs(middle[1]) >= 90 or max(-south, north) > FARTHEST_LATITUDE or max(-west, east) > FARTHEST_LONGITUDE:
         raise SceneError(
             f"'{path}' can't lie where it says: longitudes {west:.7g} to {east:.7g} and latitudes {south:.7g} to "
-            f"{north:.7g}, in the degrees of '{crs.name}'; {CORRECT}"
+            f"{north:.7g}, in the degrees of '{crs.name}'",
+            hint=CORRECT,
         )
     pixel = np.abs(
         on_ground(np.array([[1.0, 0], [0, 1]]), grid.transform) - on_ground(np.zeros((1, 2)), grid.transform)
     )
     if max(-south, north) > 90 + pixel[:, 1].max() * degrees:
-        return (f"'{path}' reaches beyond the pole, to latitude {max(-south, north):.7g}: what lies there has no area",)
+        beyond = f"'{path}' reaches beyond the pole, to latitude {max(-south, north):.7g}: what lies there has no area"
+        return (Notice(beyond),)
     return ()
 
 
-def _doubts_of_plane(grid: Grid, crs: pyproj.CRS, path: str) -> tuple[str, ...]:
+def _doubts_of_plane(grid: Grid, crs: pyproj.CRS, path: str) -> tuple[Notice, ...]:
     """What is likely wrong with coordinates in a plane."""
     if not (crs.is_projected or crs.is_engineering or crs.is_derived):
         kind = crs.type_name.removesuffix(" CRS").casefold()
         return (
-            f"'{path}' has a coordinate reference system that isn't one of a map, '{crs.name}' ({kind}): areas are as "
-            "if its axes lay in a plane",
+            Notice(
+                f"'{path}' has a coordinate reference system that isn't one of a map, '{crs.name}' ({kind}): areas are "
+                "as if its axes lay in a plane"
+            ),
         )
     to_lonlat = lonlat_transformer(grid.crs) if grid.crs is not None else None
     if to_lonlat is None:
@@ -128,26 +133,30 @@ def _doubts_of_plane(grid: Grid, crs: pyproj.CRS, path: str) -> tuple[str, ...]:
     lon, lat = to_lonlat.transform(*inner.T)
     known = np.isfinite(lon) & np.isfinite(lat)
     if not known.any():
-        return (
-            f"'{path}' lies where '{crs.name}' has no place on the Earth: its coordinate reference system or its "
-            f"geotransform is likely wrong; {CORRECT}",
+        return _doubt(
+            f"'{path}' lies where '{crs.name}' has no place on the Earth, so its coordinate reference system or its "
+            "geotransform is likely wrong"
         )
     beyond = _beyond(crs, float(lon[known][0]), float(lat[known][0]))
     size = grid.pixel_size
     finest = max(size) if size is not None else math.inf
     is_small = finest < FINE_DEGREES or (finest <= COARSE_DEGREES and beyond > 0)
     if is_small and (np.abs(corners) <= (360.0, 90.0)).all():
-        return (
+        return _doubt(
             f"'{path}' has coordinates that look like degrees, ({middle[0]:.6g}, {middle[1]:.6g}), but are declared as "
-            f"those of '{crs.name}': areas are likely wrong; {CORRECT}",
+            f"those of '{crs.name}', so areas are likely wrong"
         )
     if beyond > FAR:
         where = f"longitude {float(lon[known][0]):.4g}, latitude {float(lat[known][0]):.4g}"
-        return (
-            f"'{path}' lies near {where}, far from where '{crs.name}' is used: its coordinate reference system is "
-            f"likely wrong; {CORRECT}",
+        return _doubt(
+            f"'{path}' lies near {where}, far from where '{crs.name}' is used, so its coordinate reference system is "
+            "likely wrong"
         )
     return ()
+
+
+def _doubt(text: str) -> tuple[Notice, ...]:
+    return (Notice(text, CORRECT),)
 
 
 def _corners(grid: Grid) -> NDArray[np.float64]:
@@ -157,7 +166,7 @@ def _corners(grid: Grid) -> NDArray[np.float64]:
 
 
 def _beyond(crs: pyproj.CRS, lon: float, lat: float) -> float:
-    """How many degrees a place lies outside the area that a CRS is made for; 0 where that isn't known."""
+    """Degrees by which a point lies outside the area that a CRS is made for; 0 where that isn't known."""
     level = crs.sub_crs_list[0] if crs.is_compound else crs
     authority = level.to_authority(min_confidence=100)
     area = None if authority is None else pyproj.CRS.from_authority(*authority).area_of_use

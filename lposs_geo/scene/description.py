@@ -9,28 +9,30 @@ import re
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import rasterio
-from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from lposs_geo.grid import Grid
-from lposs_geo.scene.choosing import choose_layers
-from lposs_geo.scene.first_look import fix_radiometry, turn_by_contrast
+from lposs_geo.hints import Notice
+from lposs_geo.scene.first_look import first_look
 from lposs_geo.scene.layers import Layers
 from lposs_geo.scene.opening import Raster, Warp, files_of, open_raster
 from lposs_geo.scene.pixels import Handle
 from lposs_geo.scene.placing import check_georeference, check_parts, locate, locate_warped, warp_for
 from lposs_geo.scene.radiometry import Radiometry
 from lposs_geo.scene.resolving import resolve
-from lposs_geo.scene.sampling import Wanted, sample_layers
+from lposs_geo.scene.sampling import Wanted
 from lposs_geo.scene.stamps import Stamp, stamps_of
 from lposs_geo.scene.undeclared import with_blurred_edge
 
 __all__ = ["Scene", "describe"]
+
+MOST_PAGES = 6
+"""Of a TIFF that are named in a notice."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Scene:
 
     Attributes
     ----------
-    source : Raster
+    raster : Raster
         What it is read from.
     files : tuple of str
         All files that it is read from: those a VRT refers to, sidecars.
@@ -48,7 +50,7 @@ class Scene:
     grid : Grid
         Its pixels and where they lie.
     layers : Layers
-    bands_reason : str
+    bands_reason : Notice
         Why these bands.
     dtype : str
         Of the stored values.
@@ -57,29 +59,29 @@ class Scene:
         Of a sample of its valid values: tells a file that was changed where its size and time can't be asked for.
     warp : Warp or None
         How it is put on a north-up grid, where it is.
-    notices : tuple of str
-        What the user should know about how it is read, a line each.
+    notices : tuple of Notice
+        Doubts about how it is read.
     lost : tuple of (int, int, str)
         Of a copy: rows, from the first to before the last, that couldn't be copied, and why.
     """
 
-    source: Raster
+    raster: Raster
     files: tuple[str, ...]
     stamps: tuple[Stamp, ...]
     grid: Grid
     layers: Layers
-    bands_reason: str
+    bands_reason: Notice
     dtype: str
     radiometry: Radiometry
     checksum: int
     warp: Warp | None = None
-    notices: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
     lost: tuple[tuple[int, int, str], ...] = ()
 
     @property
     def path(self) -> str:
-        """What the user called it."""
-        return self.source.path
+        """Its name in messages."""
+        return self.raster.path
 
     @property
     def name(self) -> str:
@@ -131,84 +133,59 @@ def describe(
     ParameterError
         If `scale` isn't two finite numbers, the lower one first.
     """
-    source = resolve(path)
-    with open_raster(source) as dataset:
-        files = files_of(source, dataset)
+    raster = resolve(path)
+    with open_raster(raster) as dataset:
+        files = files_of(raster, dataset)
         stamps = stamps_of(files)
-        pages = _other_pages(dataset, source)
-        check_parts(dataset, source, files)
-        check_georeference(dataset, source, warp)
-        handle = Handle(source, dataset)
-        layers, choice, alpha_notices = choose_layers(handle, bands)
-        layers, sample, sample_notices = sample_layers(handle, layers, collar, _wanted(handle, layers, part))
-        if choice.is_guess:
-            choice, layers, sample = turn_by_contrast(handle, choice, layers, sample)
-        radiometry = fix_radiometry(dataset, layers, sample, scale)
-        how = warp_for(dataset, layers)
+        pages = _notice_of_pages(dataset, raster)
+        check_parts(dataset, raster, files)
+        check_georeference(dataset, raster, warp)
+        handle = Handle(raster, dataset)
+        look = first_look(handle, bands, scale, collar, partial(_wanted, handle, part))
+        layers, how = look.layers, warp_for(dataset, look.layers)
         if how is None:
-            grid, place_notices = locate(dataset, source)
+            grid, notices = locate(dataset, raster)
     if how is not None:
-        layers, grid, place_notices = locate_warped(source, how, layers)
+        layers, grid, notices = locate_warped(raster, how, layers)
         if layers.blur:
-            with open_raster(source, how) as warped:
-                layers = with_blurred_edge(Handle(source, warped, how), layers)
+            with open_raster(raster, how) as warped:
+                layers = with_blurred_edge(Handle(raster, warped, how), layers)
     return Scene(
-        source=source,
+        raster=raster,
         files=tuple(sorted(files)),
         stamps=stamps,
         grid=grid,
         layers=layers,
-        bands_reason=choice.reason,
-        dtype=str(sample.dtype),
-        radiometry=radiometry,
-        checksum=zlib.crc32(np.ascontiguousarray(sample).data),
+        bands_reason=look.reason,
+        dtype=str(look.sample.dtype),
+        radiometry=look.radiometry,
+        checksum=zlib.crc32(np.ascontiguousarray(look.sample).data),
         warp=how,
-        notices=(
-            *source.notices,
-            *pages,
-            *choice.notices,
-            *alpha_notices,
-            *sample_notices,
-            *_blank(source, sample),
-            *place_notices,
-        ),
+        notices=(*raster.notices, *pages, *look.notices, *notices),
     )
 
 
-def _wanted(handle: Handle, layers: Layers, part: Callable[[Grid], Window] | None) -> Wanted:
+def _wanted(handle: Handle, part: Callable[[Grid], Window] | None, layers: Layers) -> Wanted:
     """The part of the stored pixels that is wanted; of what is to be warped it isn't known yet."""
     dataset = handle.dataset
     if part is None or warp_for(dataset, layers) is not None:
         return lambda: None
-    return lambda: part(locate(dataset, handle.source)[0])
+    return lambda: part(locate(dataset, handle.raster)[0])
 
 
-def _other_pages(dataset: rasterio.DatasetReader, source: Raster) -> tuple[str, ...]:
+def _notice_of_pages(dataset: rasterio.DatasetReader, raster: Raster) -> tuple[Notice, ...]:
     """A notice where a TIFF holds more pictures than the first, which is the one that is mapped."""
     tags = dataset.tags(ns="SUBDATASETS") if dataset.driver == "GTiff" else {}
-    found = []
+    pages = []
     for key, description in tags.items():
         page = re.fullmatch(r"GTIFF_DIR:(\d+):.*", tags.get(key.replace("_DESC", "_NAME"), ""), re.DOTALL)
         size = re.search(r"\((\d+)P x (\d+)L", description)
         if key.endswith("_DESC") and page and size and page[1] != "1":
-            found.append((int(size[2]), int(size[1]), int(page[1])))
-    if not found:
+            pages.append((int(size[2]), int(size[1]), int(page[1])))
+    if not pages:
         return ()
-    others = [f"page {page} ({rows} rows x {cols} cols)" for rows, cols, page in sorted(found, key=lambda it: it[2])]
+    others = [f"page {page} ({rows} rows x {cols} cols)" for rows, cols, page in sorted(pages, key=lambda it: it[2])]
     more = f" and {len(others) - MOST_PAGES} more" if len(others) > MOST_PAGES else ""
     own = f"the first ({dataset.height} rows x {dataset.width} cols) is mapped"
-    return (
-        f"'{source.path}' has several pages, and {own}, not {', '.join(others[:MOST_PAGES])}{more}: name another one "
-        f"like 'GTIFF_DIR:{max(found)[2]}:{source.path}'",
-    )
-
-
-def _blank(source: Raster, sample: NDArray[Any]) -> tuple[str, ...]:
-    """A notice where all valid pixels sampled are alike."""
-    if sample.shape[1] > 1 and (sample == sample[:, :1]).all():
-        return (f"'{source.path}' holds one value everywhere: there is nothing to see on it",)
-    return ()
-
-
-MOST_PAGES = 6
-"""Of a TIFF that are named in a notice."""
+    notice = f"'{raster.path}' has several pages, and {own}, not {', '.join(others[:MOST_PAGES])}{more}"
+    return (Notice(notice, f"name another one like 'GTIFF_DIR:{max(pages)[2]}:{raster.path}'"),)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,8 @@ from lposs_geo.scene.layers import Layers
 from lposs_geo.scene.opening import Raster
 
 __all__ = [
+    "bits_of",
+    "check_real",
     "colours_of",
     "holds_heights",
     "is_lossy",
@@ -30,7 +32,7 @@ __all__ = [
 
 
 def colours_of(dataset: rasterio.DatasetReader) -> tuple[str, ...]:
-    """What each band is said to show, as `rasterio.enums.ColorInterp` names it."""
+    """Colour interpretation of each band, by the names of `rasterio.enums.ColorInterp`."""
     try:
         return tuple(colour.name for colour in dataset.colorinterp)
     except ValueError:  # a newer GDAL knows more colours than rasterio does
@@ -53,7 +55,7 @@ def wavelength_of(dataset: rasterio.DatasetReader, band: int) -> float | None:
     return 1000 * length if is_micro or length <= 100 else length
 
 
-def palette_of(dataset: rasterio.DatasetReader, band: int, source: Raster) -> bytes | None:
+def palette_of(dataset: rasterio.DatasetReader, band: int, raster: Raster) -> bytes | None:
     """A colour table as bytes: red, green, blue and alpha of each index from 0 on; None where there is none.
 
     Raises SceneError where its numbers are no colours of 8 bits.
@@ -67,8 +69,8 @@ def palette_of(dataset: rasterio.DatasetReader, band: int, source: Raster) -> by
     for index, entry in entries.items():
         if not all(0 <= part <= 255 for part in entry):
             raise SceneError(
-                f"'{source.path}' has a colour table whose entry {index} is {entry}, not four numbers from 0 to 255: "
-                f"correct it, or map the indices as grey (--bands {band})"
+                f"'{raster.path}' has a colour table whose entry {index} is {entry}, not four numbers from 0 to 255",
+                hint=f"correct it, or map the indices as grey by <bands={band}>",
             )
     table = np.zeros((max(entries) + 1, 4), dtype=np.uint8)
     table[list(entries)] = list(entries.values())
@@ -80,7 +82,7 @@ def palette_of(dataset: rasterio.DatasetReader, band: int, source: Raster) -> by
 def physical_factors(
     dataset: rasterio.DatasetReader, layers: Layers
 ) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-    """What the stored values of red, green and blue are multiplied by, and what is added; no numbers are none."""
+    """Scales and offsets of red, green and blue, from stored values to physical ones; 1 and 0 for what is no number."""
     if layers.palette is not None:
         return (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)
     scales = [float(dataset.scales[band - 1]) for band in layers.bands]
@@ -90,19 +92,43 @@ def physical_factors(
     return (red, green, blue), (more_red, more_green, more_blue)
 
 
-def is_turned(dataset: rasterio.DatasetReader, layers: Layers) -> bool:
-    """Whether 0 is white: a colour table tells that itself."""
-    return layers.palette is None and dataset.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES"
+def check_real(dtypes: Iterable[str], path: str) -> None:
+    """Refuse complex numbers, which are no brightness.
+
+    Parameters
+    ----------
+    dtypes : iterable of str
+        By band.
+    path : str
+        The raster's name in messages.
+
+    Raises
+    ------
+    SceneError
+        If there are any.
+    """
+    if any(dtype.startswith("complex") for dtype in dtypes):
+        raise SceneError(f"'{path}' holds complex numbers, not brightness", hint="map a detected image instead")
+
+
+def is_turned(dataset: rasterio.DatasetReader) -> bool:
+    """True if 0 is white."""
+    return bool(dataset.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES")
+
+
+def bits_of(dataset: rasterio.DatasetReader, band: int) -> int:
+    """Bits of a stored value; there may be fewer than its type has."""
+    return int(dataset.tags(band, ns="IMAGE_STRUCTURE").get("NBITS", 8 * np.dtype(dataset.dtypes[band - 1]).itemsize))
 
 
 def is_lossy(dataset: rasterio.DatasetReader) -> bool:
-    """Whether a file is compressed with loss, as far as it says so."""
-    told = dataset.tags(ns="IMAGE_STRUCTURE")
-    return "JPEG" in told.get("COMPRESSION", "") or told.get("COMPRESSION_REVERSIBILITY", "").startswith("LOSSY")
+    """True if a file is compressed with loss, as far as it says so."""
+    facts = dataset.tags(ns="IMAGE_STRUCTURE")
+    return "JPEG" in facts.get("COMPRESSION", "") or facts.get("COMPRESSION_REVERSIBILITY", "").startswith("LOSSY")
 
 
 def holds_heights(dataset: rasterio.DatasetReader, layers: Layers, dtype: np.dtype[Any]) -> bool:
-    """Whether 0 may be a sea's height: in one band with a sign."""
+    """True if 0 may be a sea's height: in one band with a sign."""
     return int(dataset.count) - len(layers.alphas) == 1 and not np.issubdtype(dtype, np.unsignedinteger)
 
 
@@ -113,7 +139,7 @@ def masked_bands(dataset: rasterio.DatasetReader, layers: Layers) -> list[int]:
 
 
 def may_be_colour(dataset: rasterio.DatasetReader, bands: Sequence[int]) -> bool:
-    """Whether what stands for no data may be a dark or a saturated pixel of one band: where it is 0, or of 8 bits.
+    """True if what stands for no data may be a dark or a saturated pixel of one band: where it is 0, or of 8 bits.
 
     Any other value means nothing but no data.
 
@@ -126,24 +152,24 @@ def may_be_colour(dataset: rasterio.DatasetReader, bands: Sequence[int]) -> bool
     return all(dataset.nodatavals[band - 1] == 0 or dataset.dtypes[band - 1] == "uint8" for band in bands)
 
 
-def tells_nodata(dataset: rasterio.DatasetReader, source: Raster, layers: Layers) -> bool:
-    """Whether a scene says itself what is valid; a mosaic's mask says only where its sources lie.
+def tells_nodata(dataset: rasterio.DatasetReader, raster: Raster, layers: Layers) -> bool:
+    """True if a scene says itself what is valid; a mosaic's mask says only where its sources lie.
 
     Parameters
     ----------
     dataset : rasterio.DatasetReader
-    source : Raster
+    raster : Raster
     layers : Layers
     """
-    if source.boxes:
-        return source.masked
+    if raster.boxes:
+        return raster.masked
     return bool(layers.alphas or masked_bands(dataset, layers))
 
 
 def is_written(
     dataset: rasterio.DatasetReader, layers: Layers, start: tuple[float, float], stop: tuple[float, float]
 ) -> bool:
-    """Whether the file may hold a block of any of the bands between two corners, without reading it.
+    """True if the file may hold a block of any of the bands between two corners, without reading it.
 
     Parameters
     ----------

@@ -28,7 +28,7 @@ MOST_SEARCHED = 10_000
 def scenes_in(folder: str | Path) -> list[Path]:
     """The rasters directly in a folder, by name.
 
-    Sidecars, maps of this program, plain pictures, and what a VRT in the folder is made of are none.
+    Sidecars, maps of this program, plain pictures, and the parts of a VRT in the folder are none.
 
     Raises
     ------
@@ -44,20 +44,20 @@ def scenes_and_parts(folder: str | Path) -> tuple[list[Path], list[Path]]:
         files = sorted(file for file in Path(folder).iterdir() if file.is_file() and not file.name.startswith("."))
     except OSError as error:
         raise SceneError(f"folder '{escaped(str(folder))}' can't be listed: {error.strerror or error}") from error
-    found = [file for file in files if _is_scene(file)]
+    scenes = [file for file in files if _is_scene(file)]
     used: set[Path] = set()
-    for file in found:
+    for file in scenes:
         if file.suffix.casefold() == ".vrt":
             names = sources_of(vrt_of_plain_names(file) or str(file))
             used |= {Path(name).resolve() for name in names if on_disk(name)} - {file.resolve()}
-    inside = [file for file in found if file.resolve() in used]
-    if len(inside) == len(found):  # VRTs of each other
-        return found, []
-    return [file for file in found if file not in inside], inside
+    parts = [file for file in scenes if file.resolve() in used]
+    if len(parts) == len(scenes):  # VRTs of each other
+        return scenes, []
+    return [file for file in scenes if file not in parts], parts
 
 
 def subfolders_hold_rasters(folder: Path) -> bool:
-    """Whether there are rasters in the folders of a folder."""
+    """True if there are rasters in the folders of a folder."""
     inner = itertools.islice(folder.glob("*/**/*"), MOST_SEARCHED)
     return any(file.suffix.casefold() in RASTER_SUFFIXES for file in inner)
 
@@ -78,16 +78,16 @@ def _is_scene(file: Path) -> bool:
 
 
 def _is_placed_beside(file: Path) -> bool:
-    """Whether GDAL's own sidecar says where a picture lies; it may hold statistics only."""
+    """True if GDAL's own sidecar says where a picture lies; it may hold statistics only."""
     try:
-        said = Path(f"{file}.aux.xml").read_text(encoding="utf-8", errors="replace")
+        sidecar = Path(f"{file}.aux.xml").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return False
-    return re.search(r"<(GeoTransform|SRS|GCPList)\b", said) is not None
+    return re.search(r"<(GeoTransform|SRS|GCPList)\b", sidecar) is not None
 
 
 def is_raster(path: str | Path) -> bool:
-    """Whether GDAL opens a file or a folder as a raster."""
+    """True for a file or a folder that GDAL opens as a raster."""
     try:
         with without_georeference_warnings(), rasterio.open(linked(str(path))):
             return True

@@ -20,9 +20,9 @@ __all__ = [
     "Region",
     "alike",
     "along_edge",
+    "dilated",
     "frame_in",
     "frame_values",
-    "grown",
     "has_specks",
     "hole_in",
     "is_hole",
@@ -105,7 +105,7 @@ class Region:
         return _unpacked(self)[np.ix_(rows, cols)]
 
     def covers(self, scene: tuple[int, int], start: Sequence[float], stop: Sequence[float]) -> bool:
-        """Whether all between two corners (row, col) of the scene lies in it."""
+        """True if all between two corners (row, col) of the scene lies in it."""
         (top, bottom), (left, right) = (
             (int(max(first, 0)) * cells // whole, (int(min(np.ceil(last), whole)) - 1) * cells // whole + 1)
             for first, last, cells, whole in zip(start, stop, (self.rows, self.cols), scene, strict=True)
@@ -144,7 +144,7 @@ def frame_values(dtype: np.dtype[Any]) -> list[float]:
     return found
 
 
-def frame_in(held: NDArray[np.bool_], valid: NDArray[np.bool_], least: float = LEAST_FRAME) -> NDArray[np.bool_]:
+def frame_in(candidates: NDArray[np.bool_], valid: NDArray[np.bool_], least: float = LEAST_FRAME) -> NDArray[np.bool_]:
     """Which pixels of one value are a frame round the picture; none where they are fewer than a share of the scene.
 
     Pixels of one value are a frame if they hold one of the scene's corners or lie along what is known to be invalid: a
@@ -152,20 +152,20 @@ def frame_in(held: NDArray[np.bool_], valid: NDArray[np.bool_], least: float = L
 
     Parameters
     ----------
-    held : (rows, cols) bool
+    candidates : (rows, cols) bool
         Where all bands hold the value.
     valid : (rows, cols) bool
         What the file itself says.
     least : float
         Share of the scene.
     """
-    held = held & valid
-    frame = np.zeros_like(held)
+    candidates = candidates & valid
+    frame = np.zeros_like(candidates)
     frame[[0, 0, -1, -1], [0, -1, 0, -1]] = True
     beside = np.pad(~valid, 1)
     frame |= beside[:-2, 1:-1] | beside[2:, 1:-1] | beside[1:-1, :-2] | beside[1:-1, 2:]
-    frame = _flooded(held, frame)
-    return frame if frame.any() and frame.mean() >= least else np.zeros_like(held)
+    frame = _flooded(candidates, frame)
+    return frame if frame.any() and frame.mean() >= least else np.zeros_like(candidates)
 
 
 def with_edge(frame: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -174,39 +174,39 @@ def with_edge(frame: NDArray[np.bool_]) -> NDArray[np.bool_]:
     A cell is looked at in one point: what is beside the frame may hold some of it. So may those along the scene's own
     edge, where a turned picture's collar ends in a point.
     """
-    found = grown(frame)
+    found = dilated(frame)
     found[[0, -1]] = found[:, [0, -1]] = True
     return found
 
 
-def along_edge(held: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def along_edge(candidates: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Which of some pixels hang together with the scene's own edge."""
-    edge = np.zeros_like(held)
+    edge = np.zeros_like(candidates)
     edge[[0, -1]] = edge[:, [0, -1]] = True
-    return _flooded(held, edge)
+    return _flooded(candidates, edge)
 
 
-def _flooded(held: NDArray[np.bool_], frame: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """All of `held` that hangs together, side by side, with what of it is in `frame`."""
-    frame = frame & held
+def _flooded(candidates: NDArray[np.bool_], frame: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """All of `candidates` that hangs together, side by side, with what of it is in `frame`."""
+    frame = frame & candidates
     reached, before = int(frame.sum()), -1
     while reached > before:
-        frame = _along_rows(held.T, _along_rows(held, frame).T).T
+        frame = _along_rows(candidates.T, _along_rows(candidates, frame).T).T
         reached, before = int(frame.sum()), reached
     return frame
 
 
-def _along_rows(held: NDArray[np.bool_], frame: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _along_rows(candidates: NDArray[np.bool_], frame: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Of each run of such pixels in a row all of it, where the frame has reached any."""
-    changes = np.ones(held.shape, dtype=bool)
-    changes[:, 1:] = held[:, 1:] != held[:, :-1]
+    changes = np.ones(candidates.shape, dtype=bool)
+    changes[:, 1:] = candidates[:, 1:] != candidates[:, :-1]
     starts = np.flatnonzero(changes)
     reached = np.logical_or.reduceat(frame.ravel(), starts)
-    lengths = np.diff(starts, append=held.size)
-    return np.asarray(np.repeat(reached, lengths).reshape(held.shape) & held)
+    lengths = np.diff(starts, append=candidates.size)
+    return np.asarray(np.repeat(reached, lengths).reshape(candidates.shape) & candidates)
 
 
-def grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def dilated(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """A mask (rows, cols) and the eight neighbours of each of its pixels."""
     found = mask.copy()
     found[1:] |= mask[:-1]
@@ -221,7 +221,7 @@ def spread(core: NDArray[np.bool_], near: NDArray[np.bool_], steps: int) -> NDAr
     """A mask and what of `near` is reached from it through `near` in so many steps: it sees no farther than that."""
     found = core
     for _ in range(steps):
-        wider = (grown(found) & near) | core
+        wider = (dilated(found) & near) | core
         if np.array_equal(wider, found):
             break
         found = wider
@@ -229,7 +229,7 @@ def spread(core: NDArray[np.bool_], near: NDArray[np.bool_], steps: int) -> NDAr
 
 
 def stands_out(values: NDArray[Any], frame: NDArray[np.bool_], valid: NDArray[np.bool_], value: float) -> bool:
-    """Whether a frame is no part of the picture: it holds two corners, and the land beside it isn't nearly as it is.
+    """True if a frame is no part of the picture: it holds two corners, and the land beside it isn't nearly as it is.
 
     What is white may be snow, a cloud or a roof, what is almost black a lake, and a picture may have few values.
 
@@ -243,7 +243,7 @@ def stands_out(values: NDArray[Any], frame: NDArray[np.bool_], valid: NDArray[np
         What the frame is filled with.
     """
     edge = spread(frame, alike(values, value, BLUR), REACH)
-    beside = grown(edge) & ~edge & valid
+    beside = dilated(edge) & ~edge & valid
     corners = int(frame[[0, 0, -1, -1], [0, -1, 0, -1]].sum())
     is_near = alike(values, value, NEAR)[beside]
     return corners >= 2 and bool(is_near.size and is_near.mean() < SOFT)
@@ -298,5 +298,5 @@ def hole_in(sample: NDArray[Any], is_heights: bool = False) -> tuple[float | Non
 
 def is_hole(values: NDArray[Any], value: float) -> NDArray[np.bool_]:
     """Where pixels (3, ...) hold a hole's value: a negative one in any band; in one alone, others may be a colour."""
-    held = values == value
-    return np.asarray(held.any(axis=0) if value < 0 else held.all(axis=0))
+    equal = values == value
+    return np.asarray(equal.any(axis=0) if value < 0 else equal.all(axis=0))

@@ -1,4 +1,4 @@
-"""What tells a scene from every other one, and whether its files are as they were."""
+"""The identity of a scene: facts that tell it from every other one, and files that are as they were."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ def check_unchanged(scene: Scene) -> None:
         if what is not None:
             file = escaped(unlinked(str(stamp.file)))
             whose = "" if file == str(Path(scene.path).absolute()) else f", a file of '{scene.path}',"
-            raise SceneChangedError(f"'{file}'{whose} was {what} while it was being mapped: map it again")
+            raise SceneChangedError(f"'{file}'{whose} was {what} while it was being mapped", hint="map it again")
 
 
 def identity(scene: Scene) -> dict[str, object]:
-    """What tells a scene from every other one, and from itself once it was changed, ready for JSON."""
-    grid, layers, opened = scene.grid, scene.layers, scene.source.opened
-    place, own = on_disk(opened), _lasting(unlinked(opened))
+    """Facts that tell a scene from every other one, and from itself once it was changed, ready for JSON."""
+    grid, layers, opened = scene.grid, scene.layers, scene.raster.opened
+    file, own = on_disk(opened), _lasting(unlinked(opened))
     return {
         # an URL may hold a key, and a VRT's text is long
-        "source": zlib.crc32(own.encode(errors="surrogateescape")) if place is None else str(place.resolve()),
+        "source": zlib.crc32(own.encode(errors="surrogateescape")) if file is None else str(file.resolve()),
         "files": {str(stamp.file.resolve()): [stamp.size, stamp.changed] for stamp in scene.stamps},
         "shape": [grid.height, grid.width],
         "crs": grid.crs.to_wkt() if grid.crs else None,
@@ -66,7 +66,7 @@ def identity(scene: Scene) -> dict[str, object]:
 
 
 def _lasting(opened: str) -> str:
-    """What GDAL opens without what changes from run to run: an URL's signature, the folder that a path begins in."""
+    """GDAL's name without what changes from run to run: an URL's signature, the folder that a path begins in."""
     if is_remote(opened):
         return re.sub(r"\?[^<>\s]*|//[^/@<>\s]*@", "", opened)
     if opened.startswith("<"):

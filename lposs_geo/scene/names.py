@@ -50,7 +50,7 @@ MOST_NAMED = 12
 """Of a container's contents, in a message."""
 
 NAMELESS = "scene"
-"""What is made of a source is named so where the source has no name of its own."""
+"""Name of what is made of a raster that has no name of its own."""
 
 LONGEST_NAME = 200
 """Bytes; file systems know 255, with an ending."""
@@ -64,17 +64,17 @@ def on_disk(name: str) -> Path | None:
         return None
 
 
-def stem(source: str | Path | Sequence[str | Path]) -> str:
-    """A plain name for what is made of a source: no path, no query, no password, and only characters of file names."""
-    if not isinstance(source, str | Path):
-        names = list(source)
+def stem(scene: str | Path | Sequence[str | Path]) -> str:
+    """A plain name for what is made of a raster: no path, no query, no password, and only characters of file names."""
+    if not isinstance(scene, str | Path):
+        names = list(scene)
         return stem(names[0]) if len(names) == 1 else "mosaic" if names else NAMELESS
-    name = str(source)
+    name = str(scene)
     if name.lstrip().startswith("<"):  # a VRT's text
         return NAMELESS
-    place = on_disk(name) if name else None
-    if place is not None and place.is_dir():
-        return _file_name(place.resolve().name)
+    file = on_disk(name) if name else None
+    if file is not None and file.is_dir():
+        return _file_name(file.resolve().name)
     if re.match(r"/vsicurl(_streaming)?\?", name):
         name = parse_qs(name.partition("?")[2]).get("url", [""])[0]
     if re.match(r"/vsicurl|[A-Za-z][\w+.-]+:/", name):
@@ -113,18 +113,18 @@ def _file_name(name: str) -> str:
 
 
 def names_remote(name: str) -> bool:
-    """Whether a name is of what lies elsewhere, or of what describes a server."""
+    """True for the name of what lies elsewhere, or of what describes a server."""
     return bool(REMOTE_NAME.search(name) or re.search(r"^[^/<]*:\W*https?://", name)) or _describes_server(name)
 
 
 def _describes_server(name: str) -> bool:
-    """Whether a text, or a small file of XML on this machine, tells GDAL of a server of tiles or pictures."""
+    """True for a text, or a small file of XML on this machine, that describes a server of tiles or pictures to GDAL."""
     if not name.startswith("<"):
-        place = on_disk(name)
-        if place is None or not place.is_file() or place.suffix.casefold() in RASTER_SUFFIXES:
+        path = on_disk(name)
+        if path is None or not path.is_file() or path.suffix.casefold() in RASTER_SUFFIXES:
             return False
         try:
-            with place.open("rb") as file:
+            with path.open("rb") as file:
                 name = file.read(SERVER_HEAD).decode(errors="replace").lstrip("\ufeff \r\n\t")
         except OSError:
             return False
@@ -141,7 +141,7 @@ def without_secrets(text: str) -> str:
 
 
 def shown(name: str) -> str:
-    """What messages and the map's tags call a source: its name without a key in the query or a password."""
+    """A name for messages and the map's tags, without a key in the query or a password."""
     if on_disk(name):
         return name
     if re.match(r"/vsicurl(_streaming)?\?", name):

@@ -24,6 +24,7 @@ from lposs_geo.errors import SceneError, escaped, one_line
 from lposs_geo.files.odd_names import is_plain, unlinked
 from lposs_geo.files.odd_text import as_vrt
 from lposs_geo.grid import without_georeference_warnings
+from lposs_geo.hints import Notice
 from lposs_geo.limits import advice_on_files, open_files
 from lposs_geo.scene.names import listed, names_remote, on_disk, shown, without_secrets
 from lposs_geo.scene.references import is_remote, leaves, sources_of
@@ -64,24 +65,24 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Raster:
-    """What a scene is read from.
+    """A raster by its names: all that it takes to open it, in any thread.
 
     Attributes
     ----------
     path : str
-        What the user called it; what messages call it.
+        Its name in messages: the user's.
     opened : str
-        What GDAL opens: a file, one of GDAL's own names, or the text of a VRT.
+        Its name for GDAL: a file, one of GDAL's own names, or the text of a VRT.
     files : tuple of str
-        A mosaic's sources; empty for a single raster.
+        A mosaic's parts; empty for a single raster.
     boxes : tuple of Box
         Where they lie in the mosaic.
     block : (int, int) or None
         Rows and cols of the widest block of them.
     masked : bool
-        Whether a mosaic's sources say themselves what is valid of them. A mosaic always has a mask, for the gaps.
-    notices : tuple of str
-        What the user should know of it.
+        True if a mosaic's parts say themselves what is valid of them. A mosaic always has a mask, for the gaps.
+    notices : tuple of Notice
+        Doubts about it.
     """
 
     path: str
@@ -90,16 +91,16 @@ class Raster:
     boxes: tuple[Box, ...] = ()
     block: tuple[int, int] | None = None
     masked: bool = True
-    notices: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
     def reason(self, error: Exception) -> str:
-        """What GDAL says of an error, with the user's name for the source instead of GDAL's."""
-        said = one_line(error.__cause__ or error).rstrip(".").replace(one_line(self.opened), self.path)
-        said = re.sub(r"<VRTDataset.*(</VRTDataset>|$)", lambda _: self.path, said)
+        """GDAL's words for an error, with the user's name for the raster instead of GDAL's."""
+        text = one_line(error.__cause__ or error).rstrip(".").replace(one_line(self.opened), self.path)
+        text = re.sub(r"<VRTDataset.*(</VRTDataset>|$)", lambda _: self.path, text)
         for name in (self.opened, *self.files):
             query = "" if name.startswith("<") else "".join(name.partition("?")[1:])
-            said = said.replace(query, "") if len(query) > 1 else said
-        return without_secrets(escaped(unlinked(said)))
+            text = text.replace(query, "") if len(query) > 1 else text
+        return without_secrets(escaped(unlinked(text)))
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ class Warp:
 
 
 @contextmanager
-def open_raster(source: Raster, warp: Warp | None = None) -> Iterator[rasterio.DatasetReader]:
+def open_raster(raster: Raster, warp: Warp | None = None) -> Iterator[rasterio.DatasetReader]:
     """Open what `resolve` found, on its own grid or warped to a north-up one.
 
     Raises
@@ -142,12 +143,14 @@ def open_raster(source: Raster, warp: Warp | None = None) -> Iterator[rasterio.D
     SceneError
         If it is no raster, or only holds others.
     """
-    opened, path = source.opened, source.path
+    opened, path = raster.opened, raster.path
     # GDAL's own names have a colon (a subdataset), begin with /vsi, or are a VRT's text
     if not (":" in opened or opened.startswith(("/vsi", "<")) or on_disk(opened)):
         raise SceneError(f"no such file: '{path}'")
     if not is_plain(opened):
-        raise SceneError(f"'{path}' isn't UTF-8, as GDAL's own names for parts of files must be: rename the file")
+        raise SceneError(
+            f"'{path}' isn't UTF-8, as GDAL's own names for parts of files must be", hint="rename the file"
+        )
     if network.is_forbidden() and (is_remote(opened) or any(map(network.is_of_net, _unfound(opened)))):
         raise SceneError(network.refusal(path))
     with ExitStack() as stack:
@@ -157,23 +160,28 @@ def open_raster(source: Raster, warp: Warp | None = None) -> Iterator[rasterio.D
         try:
             dataset = stack.enter_context(_opened(opened, stack, options))
         except (RasterioError, UnicodeError) as error:
-            reason = source.reason(error)
+            reason = raster.reason(error)
             if "Range downloading not supported" in reason:
-                reason = "its server sends no parts of files: download it first"
+                raise SceneError(
+                    f"'{path}' can't be opened as a raster: its server sends no parts of files",
+                    hint="download it first",
+                ) from error
             raise SceneError(f"'{path}' can't be opened as a raster: {reason}{advice_on_files(error)}") from error
-        _check_sidecar(dataset, source)
+        _check_sidecar(dataset, raster)
         if dataset.count == 0:
             inside = listed([shown(name) for name in dataset.subdatasets])
-            raise SceneError(f"'{path}' holds no raster of its own; name one of its subdatasets instead: {inside}")
-        yield dataset if warp is None else stack.enter_context(_warped(dataset, warp, source))
+            raise SceneError(
+                f"'{path}' holds no raster of its own", hint=f"name one of its subdatasets instead: {inside}"
+            )
+        yield dataset if warp is None else stack.enter_context(_warped(dataset, warp, raster))
 
 
 def _unfound(opened: str) -> list[str]:
-    """The names that a source leads to and that are no files of this machine."""
+    """Names that a raster leads to and that are no files of this machine."""
     return [name for name in leaves(opened) if not on_disk(name)]
 
 
-def _check_sidecar(dataset: rasterio.DatasetReader, source: Raster) -> None:
+def _check_sidecar(dataset: rasterio.DatasetReader, raster: Raster) -> None:
     """Refuse a raster of which GDAL can't read all that is said: of some it looks only when it is asked for it."""
     try:
         for _ in (dataset.tags(), dataset.crs, dataset.gcps, dataset.nodatavals):
@@ -182,8 +190,9 @@ def _check_sidecar(dataset: rasterio.DatasetReader, source: Raster) -> None:
             dataset.colorinterp  # noqa: B018
     except (RasterioError, CPLE_BaseError) as error:
         raise SceneError(
-            f"'{source.path}' has metadata that can't be read: {source.reason(error)}; correct the .aux.xml beside it, "
-            "if there is one, or its coordinate reference system, e.g. with rio edit-info --crs"
+            f"'{raster.path}' has metadata that can't be read ({raster.reason(error)})",
+            hint="correct the .aux.xml beside it, if there is one, or its coordinate reference system, e.g. with rio "
+            "edit-info --crs",
         ) from error
 
 
@@ -218,10 +227,10 @@ def _by_get(opened: str) -> str:
 
 
 def _is_head_refused(opened: str, error: RasterioError) -> bool:
-    """Whether a server has answered GDAL's first question, for the header alone, with anything but yes or no."""
-    said = str(error.__cause__ or error)
-    code = re.search(r"HTTP response code: (\d+)", said)
-    no_answer = re.search("does not exist|Empty reply|reset by peer", said)
+    """True if a server has answered GDAL's first question, for the header alone, with anything but yes or no."""
+    reason = str(error.__cause__ or error)
+    code = re.search(r"HTTP response code: (\d+)", reason)
+    no_answer = re.search("does not exist|Empty reply|reset by peer", reason)
     refused = no_answer is not None if code is None else code[1] not in ("404", "410")
     return opened.startswith("/vsicurl/") and refused
 
@@ -240,27 +249,27 @@ def remote_options(opened: str) -> dict[str, str]:
     return {name: value for name, value in options.items() if name not in os.environ}
 
 
-def files_of(source: Raster, dataset: rasterio.DatasetReader) -> set[str]:
-    """All files that a source is read from, sidecars and archives among them; a VRT's own sources and theirs."""
-    found = set(source.files) or {source.opened}
-    if source.opened.startswith("<") and not source.files:  # of which GDAL lists no files
-        found |= set(leaves(source.opened))
-    _add_files(source.opened, dataset, found)
-    return found | {archive for name in found if (archive := _archive_of(name))}
+def files_of(raster: Raster, dataset: rasterio.DatasetReader) -> set[str]:
+    """All files that a raster is read from, sidecars and archives among them; a VRT's own sources and theirs."""
+    files = set(raster.files) or {raster.opened}
+    if raster.opened.startswith("<") and not raster.files:  # of which GDAL lists no files
+        files |= set(leaves(raster.opened))
+    _add_files(raster.opened, dataset, files)
+    return files | {archive for name in files if (archive := _archive_of(name))}
 
 
-def _add_files(opened: str, dataset: rasterio.DatasetReader, found: set[str]) -> None:
+def _add_files(opened: str, dataset: rasterio.DatasetReader, files: set[str]) -> None:
     try:
         names = set(dataset.files)
     except UnicodeDecodeError:
         names = set(sources_of(opened))
-    for name in names - found:
-        if name in found or name.startswith("<"):  # a part of a mosaic within the mosaic's own text
+    for name in names - files:
+        if name in files or name.startswith("<"):  # a part of a mosaic within the mosaic's own text
             continue
-        found.add(name)
+        files.add(name)
         if name.lower().endswith(".vrt"):
             with open_raster(Raster(name, name)) as inside:
-                _add_files(name, inside, found)
+                _add_files(name, inside, files)
 
 
 def _archive_of(name: str) -> str | None:
@@ -271,14 +280,13 @@ def _archive_of(name: str) -> str | None:
         whole = name.partition(",")[2]
         return _archive_of(whole) or (whole if on_disk(whole) else None)
     inner = Path(name.split("/", 2)[2])
-    places = (inner, *inner.parents)
-    return next((str(place) for place in places if on_disk(str(place)) and place.is_file()), None)
+    return next((str(path) for path in (inner, *inner.parents) if on_disk(str(path)) and path.is_file()), None)
 
 
 @contextmanager
-def _warped(dataset: rasterio.DatasetReader, warp: Warp, source: Raster) -> Iterator[WarpedVRT]:
+def _warped(dataset: rasterio.DatasetReader, warp: Warp, raster: Raster) -> Iterator[WarpedVRT]:
     if warp.mistagged:  # GDAL would take them for the mask
-        with _without_tags(dataset, warp.mistagged) as plain, _warped(plain, replace(warp, mistagged=()), source) as it:
+        with _without_tags(dataset, warp.mistagged) as plain, _warped(plain, replace(warp, mistagged=()), raster) as it:
             yield it
         return
     options: dict[str, Any] = {"UNIFIED_SRC_NODATA": "YES" if warp.in_all_bands else "NO"}
@@ -292,8 +300,8 @@ def _warped(dataset: rasterio.DatasetReader, warp: Warp, source: Raster) -> Iter
             dataset, src_crs=warp.source_crs, crs=warp.crs, resampling=Resampling[warp.resampling], **options
         )
     except (RasterioError, CPLE_BaseError) as error:
-        reason = source.reason(error)
-        raise SceneError(f"'{source.path}' can't be warped to a north-up grid: {reason}") from error
+        reason = raster.reason(error)
+        raise SceneError(f"'{raster.path}' can't be warped to a north-up grid: {reason}") from error
     with warped:
         yield warped
 

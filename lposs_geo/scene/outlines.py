@@ -28,7 +28,7 @@ from lposs_geo.legend.words import quoted, said
 __all__ = ["FARTHEST", "is_file", "polygons_of", "read_outlines"]
 
 FARTHEST = 1e12
-"""A coordinate beyond that is no place, in no unit."""
+"""Coordinates beyond that are wrong in any unit."""
 
 DEEPEST = 32
 """Collections within collections."""
@@ -47,7 +47,7 @@ _FILES_INSIDE = (".shp", ".gpkg", ".geojson", ".fgb", ".kml", ".gml", ".json", "
 
 
 def is_file(text: str | Path) -> bool:
-    """Whether it names a file (or a folder that a driver reads as one) of this machine."""
+    """True if it names a file (or a folder that a driver reads as one) of this machine."""
     try:
         return Path(text).exists()
     except (OSError, ValueError):  # no name that a file may have
@@ -88,7 +88,9 @@ def read_outlines(path: str, layer: str | None) -> tuple[list[shapely.Polygon], 
             warnings.simplefilter("ignore")  # of what an outline doesn't need, such as odd field types
             if path.lower().endswith((".parquet", ".geoparquet")):
                 if layer is not None:
-                    raise ParameterError(f"'{named}' has no layers: leave the layer {quoted(layer)} out")
+                    raise ParameterError(
+                        f"'{named}' has no layers, so no {quoted(layer)}", hint="leave <aoi_layer> out"
+                    )
                 shapes, crs = _read_parquet(path)
             else:
                 shapes, crs = _read_by_gdal(path, layer, named)
@@ -155,16 +157,16 @@ class _Reader:
         size = struct.calcsize(layout)
         if self.at + size > len(self.raw):
             raise ValueError("a geometry is cut off")
-        (found,) = struct.unpack_from(layout, self.raw, self.at)
+        (number,) = struct.unpack_from(layout, self.raw, self.at)
         self.at += size
-        return int(found)
+        return int(number)
 
     def count(self, order: str, least: int) -> int:
-        """How many things of at least so many bytes follow."""
-        found = self.number(f"{order}I")
-        if found * least > len(self.raw) - self.at:
+        """Number of things, of at least so many bytes each, that follow."""
+        count = self.number(f"{order}I")
+        if count * least > len(self.raw) - self.at:
             raise ValueError("a geometry is cut off")
-        return found
+        return count
 
     def points(self, order: str, dimensions: int, count: int | None = None) -> NDArray[np.float64]:
         """Points (n, 2), without what is more than x and y."""
@@ -172,9 +174,9 @@ class _Reader:
         size = 8 * dimensions * count
         if self.at + size > len(self.raw):
             raise ValueError("a geometry is cut off")
-        found = np.frombuffer(self.raw, f"{order}f8", dimensions * count, self.at).reshape(-1, dimensions)
+        points = np.frombuffer(self.raw, f"{order}f8", dimensions * count, self.at).reshape(-1, dimensions)
         self.at += size
-        return found[:, :2].astype(np.float64)
+        return points[:, :2].astype(np.float64)
 
 
 def _polygon(rings: list[NDArray[np.float64]]) -> shapely.Polygon | None:
@@ -198,7 +200,7 @@ def _closed(ring: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _check_kind(path: Path) -> None:
-    """Refuse what reading may never end of: pipes and devices, also as one of a file's companions."""
+    """Refuse pipes and devices, which may be read for ever, also as one of a file's companions."""
     beside = list(path.iterdir()) if path.is_dir() else [path, *path.parent.glob(f"{_escaped(path.stem)}.*")]
     for file in beside:
         try:
@@ -206,7 +208,7 @@ def _check_kind(path: Path) -> None:
         except OSError:  # a link to nothing; or gone by now
             continue
         if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
-            raise ParameterError(f"the area of interest '{file}' is a device or a pipe: name a file")
+            raise ParameterError(f"the area of interest '{file}' is a device or a pipe", hint="name a file")
 
 
 def _escaped(stem: str) -> str:
@@ -239,11 +241,11 @@ def _layers(path: str) -> list[str]:
 
 def _choose_layer(named: str, layers: list[str], layer: str | None) -> str:
     if not layers:
-        raise ParameterError(f"'{named}' holds no layer with shapes: give a file with the outline of the area")
+        raise ParameterError(f"'{named}' holds no layer with shapes", hint="give a file with the outline of the area")
     if layer is not None and layer not in layers:
-        raise ParameterError(f"'{named}' has no layer {quoted(layer)}: it has {_listed(layers)}")
+        raise ParameterError(f"'{named}' has no layer {quoted(layer)}", hint=f"it has {_listed(layers)}")
     if layer is None and len(layers) > 1:
-        raise ParameterError(f"'{named}' has {len(layers)} layers: name one of {_listed(layers)}")
+        raise ParameterError(f"'{named}' has {len(layers)} layers", hint=f"name one by <aoi_layer>: {_listed(layers)}")
     return layers[0] if layer is None else layer
 
 
@@ -258,21 +260,21 @@ def _inside(path: str, named: str) -> str:
     archive_name = f"/vsizip/{{{Path(path).resolve()}}}"
     bases = sorted({name[: name.lower().index(".gdb/") + 4] for name in names if ".gdb/" in name.lower()})
     for suffixes in (_FILES_INSIDE[:6], _FILES_INSIDE[6:]):
-        found = bases or [name for name in names if name.lower().endswith(suffixes)]
-        folders = {name.rpartition("/")[0] for name in found}
-        if len(found) == 1:
-            return f"{archive_name}/{found[0]}"
-        if found and len(folders) == 1 and all(name.lower().endswith(".shp") for name in found):
+        files = bases or [name for name in names if name.lower().endswith(suffixes)]
+        folders = {name.rpartition("/")[0] for name in files}
+        if len(files) == 1:
+            return f"{archive_name}/{files[0]}"
+        if files and len(folders) == 1 and all(name.lower().endswith(".shp") for name in files):
             return f"{archive_name}/{folders.pop()}"  # its shapefiles are layers
-        if found:
+        if files:
             raise ParameterError(
-                f"'{named}' holds {len(found)} files of shapes: unpack it, and name one of {_listed(found)}"
+                f"'{named}' holds {len(files)} files of shapes", hint=f"unpack it, and name one of {_listed(files)}"
             )
-    raise ParameterError(f"'{named}' holds no file of shapes that is known: unpack it, and name the file")
+    raise ParameterError(f"'{named}' holds no file of shapes that is known", hint="unpack it, and name the file")
 
 
 def _is_hidden(name: str) -> bool:
-    """Whether it is a folder, or what systems add unasked."""
+    """True if it is a folder, or what systems add unasked."""
     return name.endswith("/") or any(
         part == "__MACOSX" or (part.startswith(".") and part.strip(".")) for part in name.split("/")
     )

@@ -59,7 +59,7 @@ OWN_LEVELS = frozenset({"WMS", "WMTS", "WCS", "JP2OpenJPEG", "JP2ECW", "JP2KAK",
 
 
 def show_pixels(handle: Handle, layers: Layers) -> bool:
-    """Whether reading a scene reduced gives what its pixels are.
+    """True if reading a scene reduced gives what its pixels are.
 
     Parameters
     ----------
@@ -110,11 +110,11 @@ def _pairs(
     inner = min(level, FINEST)
     below = layers if level > FINEST else replace(layers, overviews=False)
     for window in _windows(handle, side * level, level):
-        place = window.flatten()
+        position = window.flatten()
         try:
-            if place not in read:
-                read[place] = handle.load(below, window, (side * inner, side * inner))
-            pixels, valid = read[place]
+            if position not in read:
+                read[position] = handle.load(below, window, (side * inner, side * inner))
+            pixels, valid = read[position]
         except SceneError:  # said when the picture is read
             continue
         try:
@@ -130,7 +130,7 @@ def _windows(handle: Handle, size: int, level: int) -> Iterator[Window]:
     height, width = handle.dataset.shape
     block = handle.dataset.block_shapes[0]
     down, across = ROWS, COLS
-    if is_remote(handle.source.opened):
+    if is_remote(handle.raster.opened):
         down, across = REMOTE, REMOTE
     elif size * block[1] > WIDE:
         down = FEWER
@@ -152,18 +152,18 @@ def _within(first: int, size: int, block: int, step: int) -> int:
 
 
 def _agree(pairs: Sequence[_Pair]) -> bool:
-    """Whether what is seen through an overview may come from the pixels below, by whatever way they were reduced."""
+    """True if what is seen through an overview may come from the pixels below, by whatever way they were reduced."""
     values = np.concatenate([pair.pixels[:, pair.valid] for pair in pairs], axis=1).astype(np.float64)
     low, high = np.percentile(values, (2, 98), axis=1) if values.size else np.zeros((2, len(values)))
     rounding = 1.0 if np.issubdtype(pairs[0].pixels.dtype, np.integer) else 0.0
     loss = LOSS if pairs[0].pixels.dtype == np.uint8 else rounding
-    found = [_compared(pair, (OFF * (high - low)).clip(loss)) for pair in pairs]
-    shares = [window.off / window.asked for window in found if window.asked >= LEAST]
+    windows = [_compared(pair, (OFF * (high - low)).clip(loss)) for pair in pairs]
+    shares = [window.off / window.asked for window in windows if window.asked >= LEAST]
     if shares and (max(shares) > ALL or sum(share > HALF for share in shares) >= FEW):
         return False
-    if sum(window.off for window in found) > MOST_OFF * sum(window.asked for window in found):
+    if sum(window.off for window in windows) > MOST_OFF * sum(window.asked for window in windows):
         return False
-    inside = [window for window in found if window.count]
+    inside = [window for window in windows if window.count]
     if sum(window.count for window in inside) < ENOUGH:
         return True
     counts = np.array([window.count for window in inside])

@@ -49,21 +49,21 @@ class Handle:
     """An open dataset, which is read until a read fails.
 
     A mosaic's part that GDAL couldn't open once it takes for empty from then on, without a word: so each later read
-    opens the source anew.
+    opens the raster anew.
 
     Attributes
     ----------
-    source : Raster
+    raster : Raster
     dataset : rasterio.DatasetReader
-        The source, opened.
+        The raster, opened.
     warp : Warp or None
         How it is put on a north-up grid, where it is.
     """
 
-    def __init__(self, source: Raster, dataset: rasterio.DatasetReader, warp: Warp | None = None) -> None:
-        self.source, self.dataset, self.warp = source, dataset, warp
-        self._is_spoilt = source.opened in _SPOILT
-        self._options = remote_options(source.opened)
+    def __init__(self, raster: Raster, dataset: rasterio.DatasetReader, warp: Warp | None = None) -> None:
+        self.raster, self.dataset, self.warp = raster, dataset, warp
+        self._is_spoilt = raster.opened in _SPOILT
+        self._options = remote_options(raster.opened)
         if dataset.driver != "VRT":  # whose parts are opened only when they are read
             self._options.pop("GDAL_DISABLE_READDIR_ON_OPEN", None)
 
@@ -75,28 +75,28 @@ class Handle:
         """Read stored values (3, rows, cols) and what is valid (rows, cols), by nearest neighbour where reduced."""
         if self._is_spoilt:
             with open_raster(self._afresh(), self.warp) as dataset:
-                return _load(dataset, self.source, layers, window, shape)
+                return _load(dataset, self.raster, layers, window, shape)
         try:
             with self.over_net():
-                return _load(self.dataset, self.source, layers, window, shape)
+                return _load(self.dataset, self.raster, layers, window, shape)
         except SceneError:
             self._is_spoilt = True
             if self.dataset.driver == "VRT":
-                _SPOILT.add(self.source.opened)
+                _SPOILT.add(self.raster.opened)
             raise
 
     def _afresh(self) -> Raster:
-        """The source so that GDAL doesn't find again what it remembers of parts that it couldn't open.
+        """The raster so that GDAL doesn't find again what it remembers of parts that it couldn't open.
 
         It does so by their names and options, for as long as any mosaic is open; one that begins with @ has no effect.
         """
-        vrt = self.source.opened
+        vrt = self.raster.opened
         if not vrt.startswith("<"):
-            with open_raster(self.source) as dataset:
+            with open_raster(self.raster) as dataset:
                 if dataset.driver != "VRT":
-                    return self.source
+                    return self.raster
                 vrt = dataset.tags(ns="xml:VRT")["xml:VRT"]
-            folder = escape(Path(self.source.opened).parent.as_posix())
+            folder = escape(Path(self.raster.opened).parent.as_posix())
             vrt = re.sub(r'relativeToVRT="1"([^>]*)>', lambda tag: f'relativeToVRT="0"{tag[1]}>{folder}/', vrt)
         end, option = "</SourceFilename>", f'<OOI key="@TURN">{next(_TURNS)}</OOI>'
         if "<OpenOptions>" in vrt:
@@ -104,7 +104,7 @@ class Handle:
         else:
             longer = f"{end}<OpenOptions>{option}</OpenOptions>"
             vrt = vrt.replace(end, longer).replace(escape(end), escape(longer))  # a part may be a VRT's text itself
-        return replace(self.source, opened=vrt)
+        return replace(self.raster, opened=vrt)
 
     def load_reduced(
         self, layers: Layers, longest_side: int, window: Window | None = None
@@ -116,15 +116,15 @@ class Handle:
 
 
 def _load(
-    dataset: rasterio.DatasetReader, source: Raster, layers: Layers, window: Window, shape: tuple[int, int]
+    dataset: rasterio.DatasetReader, raster: Raster, layers: Layers, window: Window, shape: tuple[int, int]
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Read stored values (3, rows, cols) and what is valid (rows, cols), by nearest neighbour where reduced."""
     if layers.frame_value is not None and layers.blur and _is_whole(window, shape):
         # whether a pixel is the frame's blurred edge depends on what is around it, whatever the window
         wider, inner = _widened(window, REACH, dataset.shape)
-        values, valid = _load_masked(dataset, source, layers, wider, (wider.height, wider.width))
+        values, valid = _load_masked(dataset, raster, layers, wider, (wider.height, wider.width))
         return values[:, *inner], valid[inner]
-    return _load_masked(dataset, source, layers, window, shape)
+    return _load_masked(dataset, raster, layers, window, shape)
 
 
 def _widened(window: Window, margin: int, limits: tuple[int, int]) -> tuple[Window, tuple[slice, slice]]:
@@ -138,7 +138,7 @@ def _widened(window: Window, margin: int, limits: tuple[int, int]) -> tuple[Wind
 
 
 def _load_masked(
-    dataset: rasterio.DatasetReader, source: Raster, layers: Layers, window: Window, shape: tuple[int, int]
+    dataset: rasterio.DatasetReader, raster: Raster, layers: Layers, window: Window, shape: tuple[int, int]
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     bands = sorted(set(layers.bands))
     read = _read if layers.overviews else _read_pixels
@@ -146,13 +146,13 @@ def _load_masked(
         stored = read(dataset, bands, window, shape)
         valid = _valid(dataset, layers, window, shape, read)
     except RasterioError as error:
-        where = f"near row {window.row_off}, column {window.col_off}: {source.reason(error)}"
+        where = f"near row {window.row_off}, column {window.col_off} ({raster.reason(error)})"
         what, advice = ("is damaged", "get another copy of it")
-        if is_remote(source.opened):
+        if is_remote(raster.opened):
             what, advice = ("can't be read", "try again")
         if is_short_of_files(error):
             what, advice = ("can't be read", advice_on_files(error).removeprefix("; "))
-        raise SceneError(f"'{source.path}' {what} {where}; {advice}") from error
+        raise SceneError(f"'{raster.path}' {what} {where}", hint=advice) from error
     if np.issubdtype(stored.dtype, np.floating):
         most = min(LARGEST, float(np.finfo(stored.dtype).max))
         valid &= (np.abs(stored) < most).all(axis=0)  # what is no number isn't less either
@@ -185,7 +185,7 @@ def _framed(
 
 
 def _is_whole(window: Window, shape: tuple[int, ...]) -> bool:
-    """Whether a window is read as it is, neither reduced nor enlarged."""
+    """True if a window is read as it is, neither reduced nor enlarged."""
     return shape == (window.height, window.width)
 
 
@@ -204,18 +204,18 @@ def _read_pixels(
         np.floor((np.arange(count) + 0.5) * (length / count)).astype(int)
         for count, length in zip(shape, (window.height, window.width), strict=True)
     )
-    found: NDArray[Any] | None = None
+    values: NDArray[Any] | None = None
     for number, row in enumerate(rows):
         end = 0
         for some in np.array_split(cols, math.ceil(window.width / MOST_IN_LINE)):
             across = int(some[-1] - some[0]) + 1
             line = Window(int(window.col_off + some[0]), int(window.row_off + row), across, 1)
             stored = _read(dataset, bands, line, (1, across), masks=masks)[:, 0, some - some[0]]
-            found = np.empty((len(bands), *shape), stored.dtype) if found is None else found
-            found[:, number, end : end + len(some)] = stored
+            values = np.empty((len(bands), *shape), stored.dtype) if values is None else values
+            values[:, number, end : end + len(some)] = stored
             end += len(some)
-    assert found is not None
-    return found
+    assert values is not None
+    return values
 
 
 def _read(

@@ -15,6 +15,7 @@ from rasterio.rpc import RPC
 from lposs_geo.errors import SceneError, escaped
 from lposs_geo.files.odd_names import unlinked
 from lposs_geo.grid import Grid, utm_zone
+from lposs_geo.hints import Notice
 from lposs_geo.scene.coordinates import check_coordinates, check_transform
 from lposs_geo.scene.file_facts import colours_of, may_be_colour
 from lposs_geo.scene.layers import Layers
@@ -29,13 +30,13 @@ FLAT = 1e-6
 """How wide a band of control points must be, as a share of its length, for a grid to be made of them."""
 
 
-def check_parts(dataset: rasterio.DatasetReader, source: Raster, files: Collection[str]) -> None:
+def check_parts(dataset: rasterio.DatasetReader, raster: Raster, files: Collection[str]) -> None:
     """Refuse a VRT of which a part is missing: GDAL would see nothing there.
 
     Parameters
     ----------
     dataset : rasterio.DatasetReader
-    source : Raster
+    raster : Raster
     files : collection of str
         All files that it is read from.
 
@@ -49,16 +50,16 @@ def check_parts(dataset: rasterio.DatasetReader, source: Raster, files: Collecti
     for name in sorted(files):
         is_plain = not (name.startswith("/vsi") or ":" in name or "<" in name)
         if is_plain and on_disk(name) is None:
-            raise SceneError(f"'{source.path}' refers to '{escaped(unlinked(name))}', which isn't there")
+            raise SceneError(f"'{raster.path}' refers to '{escaped(unlinked(name))}', which isn't there")
 
 
-def check_georeference(dataset: rasterio.DatasetReader, source: Raster, warp: bool) -> None:
+def check_georeference(dataset: rasterio.DatasetReader, raster: Raster, warp: bool) -> None:
     """Refuse what has no grid on the ground, or one that can't be used.
 
     Parameters
     ----------
     dataset : rasterio.DatasetReader
-    source : Raster
+    raster : Raster
     warp : bool
         Whether it is to be put on a grid.
 
@@ -67,44 +68,45 @@ def check_georeference(dataset: rasterio.DatasetReader, source: Raster, warp: bo
     SceneError
         If it is refused.
     """
-    check_transform(_grid(dataset), source.path)
+    check_transform(_grid(dataset), raster.path)
     by = _located_by(dataset)
     if not by and dataset.transform.is_identity and dataset.tags(ns="RPC") and warp:
-        raise SceneError(f"'{source.path}' has RPCs that are incomplete or no numbers, so it can't be warped")
+        raise SceneError(f"'{raster.path}' has RPCs that are incomplete or no numbers, so it can't be warped")
     if by == CONTROL_POINTS:
-        _check_points(dataset, source)
+        _check_points(dataset, raster)
     if by and not warp:
-        raise SceneError(f"'{source.path}' is located only by {by}: add --warp to map it on a north-up grid")
+        raise SceneError(f"'{raster.path}' is located only by {by}", hint="<warp=True> maps it on a north-up grid")
 
 
-def _check_points(dataset: rasterio.DatasetReader, source: Raster) -> None:
+def _check_points(dataset: rasterio.DatasetReader, raster: Raster) -> None:
     """Refuse ground control points that no grid can be made of."""
     points, crs = dataset.gcps
     if len(points) == 1:
         raise SceneError(
-            f"'{source.path}' is located only by one tie point, without the size of its pixels: give it a geotransform"
-            ", e.g. with rio edit-info --transform"
+            f"'{raster.path}' is located only by one tie point, without the size of its pixels",
+            hint="give it a geotransform, e.g. with rio edit-info --transform",
         )
     if not crs:
         raise SceneError(
-            f"'{source.path}' has ground control points without a coordinate reference system that is known: give them "
-            "one, e.g. with gdal_translate -a_srs"
+            f"'{raster.path}' has ground control points without a coordinate reference system that is known",
+            hint="give them one, e.g. with gdal_translate -a_srs",
         )
-    places = np.array([(point.col, point.row, point.x, point.y) for point in points], dtype=float)
-    wrong = np.flatnonzero(~np.isfinite(places).all(axis=1))
+    positions = np.array([(point.col, point.row, point.x, point.y) for point in points], dtype=float)
+    wrong = np.flatnonzero(~np.isfinite(positions).all(axis=1))
     if len(wrong):
         raise SceneError(
-            f"ground control point {wrong[0] + 1} of '{source.path}' is no number, or infinite: correct it or remove it"
+            f"ground control point {wrong[0] + 1} of '{raster.path}' is no number, or infinite",
+            hint="correct it or remove it",
         )
-    if not (_span_a_plane(places[:, :2]) and _span_a_plane(places[:, 2:])):
+    if not (_span_a_plane(positions[:, :2]) and _span_a_plane(positions[:, 2:])):
         raise SceneError(
-            f"'{source.path}' has {len(points)} ground control points, which lie on one line or at one place: it takes "
-            "three that don't to locate it"
+            f"'{raster.path}' has {len(points)} ground control points, which lie on one line or at one place",
+            hint="it takes three that don't to locate it",
         )
 
 
 def _span_a_plane(points: NDArray[np.float64]) -> bool:
-    """Whether places (n, 2) don't all lie on one line."""
+    """True for points (n, 2) that don't all lie on one line."""
     aside = points - points.mean(axis=0)
     longest = np.abs(aside).max()
     if not (math.isfinite(longest) and longest > 0):
@@ -136,34 +138,38 @@ def _rpcs(dataset: rasterio.DatasetReader) -> RPC | None:
     return rpcs if np.isfinite(numbers).all() else None
 
 
-def locate(dataset: rasterio.DatasetReader, source: Raster) -> tuple[Grid, tuple[str, ...]]:
+def locate(dataset: rasterio.DatasetReader, raster: Raster) -> tuple[Grid, tuple[Notice, ...]]:
     """Find the grid a scene lies on.
 
     Parameters
     ----------
     dataset : rasterio.DatasetReader
-    source : Raster
+    raster : Raster
 
     Returns
     -------
     grid : Grid
-    notices : tuple of str
-        What is to be known about it.
+    notices : tuple of Notice
+        Doubts about it.
 
     Raises
     ------
     SceneError
         If it can't lie there.
     """
-    grid, path = _grid(dataset), source.path
-    notices: tuple[str, ...]
+    grid, path = _grid(dataset), raster.path
+    notices: tuple[Notice, ...]
     if grid.crs is None:
-        notices = (f"'{path}' has no coordinate reference system: neither will the map; areas are in its own units",)
+        notices = (
+            Notice(f"'{path}' has no coordinate reference system: neither will the map; areas are in its own units"),
+        )
     elif grid.transform.is_identity:
         grid = replace(grid, crs=None)
         notices = (
-            f"'{path}' has a coordinate reference system but doesn't say where in it the pixels lie: it is mapped as a "
-            "picture without georeference",
+            Notice(
+                f"'{path}' has a coordinate reference system but doesn't say where in it the pixels lie: it is mapped "
+                "as a picture without georeference"
+            ),
         )
     else:
         notices = check_coordinates(grid, path)
@@ -186,7 +192,7 @@ def warp_for(dataset: rasterio.DatasetReader, layers: Layers) -> Warp | None:
     by = _located_by(dataset)
     if not by:
         return None
-    rpcs = None if by == "ground control points" else _rpcs(dataset)
+    rpcs = None if by == CONTROL_POINTS else _rpcs(dataset)
     if rpcs is None:
         source_crs = crs = dataset.gcps[1]
     else:
@@ -211,12 +217,12 @@ def warp_for(dataset: rasterio.DatasetReader, layers: Layers) -> Warp | None:
     )
 
 
-def locate_warped(source: Raster, how: Warp, layers: Layers) -> tuple[Layers, Grid, tuple[str, ...]]:
+def locate_warped(raster: Raster, how: Warp, layers: Layers) -> tuple[Layers, Grid, tuple[Notice, ...]]:
     """Find layers and grid of a scene as it is warped.
 
     Parameters
     ----------
-    source : Raster
+    raster : Raster
     how : Warp
     layers : Layers
         Those of the scene as it is stored.
@@ -226,22 +232,24 @@ def locate_warped(source: Raster, how: Warp, layers: Layers) -> tuple[Layers, Gr
     layers : Layers
         Nodata or a new alpha band says where the scene is.
     grid : Grid
-    notices : tuple of str
-        What is to be known about it.
+    notices : tuple of Notice
+        Doubts about it.
 
     Raises
     ------
     SceneError
         If it can't lie there.
     """
-    with open_raster(source, how) as warped:
+    with open_raster(raster, how) as warped:
         alphas = tuple(band for band, colour in enumerate(colours_of(warped), 1) if colour == "alpha")
         grid = _grid(warped)
-    notices = check_coordinates(grid, source.path)
+    notices = check_coordinates(grid, raster.path)
     if how.height is not None:
         notices += (
-            f"'{source.path}' is placed by RPCs at one height, {how.height:g} m: where the ground is higher or lower, "
-            "the map is off",
+            Notice(
+                f"'{raster.path}' is placed by RPCs at one height, {how.height:g} m: where the ground is higher or "
+                "lower, the map is off"
+            ),
         )
     # what has become nodata; where the frame is, is known of the scene as it is stored only
     stays = layers.palette is not None or layers.hole_value is not None

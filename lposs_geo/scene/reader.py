@@ -46,7 +46,7 @@ class SceneReader:
     _handle: Handle = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._handle = Handle(self.scene.source, self.dataset, self.scene.warp)
+        self._handle = Handle(self.scene.raster, self.dataset, self.scene.warp)
 
     def read(self, window: Window, zoom: float = 1.0) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Read a window inside the scene.
@@ -97,14 +97,14 @@ class SceneReader:
         return image, valid
 
     def may_hold_data(self, window: Window, zoom: float = 1.0) -> bool:
-        """Whether a window, in px of the scene seen at `zoom`, may hold valid pixels, without reading it.
+        """True if a window, in px of the scene seen at `zoom`, may hold valid pixels, without reading it.
 
         False only for the holes of a sparse GeoTIFF, whose blocks were never written, and the gaps of a mosaic.
         """
         first_row, last_row = _span(window.row_off, window.height, zoom, self.scene.grid.height)
         first_col, last_col = _span(window.col_off, window.width, zoom, self.scene.grid.width)
         start, stop = (first_row, first_col), (last_row, last_col)
-        if not _is_covered(self.scene.source, start, stop):
+        if not _is_covered(self.scene.raster, start, stop):
             return False
         with self._handle.over_net():
             return is_written(self.dataset, self.scene.layers, start, stop)
@@ -124,15 +124,15 @@ class SceneReader:
 @contextmanager
 def open_scene(scene: Scene) -> Iterator[SceneReader]:
     """Open a described scene for reading; one reader serves one thread at a time."""
-    with open_raster(scene.source, scene.warp) as dataset:
+    with open_raster(scene.raster, scene.warp) as dataset:
         yield SceneReader(scene, dataset)
 
 
-def _is_covered(source: Raster, start: tuple[float, float], stop: tuple[float, float]) -> bool:
-    """Whether any of a mosaic's sources reaches between two corners (row, col)."""
-    return not source.boxes or any(
+def _is_covered(raster: Raster, start: tuple[float, float], stop: tuple[float, float]) -> bool:
+    """True if any of a mosaic's sources reaches between two corners (row, col)."""
+    return not raster.boxes or any(
         row < stop[0] and start[0] < row + height and col < stop[1] and start[1] < col + width
-        for col, row, width, height in source.boxes
+        for col, row, width, height in raster.boxes
     )
 
 

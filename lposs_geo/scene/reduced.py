@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from lposs_geo.errors import SceneError
+from lposs_geo.hints import Notice
 from lposs_geo.scene.layers import Layers
 from lposs_geo.scene.opening import Raster
 from lposs_geo.scene.pixels import Handle, shrunk
@@ -35,7 +36,7 @@ class Glance:
     values: NDArray[Any]
     valid: NDArray[np.bool_]
     lost: NDArray[np.bool_]
-    notices: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
     damage: SceneError | None = None
 
 
@@ -53,13 +54,13 @@ def glance_at(handle: Handle, layers: Layers) -> Glance:
     if max(height, width) <= SAMPLE_SIZE:  # so small that a part of it isn't worth a map
         raise damage
     shrink = min(1.0, SAMPLE_SIZE / max(height, width))
-    # from each place in the scene to the next, and from each in the reduced one
-    rows, cols = _places(height), _places(width)
+    # where the parts begin in the scene, and in the reduced one
+    rows, cols = _starts(height), _starts(width)
     small_rows, small_cols = (
-        [0, *accumulate(shrunk(stop - first, shrink) for first, stop in pairwise(places))] for places in (rows, cols)
+        [0, *accumulate(shrunk(stop - first, shrink) for first, stop in pairwise(starts))] for starts in (rows, cols)
     )
     valid = np.zeros((small_rows[-1], small_cols[-1]), dtype=bool)
-    lost, notices = ~valid, list[str]()
+    lost, notices = ~valid, list[Notice]()
     values: NDArray[Any] | None = None
     for (top, bottom), (first, stop) in zip(pairwise(rows), pairwise(small_rows), strict=True):
         for (left, right), (begin, end) in zip(pairwise(cols), pairwise(small_cols), strict=True):
@@ -67,7 +68,7 @@ def glance_at(handle: Handle, layers: Layers) -> Glance:
                 window = Window(left, top, right - left, bottom - top)
                 part, part_valid = handle.load(layers, window, (stop - first, end - begin))
             except SceneError:
-                notices.append(_lost_near(handle.source, top, left))
+                notices.append(_lost_near(handle.raster, top, left))
                 continue
             values = np.zeros((3, *valid.shape), part.dtype) if values is None else values
             values[:, first:stop, begin:end] = part
@@ -78,12 +79,12 @@ def glance_at(handle: Handle, layers: Layers) -> Glance:
     return Glance(values, valid, lost, tuple(notices[:1]), damage)
 
 
-def _places(size: int) -> list[int]:
-    """Where the parts of a side of `size` px begin, and where the last one ends."""
+def _starts(size: int) -> list[int]:
+    """Starts of the parts of a side of `size` px, and the end of the last one."""
     count = min(SAMPLE_PARTS, max(1, size // LEAST_PART))
     return [size * part // count for part in range(count + 1)]
 
 
-def _lost_near(source: Raster, row: int, col: int) -> str:
-    what = "can't be read" if is_remote(source.opened) else "is damaged"
-    return f"'{source.path}' {what} near row {row}, column {col}: what can't be read becomes nodata"
+def _lost_near(raster: Raster, row: int, col: int) -> Notice:
+    what = "can't be read" if is_remote(raster.opened) else "is damaged"
+    return Notice(f"'{raster.path}' {what} near row {row}, column {col}: what can't be read becomes nodata")

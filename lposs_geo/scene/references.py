@@ -28,36 +28,36 @@ def check_file(name: str, path: str | None = None) -> None:
     name : str
         Of a file, or anything else that GDAL opens.
     path : str, optional
-        What the user called the source that refers to it.
+        The user's name for the raster that refers to it.
 
     Raises
     ------
     SceneError
         If it is refused.
     """
-    place = on_disk(name)
-    if place is None or place.is_file() or place.is_dir():
+    file = on_disk(name)
+    if file is None or file.is_file() or file.is_dir():
         return
-    what = "a pipe" if place.is_fifo() else "a socket" if place.is_socket() else "a device"
+    what = "a pipe" if file.is_fifo() else "a socket" if file.is_socket() else "a device"
     whose = "" if path is None else f", which '{path}' refers to,"
     raise SceneError(
-        f"'{escaped(unlinked(name))}'{whose} is {what} and no file: save what comes from it in a file first"
+        f"'{escaped(unlinked(name))}'{whose} is {what} and no file", hint="save what comes from it in a file first"
     )
 
 
 def check_files(path: str, opened: str) -> None:
-    """Refuse a source that is a pipe or a device, or refers to one."""
+    """Refuse a raster that is a pipe or a device, or refers to one."""
     for name in leaves(opened):
         check_file(name, None if name == opened else path)
 
 
 def is_remote(opened: str) -> bool:
-    """Whether reading goes over the net, be it for a part of a mosaic or of a VRT on this machine."""
+    """True if reading goes over the net, be it for a part of a mosaic or of a VRT on this machine."""
     return any(names_remote(name) for name in leaves(opened))
 
 
 def leaves(opened: str, seen: set[str] | None = None) -> Iterator[str]:
-    """The names that a source leads to, each once: its own, or those that a VRT is made of, and those of these."""
+    """Names that a raster leads to, each once: its own, or those that a VRT is made of, and those of these."""
     seen = set() if seen is None else seen
     if opened in seen:
         return
@@ -74,13 +74,16 @@ def check_nesting(path: str, opened: str) -> None:
     sound = set[str]()
 
     def follow(name: str, above: tuple[str, ...]) -> None:
-        place = on_disk(name)
-        known = name if place is None else str(place.resolve())
+        file = on_disk(name)
+        known = name if file is None else str(file.resolve())
         if known in above:
             by_way = "" if len(above) == 1 else f" by way of '{shown(above[-1])}'"
-            raise SceneError(f"'{path}' refers to itself{by_way}: a VRT is made of other rasters")
+            raise SceneError(f"'{path}' refers to itself{by_way}", hint="a VRT is made of other rasters")
         if len(above) > MOST_NESTED:
-            raise SceneError(f"'{path}' is made of VRTs that are made of VRTs, more than {MOST_NESTED} deep: make one")
+            raise SceneError(
+                f"'{path}' is made of VRTs that are made of VRTs, more than {MOST_NESTED} deep",
+                hint="make one of its rasters",
+            )
         if known not in sound:
             for inner in sources_of(name):
                 follow(inner, (*above, known))
@@ -93,15 +96,15 @@ def _vrt_text(opened: str) -> tuple[str, Path]:
     """The text of a VRT, itself or a file on this machine, and the folder that it lies in; empty for others."""
     if opened.startswith("<"):
         return opened, Path()
-    place = on_disk(opened.removeprefix("vrt://").partition("?")[0] if opened.startswith("vrt://") else opened)
+    path = on_disk(opened.removeprefix("vrt://").partition("?")[0] if opened.startswith("vrt://") else opened)
     try:
-        if place is None or not place.is_file():
+        if path is None or not path.is_file():
             return "", Path()
-        if place.suffix.casefold() != ".vrt":  # which GDAL doesn't ask for
-            with place.open("rb") as file:
+        if path.suffix.casefold() != ".vrt":  # which GDAL doesn't ask for
+            with path.open("rb") as file:
                 if b"<VRTDataset" not in file.read(VRT_HEAD):
                     return "", Path()
-        return place.read_text(encoding="utf-8", errors="surrogateescape"), place.parent
+        return path.read_text(encoding="utf-8", errors="surrogateescape"), path.parent
     except OSError:
         return "", Path()
 

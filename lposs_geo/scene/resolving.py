@@ -10,6 +10,7 @@ from urllib.parse import unquote
 from lposs_geo.errors import SceneError, escaped
 from lposs_geo.files.odd_names import linked
 from lposs_geo.files.odd_text import vrt_of_plain_names
+from lposs_geo.hints import Notice
 from lposs_geo.scene.archives import is_gzipped, members_of, raster_inside
 from lposs_geo.scene.folders import is_raster, scenes_and_parts, subfolders_hold_rasters
 from lposs_geo.scene.mosaic import mosaic_of
@@ -39,40 +40,46 @@ def resolve(source: str | Path | Sequence[str | Path]) -> Raster:
         If there is nothing of that name, an archive holds several rasters, or rasters don't fit together.
     """
     if not isinstance(source, str | Path):
-        parts = [_single(part) for part in source]
+        parts = [Raster(*_single(part)) for part in source]
         for part in parts:
-            check_files(*part)
+            check_files(part.path, part.opened)
         if not parts:
             raise SceneError("no scene is named")
         if len(parts) == 1:
-            check_nesting(*parts[0])
-            return Raster(*parts[0])
-        return mosaic_of(f"{parts[0][0]} and {len(parts) - 1} more", parts)
+            check_nesting(parts[0].path, parts[0].opened)
+            return parts[0]
+        return mosaic_of(f"{parts[0].path} and {len(parts) - 1} more", parts)
     path, opened = _single(source)
     check_files(path, opened)
-    place = on_disk(opened)
-    if place is not None and place.is_dir():
-        found, shown_by_others = scenes_and_parts(place)
-        left_out = listed([escaped(file.name) for file in shown_by_others])
-        notice = f"left out of '{path}', as a VRT beside is made of them: {left_out}"
-        notices = (notice,) if shown_by_others else ()
-        if len(found) > 1:
-            mosaic = mosaic_of(path, [_of_file(str(file)) for file in found])
-            return replace(mosaic, notices=notices + mosaic.notices)
-        if found:
-            check_nesting(*_of_file(str(found[0])))
-            return Raster(*_of_file(str(found[0])), notices=notices)
-        if not is_raster(opened):  # some formats are folders
-            why = "a picture counts only with its world file"
-            why += "; subfolders aren't searched" if subfolders_hold_rasters(place) else ""
-            raise SceneError(f"folder '{path}' holds no raster ({why})")
-        opened = linked(opened)
+    folder = on_disk(opened)
+    if folder is not None and folder.is_dir():
+        return _of_folder(path, opened, folder)
     check_nesting(path, opened)
     return Raster(path, opened)
 
 
+def _of_folder(path: str, opened: str, folder: Path) -> Raster:
+    """The rasters of a folder as one."""
+    scenes, parts = scenes_and_parts(folder)
+    left_out = listed([escaped(file.name) for file in parts])
+    notices = (Notice(f"left out of '{path}', as a VRT beside is made of them: {left_out}"),) if parts else ()
+    if len(scenes) > 1:
+        mosaic = mosaic_of(path, [Raster(*_of_file(str(file))) for file in scenes])
+        return replace(mosaic, notices=notices + mosaic.notices)
+    if scenes:
+        path, opened = _of_file(str(scenes[0]))
+    elif is_raster(opened):  # some formats are folders
+        opened = linked(opened)
+    else:
+        hint = "a picture counts only with its world file"
+        hint += ", and subfolders aren't searched" if subfolders_hold_rasters(folder) else ""
+        raise SceneError(f"folder '{path}' holds no raster", hint=hint)
+    check_nesting(path, opened)
+    return Raster(path, opened, notices=notices)
+
+
 def _single(source: str | Path) -> tuple[str, str]:
-    """What the user called a single source, and what GDAL opens for it."""
+    """A single raster's name in messages, and what GDAL opens for it."""
     path = str(source)
     if not path:
         raise SceneError("no scene is named")
@@ -83,15 +90,15 @@ def _single(source: str | Path) -> tuple[str, str]:
         literal = path[len("file://") :] if path[5:7] == "//" else path[len("file:") :]
         meant = unquote(literal, errors="surrogateescape")
         return escaped(path), _single(meant if on_disk(meant) else literal)[1]
-    place = on_disk(path)
-    if place is not None and place.is_file():
+    file = on_disk(path)
+    if file is not None and file.is_file():
         members = members_of(path)
         return _of_file(path) if members is None else (escaped(path), raster_inside(path, members))
     return escaped(shown(path)), path
 
 
 def _of_file(path: str) -> tuple[str, str]:
-    """What a file that is no archive is called, and what GDAL opens for it."""
+    """The same for a file that is no archive."""
     vrt = vrt_of_plain_names(Path(path))
     if path.casefold().endswith(".gz") and is_gzipped(path):
         return escaped(path), f"/vsigzip/{linked(str(Path(path).resolve()))}"

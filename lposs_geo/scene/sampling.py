@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from lposs_geo.errors import SceneError
+from lposs_geo.hints import Notice
 from lposs_geo.scene.file_facts import is_written
 from lposs_geo.scene.layers import Layers
 from lposs_geo.scene.pixels import Handle
@@ -31,7 +32,7 @@ Wanted = Callable[[], Window | None]
 
 def sample_layers(
     handle: Handle, layers: Layers, collar: bool, part: Wanted = lambda: None
-) -> tuple[Layers, NDArray[Any], tuple[str, ...]]:
+) -> tuple[Layers, NDArray[Any], tuple[Notice, ...]]:
     """Look at valid pixels all over, and for a frame round them.
 
     Parameters
@@ -50,7 +51,7 @@ def sample_layers(
         With the value of the frame, where there is one.
     sample : (3, n) array
         Stored values.
-    notices : tuple of str
+    notices : tuple of Notice
 
     Raises
     ------
@@ -60,11 +61,11 @@ def sample_layers(
     try:
         glance = glance_at(handle, layers)
     except SceneError as error:
-        return layers, _sample_anywhere(handle, layers, error, part), (f"{error}",)
+        return layers, _sample_anywhere(handle, layers, error, part), (Notice(error.problem, error.hint),)
     valid, notices = glance.valid, glance.notices
     if collar:
-        layers, found, said = undeclared_nodata(handle, layers, glance)
-        valid, notices = valid & ~found, notices + said
+        layers, missing, more = undeclared_nodata(handle, layers, glance)
+        valid, notices = valid & ~missing, notices + more
     if collar and layers.frame_value is None:
         layers = with_blurred_edge(handle, layers, (glance.values, glance.valid))
     sample = glance.values[:, valid]
@@ -82,7 +83,7 @@ def _sample_anywhere(handle: Handle, layers: Layers, damage: SceneError | None, 
 
     Of a scene too large to be searched whole, the wanted part is searched, or windows drawn by lot.
     """
-    dataset, source = handle.dataset, handle.source
+    dataset, raster = handle.dataset, handle.raster
     searched, where = tiles(dataset.height, dataset.width, SAMPLE_SIZE, 0), ""
     if len(searched) > MOST_WALKED and (wanted := part()) is not None:
         searched, where = tiles(dataset.height, dataset.width, SAMPLE_SIZE, 0, wanted), " in the area to map"
@@ -109,10 +110,11 @@ def _sample_anywhere(handle: Handle, layers: Layers, damage: SceneError | None, 
     frame = "" if value is None else "black, " if value == 0 else f"{value:.0f}, "
     why = f"all is nodata, {frame}transparent or not a number"
     if is_walked:
-        raise SceneError(f"'{source.path}' has no valid pixel{where}: {why}")
+        raise SceneError(f"'{raster.path}' has no valid pixel{where}: {why}")
     raise SceneError(
-        f"'{source.path}' of {dataset.height} rows and {dataset.width} cols is too large to be searched for valid "
-        f"pixels, and where it was looked at {why}: name an area that holds some (--aoi)"
+        f"'{raster.path}' of {dataset.height} rows and {dataset.width} cols is too large to be searched for valid "
+        f"pixels, and where it was looked at {why}",
+        hint="name an area that holds some by <aoi>",
     )
 
 

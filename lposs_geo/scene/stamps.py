@@ -21,8 +21,8 @@ class Stamp:
 
     @classmethod
     def of(cls, file: Path) -> Stamp:
-        found = file.stat()
-        return cls(file, found.st_size, found.st_mtime_ns)
+        status = file.stat()
+        return cls(file, status.st_size, status.st_mtime_ns)
 
 
 def stamps_of(files: Iterable[str]) -> tuple[Stamp, ...]:

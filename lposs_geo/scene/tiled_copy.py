@@ -36,7 +36,7 @@ INDEX_ENTRY = 16
 
 
 def is_slow_in_tiles(scene: Scene, cache: int, part: Window | None = None) -> bool:
-    """Whether reading tile by tile would decode the same strips many times, and a copy would mend that.
+    """True if reading tile by tile would decode the same strips many times, and a copy would mend that.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def is_slow_in_tiles(scene: Scene, cache: int, part: Window | None = None) -> bo
     part : Window, optional
         What is read of it, px; by default all.
     """
-    with open_raster(scene.source, scene.warp) as dataset:
+    with open_raster(scene.raster, scene.warp) as dataset:
         _, width = _block(dataset, scene)
         itemsize = sum(np.dtype(dtype).itemsize for dtype in dataset.dtypes)
         rows = dataset.height if part is None else int(part.height)
@@ -90,11 +90,11 @@ def copy_in_tiles(scene: Scene, path: Path, part: Window | None = None) -> Scene
     }  # fmt: skip  # where it lies the scene knows
     (top, bottom), (left, right) = (part or Window(0, 0, grid.width, grid.height)).toranges()
     left, right = left - left % COPY_BLOCK, min(grid.width, right + -right % COPY_BLOCK)
-    with open_raster(scene.source, scene.warp) as dataset, without_georeference_warnings():
+    with open_raster(scene.raster, scene.warp) as dataset, without_georeference_warnings():
         # as many rows as one row of the copy's blocks has, or a strip of the original if that is higher
         strip = _block(dataset, scene)[0]
         rows = COPY_BLOCK * max(1, strip // COPY_BLOCK)
-        handle, lost = Handle(scene.source, dataset, scene.warp), list[tuple[int, int, str]]()
+        handle, lost = Handle(scene.raster, dataset, scene.warp), list[tuple[int, int, str]]()
         try:
             with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "w", **profile) as copy:
                 for first in range(top - top % rows, bottom, rows):
@@ -110,7 +110,7 @@ def copy_in_tiles(scene: Scene, path: Path, part: Window | None = None) -> Scene
     check_unchanged(scene)
     if sum(stop - first for first, stop, _ in lost) >= bottom - top:
         raise SceneError(lost[0][2])
-    return replace(scene, source=Raster(str(path), str(path)), layers=Layers((1, 2, 3)), warp=None, lost=tuple(lost))
+    return replace(scene, raster=Raster(str(path), str(path)), layers=Layers((1, 2, 3)), warp=None, lost=tuple(lost))
 
 
 def _in_strips(
@@ -137,5 +137,5 @@ def _in_strips(
 
 def _block(dataset: rasterio.DatasetReader, scene: Scene) -> tuple[int, int]:
     """Rows and cols of what is decoded at once; of a mosaic its sources'."""
-    rows, cols = scene.source.block or dataset.block_shapes[scene.bands[0] - 1]
+    rows, cols = scene.raster.block or dataset.block_shapes[scene.bands[0] - 1]
     return rows, cols

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from lposs_geo.errors import SceneError
-from lposs_geo.scene.file_facts import holds_heights, is_lossy, is_turned, may_be_colour, tells_nodata
+from lposs_geo.hints import Notice
+from lposs_geo.scene.file_facts import bits_of, holds_heights, is_lossy, is_turned, may_be_colour, tells_nodata
 from lposs_geo.scene.frames import (
     BLUR,
     CORE,
@@ -19,9 +20,9 @@ from lposs_geo.scene.frames import (
     Region,
     alike,
     along_edge,
+    dilated,
     frame_in,
     frame_values,
-    grown,
     has_specks,
     hole_in,
     is_hole,
@@ -34,35 +35,56 @@ from lposs_geo.scene.reduced import SAMPLE_SIZE, Glance
 
 __all__ = ["undeclared_nodata", "with_blurred_edge"]
 
-EDGE_PLACES, EDGE_SIDE = 24, 64
-"""Where the edge of a frame is looked at in full: at how many places, and how many px around each."""
+EDGE_WINDOWS, EDGE_SIDE = 24, 64
+"""Where the edge of a frame is looked at in full: in so many windows of so many px a side."""
 
 
 def undeclared_nodata(
     handle: Handle, layers: Layers, glance: Glance
-) -> tuple[Layers, NDArray[np.bool_], tuple[str, ...]]:
-    """What is no data though the file doesn't say so: layers that leave it out, where it is, and what is to be said."""
-    path, keep = handle.source.path, "taken as nodata (--no-collar keeps it)"
-    found, notices = np.zeros_like(glance.valid), tuple[str, ...]()
+) -> tuple[Layers, NDArray[np.bool_], tuple[Notice, ...]]:
+    """Find what is no data though the file doesn't say so.
+
+    Parameters
+    ----------
+    handle : Handle
+    layers : Layers
+    glance : Glance
+        The scene reduced.
+
+    Returns
+    -------
+    layers : Layers
+        Those that leave it out.
+    missing : (rows, cols) bool
+        Where it is on the reduced scene.
+    notices : tuple of Notice
+    """
+    path, ending, keep = handle.raster.path, "without declared nodata, taken as nodata", "<collar=False> keeps it"
+    missing, notices = np.zeros_like(glance.valid), tuple[Notice, ...]()
     hole = None
     if layers.palette is None and glance.values.dtype != np.uint8:
         hole, _ = hole_in(glance.values[:, glance.valid], holds_heights(handle.dataset, layers, glance.values.dtype))
     if hole is not None:
-        layers, found = replace(layers, hole_value=hole), is_hole(glance.values, hole) & glance.valid
-    value, frame, blur = None, np.zeros_like(found), 0.0
-    if not tells_nodata(handle.dataset, handle.source, layers):
+        layers, missing = replace(layers, hole_value=hole), is_hole(glance.values, hole) & glance.valid
+    value, frame, blur = None, np.zeros_like(missing), 0.0
+    if not tells_nodata(handle.dataset, handle.raster, layers):
         value, frame, blur = _frame(handle, layers, glance)
     if hole is not None and hole != value:
-        notices = (f"{_percent(found.mean())} of '{path}' holds {hole:.10g} without declared nodata: {keep}",)
+        notices = (Notice(f"{_percent(missing.mean())} of '{path}' holds {hole:.10g} {ending}", keep),)
     if value is None:
-        return layers, found, notices
+        return layers, missing, notices
     region = None if value == hole else Region.of(with_edge(frame))
     layers = replace(layers, frame_value=value, frame=region, blur=blur)
     if region is not None:
-        found = found | (with_edge(frame) & alike(glance.values, value, blur))
-    what = _named_frame(value, glance.values.dtype, is_turned(handle.dataset, layers))
-    said = f"{frame.mean():.0%} of '{path}' is {what} without declared nodata: {keep}"
-    return layers, found | frame, (*notices, said)
+        missing = missing | (with_edge(frame) & alike(glance.values, value, blur))
+    what = _named_frame(value, glance.values.dtype, _is_turned(handle, layers))
+    notice = Notice(f"{frame.mean():.0%} of '{path}' is {what} {ending}", keep)
+    return layers, missing | frame, (*notices, notice)
+
+
+def _is_turned(handle: Handle, layers: Layers) -> bool:
+    """True if 0 is white; a colour table tells that itself."""
+    return layers.palette is None and is_turned(handle.dataset)
 
 
 def _percent(share: float) -> str:
@@ -98,18 +120,18 @@ def _frame(handle: Handle, layers: Layers, glance: Glance) -> tuple[float | None
         may_be_seen = glance.values.dtype == np.uint8 and value != 0
         if may_be_seen and not stands_out(glance.values, frame, valid, value):
             continue
-        best = max(best, (value, frame, blur), key=lambda found: found[1].mean())
+        best = max(best, (value, frame, blur), key=lambda some: some[1].mean())
     return best
 
 
 def _has_specks(handle: Handle, layers: Layers, frame: NDArray[np.bool_], value: float) -> bool:
-    """Whether the edge of a frame, seen on the reduced scene, looks as lossy compression leaves it."""
-    edge = np.argwhere(frame & grown(~frame))
+    """True if the edge of a frame, seen on the reduced scene, looks as lossy compression leaves it."""
+    edge = np.argwhere(frame & dilated(~frame))
     if not len(edge):
         return False
     height, width = handle.dataset.shape
     specks = borders = 0
-    for row, col in edge[np.random.default_rng(0).integers(0, len(edge), EDGE_PLACES)]:
+    for row, col in edge[np.random.default_rng(0).integers(0, len(edge), EDGE_WINDOWS)]:
         corner = row * height // frame.shape[0] - EDGE_SIDE // 2, col * width // frame.shape[1] - EDGE_SIDE // 2
         top, left = (max(0, min(at, size - EDGE_SIDE)) for at, size in zip(corner, (height, width), strict=True))
         size = min(EDGE_SIDE, height), min(EDGE_SIDE, width)
@@ -158,11 +180,11 @@ def with_blurred_edge(
 
 
 def _frame_values(dataset: rasterio.DatasetReader, layers: Layers, dtype: np.dtype[Any]) -> list[float]:
-    """What a frame may be filled with in this scene; 0 isn't where it may be a common value of the picture."""
-    bits = dataset.tags(layers.bands[0], ns="IMAGE_STRUCTURE").get("NBITS")
+    """Values that a frame may have in this scene; 0 isn't one where it may be a common value of the picture."""
+    bits = bits_of(dataset, layers.bands[0])
     if layers.palette is not None:
-        return [0.0] if len(layers.palette) > 4 * 2 and bits != "1" else []
-    if bits == "1":  # half of a drawing
+        return [0.0] if len(layers.palette) > 4 * 2 and bits != 1 else []
+    if bits == 1:  # half of a drawing
         return []
     values = frame_values(dtype)
     return values[1:] if holds_heights(dataset, layers, dtype) else values
@@ -171,15 +193,15 @@ def _frame_values(dataset: rasterio.DatasetReader, layers: Layers, dtype: np.dty
 def _others_hold(
     handle: Handle, layers: Layers, value: float, tolerance: float, shape: tuple[int, ...]
 ) -> NDArray[np.bool_]:
-    """Where the bands that aren't mapped hold a value too, alpha left out; three at a time, since they may be many."""
+    """Pixels where the bands that aren't mapped hold a value too, alpha left out; three at a time: they may be many."""
     others = [band for band in handle.dataset.indexes if band not in (*layers.bands, *layers.alphas)]
-    held = np.ones(shape, dtype=bool)
+    everywhere = np.ones(shape, dtype=bool)
     for first in range(0, len(others), 3):
         three = (others[first : first + 3] * 3)[:3]
         try:
             seen = Layers((three[0], three[1], three[2]), overviews=layers.overviews)
             values, _ = handle.load_reduced(seen, SAMPLE_SIZE)
         except SceneError:  # damaged: the mapped bands decide
-            return held
-        held &= alike(values, value, tolerance)
-    return held
+            return everywhere
+        everywhere &= alike(values, value, tolerance)
+    return everywhere

@@ -148,7 +148,7 @@ def test_layers(tmp_path):
     assert read_aoi(path, UTM, layer="lake").equals(read_aoi(path, UTM))
     write(path, [shapely.box(0, 0, 1, 1)], layer="park")
     assert read_aoi(path, UTM, layer="park").area == 1
-    with pytest.raises(ParameterError, match="2 layers: name one of 'lake', 'park'"):
+    with pytest.raises(ParameterError, match="2 layers: name one by aoi_layer: 'lake', 'park'"):
         read_aoi(path, UTM)
     with pytest.raises(ParameterError, match="no layer 'wood': it has 'lake', 'park'"):
         read_aoi(path, UTM, layer="wood")

@@ -46,19 +46,19 @@ ALBERS = CRS.from_proj4("+proj=aea +lat_1=29.5 +lat_2=45.5 +lat_0=23 +lon_0=-96 
 
 GREY = "'{path}' is seen as grey, by its band 1: models are trained on colours, so don't rely on the map"
 NO_CRS = "'{path}' has no coordinate reference system: neither will the map; areas are in its own units"
-FRAME = "N% of '{path}' is a black frame without declared nodata: taken as nodata (--no-collar keeps it)"
+FRAME = "N% of '{path}' is a black frame without declared nodata, taken as nodata: collar=False keeps it"
 INFRARED = "band 4 of '{path}' is tagged alpha, but varies as infrared does: it masks nothing"
 GUESS = (
-    "'{path}' doesn't tell which of its N bands are red, green and blue: 3, 2, 1 is a guess, name others with --bands"
+    "'{path}' doesn't tell which of its N bands are red, green and blue, and 3, 2, 1 is a guess: name others with bands"
 )
 CONTRAST = (
-    "'{path}' doesn't tell which of its bands are red, green and blue: 1, 2, 3 is a guess, since band 1 has more "
-    "contrast than band 3; name others with --bands"
+    "'{path}' doesn't tell which of its bands are red, green and blue, and 1, 2, 3 is a guess, since band 1 has more "
+    "contrast than band 3: name others with bands"
 )
 HEIGHT = "'{path}' is placed by RPCs at one height, N m: where the ground is higher or lower, the map is off"
 EMPTY = "'{path}' has no valid pixel: all is nodata, transparent or not a number"
-POINTS = "'{path}' is located only by ground control points: add --warp to map it on a north-up grid"
-MODEL = "'{path}' is located only by RPCs: add --warp to map it on a north-up grid"
+POINTS = "'{path}' is located only by ground control points: warp=True maps it on a north-up grid"
+MODEL = "'{path}' is located only by RPCs: warp=True maps it on a north-up grid"
 
 
 def _picture(
@@ -376,7 +376,7 @@ KINDS = [
         "damaged",
         _then(_cut_off, _file(_picture(), **_JPEG)),
         "corrupt.tif",
-        refused="'{path}' is damaged near row 0, column 0: *; get another copy of it",
+        refused="'{path}' is damaged near row 0, column 0 (*): get another copy of it",
     ),
     Kind("8 bits with a sign", _file((_picture().astype(int) - 128).astype("int8"))),
     Kind("12 of 16 bits", _file(_picture("uint16", 0, 4000), nbits=12)),
@@ -402,7 +402,7 @@ def _check(kind: Kind, path: Path, folder: Path) -> tuple[np.ndarray, np.ndarray
     scene = describe(path, **kind.options)
     assert scene.bands == kind.bands
     assert len(scene.notices) == len(kind.notices), scene.notices
-    for notice, template in zip(scene.notices, kind.notices, strict=True):
+    for notice, template in zip(map(str, scene.notices), kind.notices, strict=True):
         assert _line(template, path).fullmatch(notice), notice
     grid = scene.grid
     rows, cols = min(grid.height, 96), min(grid.width, 96)

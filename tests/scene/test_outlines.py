@@ -194,7 +194,7 @@ def test_archives_with_folders(tmp_path):
     path = _archive(tmp_path / "dot.zip", tmp_path, *[(f"./x/y/{name}", name) for name in parts if name[0] == "a"])
     assert read_aoi(path, UTM).equals(SQUARE)
     path = _archive(tmp_path / "two.zip", tmp_path, *[(f"area/{name}", name) for name in parts])
-    assert "two.zip' has 2 layers: name one of " in refused(path, UTM)
+    assert "two.zip' has 2 layers: name one by aoi_layer: " in refused(path, UTM)
     assert read_aoi(path, UTM, layer="b").equals(SQUARE)
     path = _archive(tmp_path / "mixed.zip", tmp_path, *one, ("other/c.gpkg", "c.gpkg"))
     assert "2 files of shapes: unpack it" in refused(path, UTM)
