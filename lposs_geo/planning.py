@@ -166,7 +166,7 @@ def survey(src: str | Path | Sequence[str | Path], request: Request) -> Survey:
         inside=inside,
         sources=(where.aoi,) if where.aoi is not None and is_file(where.aoi) else (),
         zoom=None if request.gsd is None else _zoom_to(scene, request.gsd),
-        notices=(*map(_as_notice, (*scene.notices, *notices_of_crs(scene.grid.crs))), *_notices_of_areas(scene)),
+        notices=(*scene.notices, *map(_as_notice, notices_of_crs(scene.grid.crs)), *_notices_of_areas(scene)),
     )
 
 
