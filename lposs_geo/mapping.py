@@ -28,6 +28,7 @@ from lposs_geo.products import Outputs
 from lposs_geo.progress import Listener, Progress
 from lposs_geo.request import MapOptions, Request
 from lposs_geo.running import MapResult, Run, working
+from lposs_geo.scene.names import SceneLike
 from lposs_geo.stages.encode import encode_image
 from lposs_geo.stages.label import decide
 from lposs_geo.stages.propagate import SCENE_PARAMETERS, patch_scores, sample_scores
@@ -138,7 +139,7 @@ class Mapper:
 
     def map(
         self,
-        src: str | Path | Sequence[str | Path],
+        src: SceneLike,
         classes: str | Sequence[str] | Legend,
         dst: str | Path,
         *,
@@ -213,7 +214,7 @@ class Mapper:
 
 
 def map_scene(
-    src: str | Path | Sequence[str | Path],
+    src: SceneLike,
     classes: str | Sequence[str] | Legend,
     dst: str | Path,
     *,
@@ -228,8 +229,9 @@ def map_scene(
 
     Parameters
     ----------
-    src : str, Path, or sequence of them
-        Any raster that GDAL opens; a folder or several rasters are one mosaic.
+    src : str, Path, DatasetReader, WarpedVRT or MemoryFile, or sequence of them
+        Any raster that GDAL opens, an open rasterio dataset, or a MemoryFile, of which a copy is held; a folder or
+        several rasters are one mosaic.
     classes : str, sequence of str, or Legend
         "forest,water,road", the same as a list, or a `Legend`.
     dst : str or Path

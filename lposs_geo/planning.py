@@ -26,7 +26,7 @@ from lposs_geo.request import Request
 from lposs_geo.scene.aoi import Area, area_on, is_file, read_aoi
 from lposs_geo.scene.description import Scene, describe
 from lposs_geo.scene.identity import identity
-from lposs_geo.scene.names import stem
+from lposs_geo.scene.names import SceneLike, stem
 from lposs_geo.stages.propagate import parameters_for
 from lposs_geo.stages.task import Task, embed, plan_tiles
 from lposs_geo.writers.georeference import notices_of_crs
@@ -137,7 +137,7 @@ class Plan:
         return [self.task.zoom * scale for scale in self.task.encoder.scales]
 
 
-def survey(src: str | Path | Sequence[str | Path], request: Request) -> Survey:
+def survey(src: SceneLike, request: Request) -> Survey:
     """Look at a scene and find its part that is asked for.
 
     Raises

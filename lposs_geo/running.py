@@ -32,6 +32,7 @@ from lposs_geo.progress import Progress
 from lposs_geo.request import Request
 from lposs_geo.scene.description import Scene
 from lposs_geo.scene.identity import check_unchanged
+from lposs_geo.scene.names import SceneLike
 from lposs_geo.scene.tiled_copy import copy_in_tiles, is_slow_in_tiles
 from lposs_geo.stages.encode import is_encoded
 from lposs_geo.stages.label import TILES, FailedTile, finished_tile, label_scene
@@ -129,7 +130,7 @@ class Run:
 
     def prepare(
         self,
-        src: str | Path | Sequence[str | Path],
+        src: SceneLike,
         request: Request,
         legend: Legend,
         work: Work,

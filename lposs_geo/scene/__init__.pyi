@@ -4,6 +4,7 @@ from .aoi import read_aoi as read_aoi
 from .description import Scene as Scene
 from .description import describe as describe
 from .folders import scenes_in as scenes_in
+from .names import SceneLike as SceneLike
 from .names import stem as stem
 from .reader import SceneReader as SceneReader
 from .reader import open_scene as open_scene

@@ -20,6 +20,7 @@ from lposs_geo.grid import Grid
 from lposs_geo.hints import Notice
 from lposs_geo.scene.first_look import first_look
 from lposs_geo.scene.layers import Layers
+from lposs_geo.scene.names import SceneLike
 from lposs_geo.scene.opening import Raster, Warp, files_of, open_raster
 from lposs_geo.scene.pixels import Handle
 from lposs_geo.scene.placing import check_georeference, check_parts, locate, locate_warped, warp_for
@@ -95,7 +96,7 @@ class Scene:
 
 
 def describe(
-    path: str | Path | Sequence[str | Path],
+    scene: SceneLike,
     *,
     bands: str | Sequence[int | str] | None = None,
     scale: tuple[float, float] | None = None,
@@ -107,8 +108,9 @@ def describe(
 
     Parameters
     ----------
-    path : str, Path, or sequence of them
-        Anything that GDAL opens, an URL, a zip with one raster; a folder or a list of rasters is one mosaic.
+    scene : str, Path, DatasetReader, WarpedVRT or MemoryFile, or sequence of them
+        Anything that GDAL opens, an URL, a zip with one raster; an open rasterio dataset, or a MemoryFile, of which a
+        copy is held; a folder or a list of rasters is one mosaic.
     bands : str or sequence of int or str, optional
         A preset (rgb, nrg, s2, naip, landsat, planet), or the bands to take as red, green and blue, by number or name;
         a single one is seen as grey. By default they are found by colour interpretation, by description, by wavelength,
@@ -133,7 +135,7 @@ def describe(
     ParameterError
         If `scale` isn't two finite numbers, the lower one first.
     """
-    raster = resolve(path)
+    raster = resolve(scene)
     with open_raster(raster) as dataset:
         files = files_of(raster, dataset)
         stamps = stamps_of(files)

@@ -12,6 +12,7 @@ from lposs_geo.files.odd_names import unlinked
 from lposs_geo.scene.description import Scene
 from lposs_geo.scene.names import on_disk
 from lposs_geo.scene.references import is_remote
+from lposs_geo.scene.snapshots import without_counts
 from lposs_geo.scene.stamps import Stamp
 
 __all__ = ["check_unchanged", "identity"]
@@ -20,7 +21,8 @@ __all__ = ["check_unchanged", "identity"]
 def check_unchanged(scene: Scene) -> None:
     """Make sure that all files of a scene on this machine are as they were when it was described.
 
-    What was read before this is then of those files; of what is at an URL it can't be known.
+    What was read before this is then of those files; of what is at an URL it can't be known. Of what lies in memory the
+    scene has a copy of its own.
 
     Raises
     ------
@@ -41,8 +43,8 @@ def check_unchanged(scene: Scene) -> None:
 def identity(scene: Scene) -> dict[str, object]:
     """Facts that tell a scene from every other one, and from itself once it was changed, ready for JSON."""
     grid, layers, opened = scene.grid, scene.layers, scene.raster.opened
-    file, own = on_disk(opened), _lasting(unlinked(opened))
-    return {
+    file, own = on_disk(opened), _lasting(unlinked(without_counts(opened)))
+    facts = {
         # an URL may hold a key, and a VRT's text is long
         "source": zlib.crc32(own.encode(errors="surrogateescape")) if file is None else str(file.resolve()),
         "files": {str(stamp.file.resolve()): [stamp.size, stamp.changed] for stamp in scene.stamps},
@@ -63,6 +65,9 @@ def identity(scene: Scene) -> dict[str, object]:
         "high": scene.radiometry.high,
         "checksum": scene.checksum,
     }
+    if scene.raster.memory:
+        facts["memory"] = [snapshot.digest for snapshot in scene.raster.memory]
+    return facts
 
 
 def _lasting(opened: str) -> str:

@@ -63,6 +63,7 @@ def mosaic_of(path: str, rasters: Sequence[Raster]) -> Raster:
         block=max((part.block for part in parts), key=lambda block: block[1]),
         masked=any(part.has_mask or part.has_alpha or part.has_nodata for part in parts),
         notices=(moved,) if aside > SNAP else (),
+        memory=tuple(snapshot for raster in rasters for snapshot in raster.memory),
     )
 
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
 from urllib.parse import parse_qs, unquote
+
+import rasterio
+from rasterio.io import MemoryFile
+from rasterio.vrt import WarpedVRT
 
 from lposs_geo.files.odd_names import plain
 
@@ -13,6 +18,10 @@ __all__ = [
     "PICTURE_SUFFIXES",
     "RASTER_SUFFIXES",
     "SCHEMES",
+    "Dataset",
+    "RasterLike",
+    "SceneLike",
+    "is_made_up",
     "listed",
     "names_remote",
     "on_disk",
@@ -21,6 +30,14 @@ __all__ = [
     "without_secrets",
     "world_files",
 ]
+
+Dataset: TypeAlias = rasterio.DatasetReader | WarpedVRT
+
+RasterLike: TypeAlias = str | Path | Dataset | MemoryFile
+"""A single raster as a user may give it."""
+
+SceneLike: TypeAlias = RasterLike | Sequence[RasterLike]
+"""A scene as a user may give it; several rasters are one mosaic."""
 
 RASTER_SUFFIXES = {
     ".tif", ".tiff", ".vrt", ".jp2", ".j2k", ".img", ".ntf", ".nitf", ".bil", ".bip", ".bsq", ".asc", ".grd", ".ers",
@@ -52,8 +69,15 @@ MOST_NAMED = 12
 NAMELESS = "scene"
 """Name of what is made of a raster that has no name of its own."""
 
+_MADE_UP = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
 LONGEST_NAME = 200
 """Bytes; file systems know 255, with an ending."""
+
+
+def is_made_up(stem: str) -> bool:
+    """True for a name that rasterio gives to a file in memory that has none."""
+    return _MADE_UP.fullmatch(stem) is not None
 
 
 def on_disk(name: str) -> Path | None:
@@ -64,12 +88,13 @@ def on_disk(name: str) -> Path | None:
         return None
 
 
-def stem(scene: str | Path | Sequence[str | Path]) -> str:
+def stem(scene: SceneLike) -> str:
     """A plain name for what is made of a raster: no path, no query, no password, and only characters of file names."""
-    if not isinstance(scene, str | Path):
-        names = list(scene)
-        return stem(names[0]) if len(names) == 1 else "mosaic" if names else NAMELESS
-    name = str(scene)
+    if isinstance(scene, Sequence) and not isinstance(scene, str):
+        return stem(scene[0]) if len(scene) == 1 else "mosaic" if scene else NAMELESS
+    name = str(scene) if isinstance(scene, str | Path) else str(scene.name)
+    if is_made_up(Path(name).stem):
+        return NAMELESS
     if name.lstrip().startswith("<"):  # a VRT's text
         return NAMELESS
     file = on_disk(name) if name else None

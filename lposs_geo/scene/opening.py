@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -28,6 +28,7 @@ from lposs_geo.hints import Notice
 from lposs_geo.limits import advice_on_files, open_files
 from lposs_geo.scene.names import listed, names_remote, on_disk, shown, without_secrets
 from lposs_geo.scene.references import is_remote, leaves, sources_of
+from lposs_geo.scene.snapshots import Snapshot
 
 # what WarpedVRT raises, for which rasterio has no public name
 CPLE_BaseError = getattr(importlib.import_module("rasterio._err"), "CPLE_BaseError", RasterioError)
@@ -83,6 +84,8 @@ class Raster:
         True if a mosaic's parts say themselves what is valid of them. A mosaic always has a mask, for the gaps.
     notices : tuple of Notice
         Doubts about it.
+    memory : tuple of Snapshot
+        Copies of what of it lies in memory, for as long as the raster is used.
     """
 
     path: str
@@ -92,6 +95,7 @@ class Raster:
     block: tuple[int, int] | None = None
     masked: bool = True
     notices: tuple[Notice, ...] = ()
+    memory: tuple[Snapshot, ...] = field(default=(), compare=False, repr=False)
 
     def reason(self, error: Exception) -> str:
         """GDAL's words for an error, with the user's name for the raster instead of GDAL's."""

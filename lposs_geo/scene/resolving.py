@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
+
+from rasterio.io import BufferedDatasetWriter, DatasetWriter, MemoryFile
 
 from lposs_geo.errors import SceneError, escaped
 from lposs_geo.files.odd_names import linked
 from lposs_geo.files.odd_text import vrt_of_plain_names
 from lposs_geo.hints import Notice
 from lposs_geo.scene.archives import is_gzipped, members_of, raster_inside
+from lposs_geo.scene.datasets import check_same, in_memory, name_of
 from lposs_geo.scene.folders import is_raster, scenes_and_parts, subfolders_hold_rasters
 from lposs_geo.scene.mosaic import mosaic_of
-from lposs_geo.scene.names import SCHEMES, listed, on_disk, shown
+from lposs_geo.scene.names import SCHEMES, Dataset, RasterLike, SceneLike, listed, on_disk, shown
 from lposs_geo.scene.opening import Raster
 from lposs_geo.scene.references import check_files, check_nesting
+from lposs_geo.scene.snapshots import is_in_memory
 
 __all__ = ["resolve"]
 
+_OPEN = (Dataset, DatasetWriter, BufferedDatasetWriter, MemoryFile)
 
-def resolve(source: str | Path | Sequence[str | Path]) -> Raster:
+
+def resolve(scene: SceneLike) -> Raster:
     """Find what GDAL is to open for what the user named.
 
     Parameters
     ----------
-    source : str, Path, or sequence of them
+    scene : str, Path, DatasetReader, WarpedVRT or MemoryFile, or sequence of them
         A file, one of GDAL's own names, an URL (http, https, s3, gs, az), a zip or tar archive with one raster; a
-        folder of rasters or a list of them, which become one mosaic.
+        folder of rasters or a list of them, which become one mosaic. An open dataset of a file is opened again by its
+        name; of what lies in memory a copy is held.
 
     Returns
     -------
@@ -37,25 +43,40 @@ def resolve(source: str | Path | Sequence[str | Path]) -> Raster:
     Raises
     ------
     SceneError
-        If there is nothing of that name, an archive holds several rasters, or rasters don't fit together.
+        If there is nothing of that name, an archive holds several rasters, rasters don't fit together, or a dataset
+        can't be opened again.
     """
-    if not isinstance(source, str | Path):
-        parts = [Raster(*_single(part)) for part in source]
-        for part in parts:
-            check_files(part.path, part.opened)
-        if not parts:
-            raise SceneError("no scene is named")
-        if len(parts) == 1:
-            check_nesting(parts[0].path, parts[0].opened)
-            return parts[0]
-        return mosaic_of(f"{parts[0].path} and {len(parts) - 1} more", parts)
-    path, opened = _single(source)
-    check_files(path, opened)
-    folder = on_disk(opened)
-    if folder is not None and folder.is_dir():
-        return _of_folder(path, opened, folder)
-    check_nesting(path, opened)
-    return Raster(path, opened)
+    if isinstance(scene, (str, Path, *_OPEN)):
+        raster = _raster(scene)
+        check_files(raster.path, raster.opened)
+        folder = on_disk(raster.opened)
+        if folder is not None and folder.is_dir():
+            return _of_folder(raster.path, raster.opened, folder)
+        check_nesting(raster.path, raster.opened)
+        return raster
+    rasters = [_raster(part) for part in scene]
+    for raster in rasters:
+        check_files(raster.path, raster.opened)
+    if not rasters:
+        raise SceneError("no scene is named")
+    if len(rasters) == 1:
+        check_nesting(rasters[0].path, rasters[0].opened)
+        return rasters[0]
+    return mosaic_of(f"{rasters[0].path} and {len(rasters) - 1} more", rasters)
+
+
+def _raster(scene: RasterLike) -> Raster:
+    """A single raster by its names."""
+    if isinstance(scene, MemoryFile):
+        return in_memory(scene)
+    if isinstance(scene, str | Path):
+        return in_memory(str(scene)) if is_in_memory(str(scene)) else Raster(*_single(scene))
+    if not isinstance(scene, Dataset):
+        raise SceneError(f"'{escaped(str(scene.name))}' is open for writing", hint="close it first")
+    name = name_of(scene)
+    raster = in_memory(scene) if not name or is_in_memory(name) else Raster(*_single(name))
+    check_same(raster, scene)
+    return raster
 
 
 def _of_folder(path: str, opened: str, folder: Path) -> Raster:
@@ -78,9 +99,9 @@ def _of_folder(path: str, opened: str, folder: Path) -> Raster:
     return Raster(path, opened, notices=notices)
 
 
-def _single(source: str | Path) -> tuple[str, str]:
+def _single(name: str | Path) -> tuple[str, str]:
     """A single raster's name in messages, and what GDAL opens for it."""
-    path = str(source)
+    path = str(name)
     if not path:
         raise SceneError("no scene is named")
     scheme, colon, rest = path.partition(":/")
