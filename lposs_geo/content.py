@@ -14,7 +14,7 @@ from rasterio.enums import Resampling
 from rasterio.windows import Window
 
 from lposs_geo.errors import SceneError
-from lposs_geo.grid import Grid, lonlat_transformer, on_ground, rounded, to_pyproj, without_georeference_warnings
+from lposs_geo.grid import Grid, lonlat_transformer, on_ground, rounded, to_pyproj
 from lposs_geo.hints import Notice
 from lposs_geo.legend.legend import NODATA, UNKNOWN, Legend
 from lposs_geo.scene.description import Scene
@@ -97,7 +97,7 @@ def picture_of(content: Content, longest_side: int) -> NDArray[np.float32]:
 
 def reduced(path: object, shape: tuple[int, ...], *, average: bool = False) -> NDArray[np.uint8]:
     """A raster of the map at the size (rows, cols) of its picture: the nearest px of its overviews, or averages."""
-    with without_georeference_warnings(), rasterio.open(path) as dataset:
+    with rasterio.open(path) as dataset:
         resampling = Resampling.average if average else Resampling.nearest
         return np.asarray(dataset.read(1, out_shape=shape, resampling=resampling))
 

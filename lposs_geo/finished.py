@@ -20,7 +20,6 @@ from rasterio.errors import RasterioError
 
 from lposs_geo.errors import OutputError
 from lposs_geo.files.outputs import room_left, sidecar
-from lposs_geo.grid import without_georeference_warnings
 from lposs_geo.polygons.files import LAYER
 
 __all__ = ["are_as_written", "put_on_record"]
@@ -62,7 +61,7 @@ def put_on_record(labels: Path, written: Mapping[str, Path]) -> None:
 def are_as_written(files: Mapping[str, Path]) -> bool:
     """Whether all files of a map, by kind, are there as they were put on record."""
     try:
-        with without_georeference_warnings(), rasterio.open(files["labels"]) as dataset:
+        with rasterio.open(files["labels"]) as dataset:
             record = json.loads(dataset.tags(ns=_DOMAIN).get(_FILES, "{}"))
         return all(file.is_file() and _checksum(file) == record[kind] for kind, file in files.items())
     except (RasterioError, sqlite3.Error, OSError, ValueError, KeyError, TypeError, RecursionError):

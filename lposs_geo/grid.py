@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,8 +31,12 @@ __all__ = [
     "rounded",
     "to_pyproj",
     "utm_zone",
-    "without_georeference_warnings",
 ]
+
+
+# That a raster has no georeference is said by us, once, when it is described as a scene. Set once: to silence a warning
+# where it comes up isn't safe in threads.
+warnings.filterwarnings("ignore", category=NotGeoreferencedWarning, module=r"(lposs_geo|rasterio)\b")
 
 
 @dataclass(frozen=True)
@@ -131,14 +133,6 @@ def overstates_areas(crs: CRS) -> bool:
     operation = known.coordinate_operation
     name = operation.method_name if operation is not None else ""
     return "Mercator" in name and "Transverse" not in name and "Oblique" not in name
-
-
-@contextmanager
-def without_georeference_warnings() -> Iterator[None]:
-    """That a raster has no georeference is said by us, once, when the scene is opened; not by rasterio."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        yield
 
 
 def to_pyproj(crs: CRS) -> pyproj.CRS:

@@ -120,13 +120,12 @@ class Outputs:
         from rasterio.errors import RasterioError
 
         from lposs_geo.finished import are_as_written
-        from lposs_geo.grid import without_georeference_warnings
         from lposs_geo.provenance import FAILED_TAG, REQUEST_TAG
 
         if not all(path.is_file() for path in self.paths.values()):
             return False
         try:
-            with without_georeference_warnings(), rasterio.open(self.labels) as dataset:
+            with rasterio.open(self.labels) as dataset:
                 tags = dataset.tags()
         except RasterioError:
             return False

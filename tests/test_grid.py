@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import shapely
@@ -148,3 +151,14 @@ def test_other_planets_are_measured_on_their_own_ellipsoid():
 )
 def test_the_zone_of_utm(place, code):
     assert utm_zone(*place).to_epsg() == code
+
+
+def test_that_a_raster_lies_nowhere_is_no_warning_of_rasterios(tmp_path):
+    code = (
+        "import sys, warnings, numpy, rasterio; from lposs_geo.grid import Grid\n"
+        "with rasterio.open(sys.argv[1], 'w', driver='GTiff', width=9, height=9, count=1, dtype='uint8') as new:\n"
+        "    new.write(numpy.ones((1, 9, 9), 'uint8'))\n"
+        "with rasterio.open(sys.argv[1]) as dataset: dataset.transform\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code, tmp_path / "a.tif"], capture_output=True, text=True, check=True)
+    assert run.stderr == ""

@@ -22,7 +22,7 @@ from lposs_geo.errors import OutputError, ParameterError, SceneError, one_line
 from lposs_geo.files.odd_names import linked
 from lposs_geo.files.outputs import GEOPACKAGE_BESIDE, Output, check_outputs, room_left
 from lposs_geo.files.room import check_size
-from lposs_geo.grid import Grid, without_georeference_warnings
+from lposs_geo.grid import Grid
 from lposs_geo.legend.legend import NODATA, Legend
 from lposs_geo.legend.words import said
 from lposs_geo.polygons.coverage import polygon_batches
@@ -229,7 +229,7 @@ def _check_confidence(path: Path, labels: Path, grid: Grid) -> None:
 
 
 def _open(path: Path) -> rasterio.DatasetReader:
-    with _named(path), without_georeference_warnings():
+    with _named(path):
         return rasterio.open(linked(str(path)))
 
 

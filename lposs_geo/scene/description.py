@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import rasterio
@@ -144,27 +145,41 @@ def describe(
         check_georeference(dataset, raster, warp)
         handle = Handle(raster, dataset)
         look = first_look(handle, bands, scale, collar, partial(_wanted, handle, part))
-        layers, how = look.layers, warp_for(dataset, look.layers)
-        if how is None:
-            grid, notices = locate(dataset, raster)
-    if how is not None:
-        layers, grid, notices = locate_warped(raster, how, layers)
-        if layers.blur:
-            with open_raster(raster, how) as warped:
-                layers = with_blurred_edge(Handle(raster, warped, how), layers)
+        position = _position(handle, look.layers)
     return Scene(
         raster=raster,
         files=tuple(sorted(files)),
         stamps=stamps,
-        grid=grid,
-        layers=layers,
+        grid=position.grid,
+        layers=position.layers,
         bands_reason=look.reason,
         dtype=str(look.sample.dtype),
         radiometry=look.radiometry,
         checksum=zlib.crc32(np.ascontiguousarray(look.sample).data),
-        warp=how,
-        notices=(*raster.notices, *pages, *look.notices, *notices),
+        warp=position.warp,
+        notices=(*raster.notices, *pages, *look.notices, *position.notices),
     )
+
+
+class _Position(NamedTuple):
+    """The grid of a scene, its layers on it, and how it is put there."""
+
+    grid: Grid
+    layers: Layers
+    warp: Warp | None
+    notices: tuple[Notice, ...]
+
+
+def _position(handle: Handle, layers: Layers) -> _Position:
+    warp = warp_for(handle.dataset, layers)
+    if warp is None:
+        grid, notices = locate(handle.dataset, handle.raster)
+        return _Position(grid, layers, None, notices)
+    layers, grid, notices = locate_warped(handle.raster, warp, layers)
+    if layers.blur:
+        with open_raster(handle.raster, warp) as warped:
+            layers = with_blurred_edge(Handle(handle.raster, warped, warp), layers)
+    return _Position(grid, layers, warp, notices)
 
 
 def _wanted(handle: Handle, part: Callable[[Grid], Window] | None, layers: Layers) -> Wanted:

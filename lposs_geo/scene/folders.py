@@ -12,7 +12,6 @@ from rasterio.errors import RasterioError
 from lposs_geo.errors import SceneError, escaped
 from lposs_geo.files.odd_names import linked
 from lposs_geo.files.odd_text import vrt_of_plain_names
-from lposs_geo.grid import without_georeference_warnings
 from lposs_geo.scene.names import PICTURE_SUFFIXES, RASTER_SUFFIXES, on_disk, world_files
 from lposs_geo.scene.references import sources_of
 
@@ -71,7 +70,7 @@ def _is_scene(file: Path) -> bool:
     if suffix not in (".tif", ".tiff"):
         return suffix != ".gpkg" or is_raster(file)  # else a map's polygons, for instance
     try:
-        with without_georeference_warnings(), rasterio.open(linked(str(file))) as dataset:
+        with rasterio.open(linked(str(file))) as dataset:
             return MAP_TAG not in dataset.tags()
     except (RasterioError, SceneError, UnicodeError):  # a damaged scene is said to be one when it is opened
         return True
@@ -89,7 +88,7 @@ def _is_placed_beside(file: Path) -> bool:
 def is_raster(path: str | Path) -> bool:
     """True for a file or a folder that GDAL opens as a raster."""
     try:
-        with without_georeference_warnings(), rasterio.open(linked(str(path))):
+        with rasterio.open(linked(str(path))):
             return True
     except (RasterioError, SceneError, UnicodeError):
         return False

@@ -23,7 +23,6 @@ from lposs_geo import network
 from lposs_geo.errors import SceneError, escaped, one_line
 from lposs_geo.files.odd_names import is_plain, unlinked
 from lposs_geo.files.odd_text import as_vrt
-from lposs_geo.grid import without_georeference_warnings
 from lposs_geo.hints import Notice
 from lposs_geo.limits import advice_on_files, open_files
 from lposs_geo.scene.names import listed, names_remote, on_disk, shown, without_secrets
@@ -209,20 +208,19 @@ def _few_files() -> dict[str, str]:
 
 
 def _opened(opened: str, stack: ExitStack, options: dict[str, str]) -> rasterio.DatasetReader:
-    with without_georeference_warnings():
-        try:
-            return rasterio.open(opened)
-        except UnicodeDecodeError:  # in the name of its CRS, for instance
-            return rasterio.open(as_vrt(opened))
-        except RasterioError as error:
-            if _is_head_refused(opened, error):  # a signed URL may be for GET alone
-                return rasterio.open(_by_get(opened))
-            hides = options.get("GDAL_DISABLE_READDIR_ON_OPEN", PROBES) != PROBES
-            if not (hides and "not recognized" in str(error.__cause__ or error)):
-                raise
-            # its header may lie beside it
-            stack.enter_context(rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=PROBES))
-            return rasterio.open(opened)
+    try:
+        return rasterio.open(opened)
+    except UnicodeDecodeError:  # in the name of its CRS, for instance
+        return rasterio.open(as_vrt(opened))
+    except RasterioError as error:
+        if _is_head_refused(opened, error):  # a signed URL may be for GET alone
+            return rasterio.open(_by_get(opened))
+        hides = options.get("GDAL_DISABLE_READDIR_ON_OPEN", PROBES) != PROBES
+        if not (hides and "not recognized" in str(error.__cause__ or error)):
+            raise
+        # its header may lie beside it
+        stack.enter_context(rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=PROBES))
+        return rasterio.open(opened)
 
 
 def _by_get(opened: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,7 +11,6 @@ from typing import Any
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window
 
 from lposs_geo.errors import SceneError
@@ -23,9 +21,6 @@ from lposs_geo.scene.pixels import Handle
 from lposs_geo.tiling import resample
 
 __all__ = ["SceneReader", "open_scene"]
-
-# Set once: to suppress a warning where it comes up isn't safe in threads.
-warnings.filterwarnings("ignore", category=NotGeoreferencedWarning, module=r"lposs_geo\.")
 
 LEAST_SHARE = 0.2
 """Of one valid pixel in a resampled one that is valid itself; less comes only from the kernel's negative lobes."""

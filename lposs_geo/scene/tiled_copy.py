@@ -16,7 +16,6 @@ from rasterio.windows import Window
 
 from lposs_geo.errors import OutputError, SceneError, one_line
 from lposs_geo.files.outputs import room_left
-from lposs_geo.grid import without_georeference_warnings
 from lposs_geo.scene.description import Scene
 from lposs_geo.scene.identity import check_unchanged
 from lposs_geo.scene.layers import Layers
@@ -90,7 +89,7 @@ def copy_in_tiles(scene: Scene, path: Path, part: Window | None = None) -> Scene
     }  # fmt: skip  # where it lies the scene knows
     (top, bottom), (left, right) = (part or Window(0, 0, grid.width, grid.height)).toranges()
     left, right = left - left % COPY_BLOCK, min(grid.width, right + -right % COPY_BLOCK)
-    with open_raster(scene.raster, scene.warp) as dataset, without_georeference_warnings():
+    with open_raster(scene.raster, scene.warp) as dataset:
         # as many rows as one row of the copy's blocks has, or a strip of the original if that is higher
         strip = _block(dataset, scene)[0]
         rows = COPY_BLOCK * max(1, strip // COPY_BLOCK)

@@ -17,7 +17,7 @@ from rasterio.crs import CRS
 from rasterio.io import MemoryFile
 
 from lposs_geo.files.outputs import sidecar
-from lposs_geo.grid import Grid, to_pyproj, without_georeference_warnings
+from lposs_geo.grid import Grid, to_pyproj
 
 __all__ = ["keep_georeference", "notices_of_crs", "read_sidecar", "same_crs", "seen_alone", "write_sidecar"]
 
@@ -81,7 +81,7 @@ def keep_georeference(path: Path, grid: Grid) -> None:
 
 
 def _written(path: Path) -> tuple[CRS | None, Affine]:
-    with without_georeference_warnings(), rasterio.open(path) as dataset:
+    with rasterio.open(path) as dataset:
         return dataset.crs or None, dataset.transform
 
 
@@ -110,7 +110,7 @@ def same_crs(one: CRS | None, other: CRS | None) -> bool:
 
 def seen_alone(crs: CRS) -> CRS | None:
     """What a GeoTIFF's own keys make of a CRS: what a reader sees who hasn't the sidecar."""
-    with rasterio.Env(GDAL_PAM_ENABLED="NO"), without_georeference_warnings(), MemoryFile(ext=".tif") as file:
+    with rasterio.Env(GDAL_PAM_ENABLED="NO"), MemoryFile(ext=".tif") as file:
         profile = {"driver": "GTiff", "dtype": "uint8", "count": 1, "height": 1, "width": 1}
         with file.open(**profile, crs=crs, transform=Affine(2, 0, 4, 0, -2, 4)):
             pass

@@ -25,7 +25,7 @@ from rasterio.windows import Window
 from lposs_geo.errors import LegendError, OutputError, SceneError, one_line
 from lposs_geo.files.odd_names import linked
 from lposs_geo.files.outputs import room_left, sidecar
-from lposs_geo.grid import Grid, without_georeference_warnings
+from lposs_geo.grid import Grid
 from lposs_geo.legend.categories import read_categories
 from lposs_geo.legend.colours import next_colour
 from lposs_geo.legend.legend import LARGEST_FILE, NODATA, UNKNOWN, UNKNOWN_CLASS, LandClass, Legend
@@ -236,12 +236,12 @@ def _cog(
         **options,
     }
     with ExitStack() as stack:
-        with _failures_named(path), without_georeference_warnings():
+        with _failures_named(path):
             dataset = stack.enter_context(rasterio.open(plain, "w", **profile))
         yield dataset
     if not overviews:
         return
-    with _failures_named(path), without_georeference_warnings():
+    with _failures_named(path):
         rasterio.shutil.copy(plain, path, driver="COG", OVERVIEW_RESAMPLING=overviews, **_COG_OPTIONS)
         plain.unlink()
         sidecar(plain).unlink(missing_ok=True)
@@ -269,7 +269,7 @@ def _failures_named(path: Path) -> Iterator[None]:
 def _check_complete(path: Path, pixels: NDArray[np.int64]) -> None:
     """Read the file back and count: GDAL may notice a full disk only when it closes a file, and then says nothing."""
     found = np.zeros(256, dtype=np.int64)
-    with without_georeference_warnings(), rasterio.open(path) as dataset:
+    with rasterio.open(path) as dataset:
         for (row, col), window in dataset.block_windows(1):
             if dataset.get_tag_item(f"BLOCK_OFFSET_{col}_{row}", "TIFF", bidx=1) is not None:  # else all nodata
                 found += np.bincount(dataset.read(window=window).ravel(), minlength=256)
@@ -286,7 +286,7 @@ def read_label_legend(path: Path | str) -> Legend:
         If the file can't be read or is no raster of labels, or its tag is damaged.
     """
     try:
-        with without_georeference_warnings(), rasterio.open(linked(str(path))) as dataset:
+        with rasterio.open(linked(str(path))) as dataset:
             if not is_of_labels(dataset):
                 raise SceneError(f"'{path}' is no label raster: it needs one band of 8-bit labels")
             text = dataset.tags().get(LEGEND_TAG)
