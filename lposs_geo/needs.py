@@ -16,7 +16,7 @@ from lposs_geo.products import PRODUCTS, Outputs
 from lposs_geo.request import Polygons
 from lposs_geo.scene.description import Scene
 from lposs_geo.scene.reader import open_scene
-from lposs_geo.stages.encode import missing_bytes
+from lposs_geo.stages.features import missing_bytes
 from lposs_geo.stages.label import finished_tiles
 from lposs_geo.stages.task import Task
 from lposs_geo.store.journal import Journal

@@ -34,7 +34,7 @@ from lposs_geo.scene.description import Scene
 from lposs_geo.scene.identity import check_unchanged
 from lposs_geo.scene.names import SceneLike
 from lposs_geo.scene.tiled_copy import copy_in_tiles, is_slow_in_tiles
-from lposs_geo.stages.encode import is_encoded
+from lposs_geo.stages.features import is_encoded
 from lposs_geo.stages.label import TILES, FailedTile, finished_tile, label_scene
 from lposs_geo.store import cache
 from lposs_geo.store.journal import Journal, open_journal

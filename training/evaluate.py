@@ -26,7 +26,8 @@ from lposs_geo import lposs
 from lposs_geo.encoders.mini import VM_KINDS, MiniEncoder
 from lposs_geo.scene.description import describe
 from lposs_geo.scene.reader import open_scene
-from lposs_geo.stages.encode import LatticeFeatures, encode_image
+from lposs_geo.stages.encode import encode_image
+from lposs_geo.stages.features import LatticeFeatures
 from lposs_geo.stages.propagate import SCENE_PARAMETERS, patch_scores, patch_seeds, sample_scores
 
 REPOSITORY = Path(__file__).parents[1]

@@ -1,7 +1,7 @@
-from .encode import LatticeFeatures as LatticeFeatures
 from .encode import encode_image as encode_image
 from .encode import encode_scene as encode_scene
-from .encode import stored_features as stored_features
+from .features import LatticeFeatures as LatticeFeatures
+from .features import stored_features as stored_features
 from .label import label_scene as label_scene
 from .propagate import patch_scores as patch_scores
 from .propagate import patch_seeds as patch_seeds

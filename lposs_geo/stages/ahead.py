@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
-__all__ = ["made_ahead"]
+__all__ = ["prefetch"]
 
 T = TypeVar("T")
 
 
 @contextmanager
-def made_ahead(items: Iterable[T], depth: int) -> Iterator[Iterator[T]]:
+def prefetch(items: Iterable[T], depth: int) -> Iterator[Iterator[T]]:
     """Let a thread make the items of an iterable while earlier ones are being used.
 
     Parameters

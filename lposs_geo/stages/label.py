@@ -25,8 +25,9 @@ from lposs_geo.progress import Progress
 from lposs_geo.scene.description import Scene
 from lposs_geo.scene.identity import check_unchanged
 from lposs_geo.scene.reader import SceneReader, open_scene
-from lposs_geo.stages.ahead import made_ahead
-from lposs_geo.stages.encode import Encoded, LatticeFeatures, encode_scene, has_features, stored_features
+from lposs_geo.stages.ahead import prefetch
+from lposs_geo.stages.encode import Encoded, encode_scene
+from lposs_geo.stages.features import LatticeFeatures, has_features, stored_features
 from lposs_geo.stages.propagate import (
     SCENE_PARAMETERS,
     blocks,
@@ -35,7 +36,8 @@ from lposs_geo.stages.propagate import (
     sample_scores,
 )
 from lposs_geo.stages.task import Task, Words, halo_of
-from lposs_geo.store.journal import ChunkedArray, Journal
+from lposs_geo.store.disk_array import ChunkedArray
+from lposs_geo.store.journal import Journal
 from lposs_geo.tiling import Tile, Tiles, bilinear_taps, tiles
 
 __all__ = [
@@ -113,8 +115,8 @@ def label_scene(task: Task, scene: Scene, store: Journal, journal: Journal, prog
     with open_scene(scene) as for_encoder, open_scene(scene) as for_tiles, open_scene(scene) as reader:
         steps = encode_scene(for_encoder, task.encoder, store, zoom=task.zoom, window=task.seen(scene.grid))
         with (
-            made_ahead(steps, ENCODE_AHEAD) as encoded,
-            made_ahead(((tile, _read(tile, for_tiles, task)) for tile in to_do), depth=2) as read,
+            prefetch(steps, ENCODE_AHEAD) as encoded,
+            prefetch(((tile, _read(tile, for_tiles, task)) for tile in to_do), depth=2) as read,
         ):
             waiting = next(read, None)
             for scores, features, finished_rows in _propagated(task, scene, encoded, store, journal, progress):

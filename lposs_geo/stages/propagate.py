@@ -21,7 +21,7 @@ from lposs_geo import lposs
 from lposs_geo.encoders.encoder import Encoder
 from lposs_geo.graph.patches import PatchAffinity, lattice_affinity
 from lposs_geo.propagation import DEFAULT_STEPS, propagate
-from lposs_geo.stages.encode import LatticeArray, LatticeFeatures
+from lposs_geo.stages.features import LatticeArray, LatticeFeatures
 from lposs_geo.store.journal import Journal
 from lposs_geo.tiling import Tiles, bilinear_taps, grown, tiles
 

@@ -1,5 +1,5 @@
 from .cache import open_store as open_store
-from .journal import ChunkedArray as ChunkedArray
+from .disk_array import ChunkedArray as ChunkedArray
 from .journal import Journal as Journal
 from .journal import open_journal as open_journal
 from .runs import open_run as open_run

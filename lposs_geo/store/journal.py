@@ -13,12 +13,9 @@ and nothing else is lost. Who calls a journal done, and lets go of what it would
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import re
 import zlib
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -33,46 +30,12 @@ from numpy.typing import DTypeLike, NDArray
 from lposs_geo.errors import OutputError
 from lposs_geo.files.durable import sync_folder
 from lposs_geo.files.outputs import room_left
+from lposs_geo.store.records import FORMAT, LONGEST_LINE, Record, aligned, parse, to_line
 
-__all__ = ["ChunkedArray", "Journal", "open_journal"]
-
-_ALIGNMENT = 64
-"""Bytes: where records begin."""
-
-_FORMAT = zlib.crc32(b"lposs-geo journal 2")
-"""What the first line's checksum goes on from: a journal of another format holds nothing."""
-
-_DTYPES = re.compile(r"\|b1|[|<>](?:[iu](?:1|2|4|8)|f(?:2|4|8|16)|c(?:8|16|32)|S[1-9][0-9]{0,5})")
-"""The types that are written, as numpy spells them."""
-
-_LONGEST_LINE = 4096
-"""Bytes."""
-
-_MOST_AXES = 32
+__all__ = ["Journal", "open_journal"]
 
 _PIECE = 1 << 20
 """Bytes that are read at once to be checked."""
-
-
-@dataclass(frozen=True)
-class _Record:
-    offset: int
-    dtype: str
-    shape: tuple[int, ...]
-    checksum: int
-
-    @property
-    def step(self) -> int:
-        """Bytes of one step along the first axis."""
-        return np.dtype(self.dtype).itemsize * math.prod(self.shape[1:])
-
-    @property
-    def nbytes(self) -> int:
-        return self.step * math.prod(self.shape[:1])
-
-    def end_after(self, end: int) -> int:
-        """Where the data end with this record, if they ended at `end` before it."""
-        return self.offset + self.nbytes if self.nbytes else end
 
 
 @dataclass
@@ -91,10 +54,10 @@ class Journal:
     _data: FileIO
     _index: FileIO
     _turn: Lock = field(default_factory=Lock)
-    _records: dict[str, _Record] = field(default_factory=dict)
+    _records: dict[str, Record] = field(default_factory=dict)
     _ends: tuple[int, int] = (0, 0)  # of what is sound in both files
-    _chain: int = _FORMAT  # the checksum of the last line
-    _before: tuple[dict[str, _Record], tuple[int, int]] = ({}, (0, 0))  # when it was opened
+    _chain: int = FORMAT  # the checksum of the last line
+    _before: tuple[dict[str, Record], tuple[int, int]] = ({}, (0, 0))  # when it was opened
     _is_closed: bool = False
 
     def __contains__(self, key: str) -> bool:
@@ -120,14 +83,14 @@ class Journal:
         checksum = zlib.crc32(content)
         with self._turn:
             data_end, index_end = self._ends
-            record = _Record(_aligned(data_end), contiguous.dtype.str, contiguous.shape, checksum)
+            record = Record(aligned(data_end), contiguous.dtype.str, contiguous.shape, checksum)
             known = self._records.get(key)
             if known is not None and replace(known, offset=record.offset) == record:
                 return
             if self._is_closed:
                 raise OutputError(f"'{self.folder}' was given up: nothing more is written into it")
-            line, chain = _to_line(key, record, self._chain)
-            if _parse(line, self._chain) != (key, record, chain):
+            line, chain = to_line(key, record, self._chain)
+            if parse(line, self._chain) != (key, record, chain):
                 raise ValueError(f"a journal holds no array of {contiguous.dtype} {contiguous.shape} as {key!r}")
             self._check_ends()
             try:
@@ -201,7 +164,7 @@ class Journal:
         """Drop all records, and take no more."""
         self._cut({}, (0, 0))
 
-    def _cut(self, records: dict[str, _Record], ends: tuple[int, int]) -> None:
+    def _cut(self, records: dict[str, Record], ends: tuple[int, int]) -> None:
         with self._turn:
             self._is_closed = True
             self._records, self._ends = dict(records), ends
@@ -239,12 +202,12 @@ class Journal:
         """Take over the records up to the first that isn't sound, and cut the rest off."""
         size = self._data.seek(0, os.SEEK_END)
         lines = BufferedReader(self._index)
-        while (line := lines.readline(_LONGEST_LINE)) and (parsed := _parse(line, self._chain)) is not None:
+        while (line := lines.readline(LONGEST_LINE)) and (parsed := parse(line, self._chain)) is not None:
             key, record, chain = parsed
             data_end, index_end = self._ends
             end = record.end_after(data_end)
             # what was written after a record that is lost may rely on it
-            if record.offset != _aligned(data_end) or end > size or self._checksum(record) != record.checksum:
+            if record.offset != aligned(data_end) or end > size or self._checksum(record) != record.checksum:
                 break
             self._records[key] = record
             self._ends, self._chain = (end, index_end + len(line)), chain
@@ -253,7 +216,7 @@ class Journal:
         self._data.truncate(self._ends[0])
         self._before = dict(self._records), self._ends
 
-    def _checksum(self, record: _Record) -> int:
+    def _checksum(self, record: Record) -> int:
         found, left = 0, record.nbytes
         self._data.seek(record.offset)
         while left and (piece := self._data.read(min(left, _PIECE))):
@@ -298,105 +261,3 @@ def _write_all(file: FileIO, data: bytes | memoryview) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[file.write(rest) :]
-
-
-def _aligned(offset: int) -> int:
-    return -(-offset // _ALIGNMENT) * _ALIGNMENT
-
-
-def _to_line(key: str, record: _Record, before: int) -> tuple[bytes, int]:
-    """A line of the index, and its checksum; `before` is that of the line before it."""
-    fields = {"key": key, "offset": record.offset, "dtype": record.dtype, "shape": record.shape}
-    text = json.dumps(fields | {"crc32": record.checksum}).encode()
-    chain = zlib.crc32(text, before)
-    return b"%08x %s\n" % (chain, text), chain
-
-
-def _parse(line: bytes, before: int) -> tuple[str, _Record, int] | None:
-    """Key, record and checksum of a line, or None if it isn't just as one would be written there."""
-    chain = zlib.crc32(line[9:-1], before)
-    if len(line) >= _LONGEST_LINE or line[:9] != b"%08x " % chain or line[-1:] != b"\n":
-        return None
-    try:
-        match json.loads(line[9:]):
-            case {"key": str(key), "offset": int(offset), "dtype": str(dtype), "shape": list(shape), "crc32": int(crc)}:
-                record = _Record(offset, dtype, tuple(shape), crc)
-            case _:
-                return None
-    except (ValueError, RecursionError):
-        return None
-    are_numbers = all(type(number) is int and number >= 0 for number in (offset, crc, *shape))
-    if not (are_numbers and len(shape) <= _MOST_AXES and _DTYPES.fullmatch(dtype)):
-        return None
-    try:
-        np.empty(0, dtype).reshape(shape if 0 in shape else 0)  # a type or a shape that numpy here hasn't
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return (key, record, chain) if _to_line(key, record, before)[0] == line else None
-
-
-@dataclass(frozen=True)
-class ChunkedArray:
-    """A large array in a journal, cut along its first two axes; a chunk that isn't there is all `fill`.
-
-    Attributes
-    ----------
-    journal : Journal
-    name : str
-        Chunks have the keys ``name/row/col``, counted in chunks.
-    rows, cols : sequence of int
-        Where the chunks begin along each axis, and where the last one ends.
-    dtype : dtype
-    trailing : tuple of int
-        The axes behind the first two.
-    fill : int
-    """
-
-    journal: Journal
-    name: str
-    rows: Sequence[int]
-    cols: Sequence[int]
-    dtype: DTypeLike
-    trailing: tuple[int, ...] = ()
-    fill: int = 0
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (self.rows[-1], self.cols[-1], *self.trailing)
-
-    def key(self, row: int, col: int) -> str:
-        """The key of a chunk, by its place among the chunks."""
-        return f"{self.name}/{row}/{col}"
-
-    def __getitem__(self, window: tuple[slice, slice]) -> NDArray[Any]:
-        """A window, as an array of its own in memory.
-
-        Raises
-        ------
-        OutputError
-            If a chunk can't be read, or has another form: then the journal is empty from now on.
-        """
-        (top, bottom, _), (left, right, _) = (
-            part.indices(edges[-1]) for part, edges in zip(window, (self.rows, self.cols), strict=True)
-        )
-        out = np.full((bottom - top, right - left, *self.trailing), self.fill, self.dtype)
-        for row, first_row, last_row in _overlaps(self.rows, top, bottom):
-            for col, first_col, last_col in _overlaps(self.cols, left, right):
-                key = self.key(row, col)
-                if key in self.journal:
-                    above, before = self.rows[row], self.cols[col]
-                    form = self.rows[row + 1] - above, self.cols[col + 1] - before, *self.trailing
-                    self.journal.expect(key, form, self.dtype)
-                    part = self.journal.read(key, slice(first_row - above, last_row - above))
-                    out[first_row - top : last_row - top, first_col - left : last_col - left] = part[
-                        :, first_col - before : last_col - before
-                    ]
-        return out
-
-
-def _overlaps(edges: Sequence[int], first: int, last: int) -> Iterator[tuple[int, int, int]]:
-    """The chunks that share [first, last), each with the part that it shares."""
-    for place in range(max(0, bisect_right(edges, first) - 1), len(edges) - 1):
-        if edges[place] >= last:
-            return
-        yield place, max(first, edges[place]), min(last, edges[place + 1])

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lposs_geo.stages.ahead import made_ahead
+from lposs_geo.stages.ahead import prefetch
 
 
 @given(items=st.lists(st.none() | st.integers()), depth=st.integers(1, 5))
 def test_the_same_items_come_in_the_same_order(items, depth):
-    with made_ahead(items, depth) as made:
+    with prefetch(items, depth) as made:
         assert list(made) == items
         assert list(made) == []
 
@@ -25,7 +25,7 @@ def test_an_error_comes_after_the_items_before_it(depth):
         raise ValueError("no fifth")
 
     got = []
-    with pytest.raises(ValueError, match="no fifth"), made_ahead(source(), depth) as made:
+    with pytest.raises(ValueError, match="no fifth"), prefetch(source(), depth) as made:
         got.extend([next(made) for _ in range(4)])
         got.append(next(made))
     assert got == [0, 1, 2, 3]
@@ -45,7 +45,7 @@ def test_items_are_made_while_another_is_used_but_not_too_far_ahead(depth):
                 too_early.append(number)
             yield number
 
-    with made_ahead(source(), depth) as made:
+    with prefetch(source(), depth) as made:
         for number in range(total):
             asked += 1
             assert next(made) == number
@@ -71,7 +71,7 @@ def test_at_the_end_of_the_block_the_thread_stops(is_error):
 
     endless = source()
     try:
-        with made_ahead(endless, 3) as made:
+        with prefetch(endless, 3) as made:
             assert [next(made), next(made)] == [0, 1]
             if is_error:
                 raise AnotherError
@@ -87,7 +87,7 @@ def test_an_error_nobody_waited_for_is_dropped():
         yield 0
         raise ValueError("not asked for")
 
-    with made_ahead(source(), 2) as made:
+    with prefetch(source(), 2) as made:
         assert next(made) == 0
 
 
@@ -95,7 +95,7 @@ def test_at_the_end_of_the_block_a_generator_lets_go_of_what_it_holds():
     events = []
 
     def numbers():
-        with made_ahead(endless(), 2) as inner:
+        with prefetch(endless(), 2) as inner:
             yield from inner
 
     def endless():
@@ -104,6 +104,6 @@ def test_at_the_end_of_the_block_a_generator_lets_go_of_what_it_holds():
         finally:
             events.append("let go")
 
-    with made_ahead(numbers(), 2) as items:
+    with prefetch(numbers(), 2) as items:
         assert next(items) == 0
     assert events == ["let go"]

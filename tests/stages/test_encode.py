@@ -12,8 +12,10 @@ from rasterio.windows import Window
 from lposs_geo.errors import SceneChangedError
 from lposs_geo.scene.description import describe
 from lposs_geo.scene.reader import SceneReader, open_scene
-from lposs_geo.stages import encode as features_module
-from lposs_geo.stages.encode import encode_image, encode_scene, has_features, is_encoded, stored_features
+from lposs_geo.stages import encode as encoding
+from lposs_geo.stages import looks
+from lposs_geo.stages.encode import encode_image, encode_scene
+from lposs_geo.stages.features import has_features, is_encoded, stored_features
 from lposs_geo.store.journal import open_journal
 from lposs_geo.testing.encoders import ColourEncoder
 from lposs_geo.tiling import Lattice
@@ -187,8 +189,8 @@ class _WithoutData:
 @pytest.mark.parametrize("encoder", [CountingEncoder, TwoLookEncoder])
 @pytest.mark.parametrize("steps", [1, 4, 11])
 def test_encoding_goes_on_where_it_was_cut_off(write_raster, folder, monkeypatch, encoder, steps):
-    monkeypatch.setattr(features_module, "BATCH_SIZE", 4)
-    monkeypatch.setattr(features_module, "SEGMENT", 5)
+    monkeypatch.setattr(encoding, "BATCH_SIZE", 4)
+    monkeypatch.setattr(looks, "SEGMENT", 5)
     array = np.random.default_rng(0).integers(1, 255, (3, 250, 201)).astype("uint8")
     path = write_raster(array)
     whole = _encode_all(path, encoder(), folder / "whole")
@@ -257,8 +259,8 @@ def test_what_cannot_be_read_is_said_and_tried_again_by_the_next_run(write_raste
 
 @pytest.mark.parametrize("steps", [0, 1, 4, 9])
 def test_nothing_is_kept_that_was_read_after_the_scene_was_changed(write_raster, folder, monkeypatch, steps):
-    monkeypatch.setattr(features_module, "BATCH_SIZE", 4)
-    monkeypatch.setattr(features_module, "SEGMENT", 5)
+    monkeypatch.setattr(encoding, "BATCH_SIZE", 4)
+    monkeypatch.setattr(looks, "SEGMENT", 5)
     array = np.random.default_rng(0).integers(1, 255, (3, 250, 201)).astype("uint8")
     path = write_raster(array)
     sound, found = path.read_bytes(), path.stat()
@@ -281,7 +283,7 @@ def test_nothing_is_kept_that_was_read_after_the_scene_was_changed(write_raster,
 
 
 def test_features_from_a_torn_journal_are_those_of_a_sound_one(write_raster, folder, monkeypatch):
-    monkeypatch.setattr(features_module, "SEGMENT", 5)
+    monkeypatch.setattr(looks, "SEGMENT", 5)
     array = np.random.default_rng(0).integers(1, 255, (3, 120, 130)).astype("uint8")
     array[:, :30, :40] = 0
     scene, encoder, rng = describe(write_raster(array, nodata=0)), CountingEncoder(), np.random.default_rng(0)

@@ -14,7 +14,7 @@ from lposs_geo.progress import Progress
 from lposs_geo.scene.description import describe
 from lposs_geo.scene.reader import SceneReader, open_scene
 from lposs_geo.stages import label as labelling
-from lposs_geo.stages.encode import is_encoded
+from lposs_geo.stages.features import is_encoded
 from lposs_geo.stages.label import finished_tile, label_scene
 from lposs_geo.stages.propagate import SCENE_PARAMETERS
 from lposs_geo.stages.task import Task, Words, plan_tiles

@@ -6,7 +6,8 @@ import torch
 from rasterio.windows import Window
 
 from lposs_geo.lposs import crop_positions, propagate_patches, seeds
-from lposs_geo.stages.encode import LatticeFeatures, encode_image
+from lposs_geo.stages.encode import encode_image
+from lposs_geo.stages.features import LatticeFeatures
 from lposs_geo.stages.propagate import (
     BLOCK_MARGIN,
     SCENE_PARAMETERS,

@@ -1,0 +1,168 @@
+"""The lattice features of a scene, and what of them a store holds.
+
+Features don't know the classes: the words come later, and new words don't need new features. They lie in a journal on
+the disk, in half precision, row of crops by row of crops.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.windows import Window
+
+from lposs_geo.encoders.encoder import Encoder
+from lposs_geo.stages.looks import Look, looks
+from lposs_geo.store.disk_array import ChunkedArray
+from lposs_geo.store.journal import Journal
+from lposs_geo.tiling import Lattice, Steps
+
+__all__ = [
+    "LatticeArray",
+    "LatticeFeatures",
+    "features_of",
+    "has_features",
+    "is_encoded",
+    "missing_bytes",
+    "put_widths",
+    "rows_to_do",
+    "stored_features",
+]
+
+WIDTHS = "widths"
+"""Key of the record that holds how many features the VLM and the VM give: the first of all."""
+
+
+class LatticeArray(Protocol):
+    """An array over the lattice, in memory or on the disk: (rows, cols, ...)."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __getitem__(self, window: tuple[slice, slice], /) -> NDArray[Any]:
+        """A window of it, in memory."""
+        ...
+
+
+@dataclass(frozen=True)
+class LatticeFeatures:
+    """Features of every patch of a scene, in half precision.
+
+    Attributes
+    ----------
+    lattice : Lattice
+        Of the scene seen at `zoom`.
+    vlm : (rows, cols, D) float16
+        VLM features, averages of unit vectors and so a little shorter; zero where not valid.
+    vm : (rows, cols, E) float16
+        VM features, likewise; only the last of several looks has them.
+    valid : (rows, cols) bool
+        Patches that hold a valid pixel.
+    zoom : float
+        How much the encoder saw the scene enlarged.
+    """
+
+    lattice: Lattice
+    vlm: LatticeArray
+    vm: LatticeArray
+    valid: LatticeArray
+    zoom: float = 1.0
+
+    @property
+    def patch_size(self) -> float:
+        """Side of a patch, px of the scene."""
+        return self.lattice.patch_size / self.zoom
+
+
+def stored_features(
+    shape: tuple[int, int], encoder: Encoder, journal: Journal, *, zoom: float = 1.0, window: Window | None = None
+) -> tuple[LatticeFeatures, ...]:
+    """What `encode_scene` has put into a journal, one for each look, as arrays on the disk.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Rows and cols of the scene, px.
+    encoder, journal, zoom, window
+        As for `encode_scene`; at least one crop must have been encoded.
+    """
+    return features_of(looks(shape, encoder, zoom, window), journal)
+
+
+def has_features(journal: Journal) -> bool:
+    """Whether any crop has been encoded into a journal."""
+    return WIDTHS in journal
+
+
+def is_encoded(
+    shape: tuple[int, int], encoder: Encoder, journal: Journal, *, zoom: float = 1.0, window: Window | None = None
+) -> bool:
+    """Whether `encode_scene` would find nothing left to do."""
+    return not any(rows_to_do(look, journal)[1] for look in looks(shape, encoder, zoom, window))
+
+
+def missing_bytes(
+    shape: tuple[int, int],
+    encoder: Encoder,
+    journal: Journal,
+    vlm_width: int,
+    *,
+    zoom: float = 1.0,
+    window: Window | None = None,
+) -> int:
+    """How much `encode_scene` will put into a journal, at least, if every pixel is valid.
+
+    `vlm_width` is the number of the VLM's features; how many the VM has is known once some are there.
+    """
+    widths = journal.read(WIDTHS).tolist() if has_features(journal) else [vlm_width, 0]
+    size = 0
+    for look in looks(shape, encoder, zoom, window):
+        kept = rows_to_do(look, journal)[1]
+        if kept:
+            rows = look.row_edges[kept.stop] - look.row_edges[kept.start]
+            cols = look.crop_cols[-1] + look.lattice.patches_per_crop - look.crop_cols[0]
+            size += rows * cols * (2 * (widths[0] + widths[1] * look.is_last) + 1)
+    return size
+
+
+def put_widths(journal: Journal, vlm_width: int, vm_width: int) -> None:
+    """Note how many features the VLM and the VM give, which comes before all features."""
+    journal.append(WIDTHS, np.array([vlm_width, vm_width], np.int64))
+
+
+def features_of(all_looks: Sequence[Look], journal: Journal) -> tuple[LatticeFeatures, ...]:
+    """What a journal holds of each look."""
+    journal.expect(WIDTHS, (2,), np.int64)
+    vlm_width, vm_width = journal.read(WIDTHS).tolist()
+
+    def of(look: Look) -> LatticeFeatures:
+        lattice = look.lattice
+        cols = Steps(range(0, lattice.cols, look.segment), (lattice.cols,))
+        vlm, vm, valid = (
+            ChunkedArray(journal, look.array_name(name), look.row_edges, cols, dtype, trailing)
+            for name, dtype, trailing in (
+                ("vlm", np.float16, (vlm_width,)),
+                ("vm", np.float16, (vm_width,)),
+                ("valid", np.bool_, ()),
+            )
+        )
+        return LatticeFeatures(lattice, vlm, vm, valid, look.zoom)
+
+    return tuple(of(look) for look in all_looks)
+
+
+def rows_to_do(look: Look, journal: Journal) -> tuple[range, range]:
+    """The rows of crops still to be encoded: those that are in the store already, and those to be kept.
+
+    Ahead of what the journal lacks come the rows that reach into it: what they add isn't in the store.
+    """
+    first = next((row for row in look.wanted if look.done_key(row) not in journal), look.wanted.stop)
+    if first == look.wanted.stop:
+        return range(0), range(0)
+    reach = look.row_edges[first] - look.lattice.patches_per_crop
+    again = bisect_right(look.row_edges, reach, look.wanted.start, first)
+    return range(again, first), range(first, look.wanted.stop)
