@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -32,29 +33,48 @@ PACKAGES = (
 FEWEST_FILES = 64
 """Open files that a run may need."""
 
-Check = tuple[str, str, bool]
-"""What was looked at, what was found, and whether it is fit for work."""
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes
+    ----------
+    topic, finding : str
+    fit : bool
+        True if it is as the work needs it.
+    """
+
+    topic: str
+    finding: str
+    fit: bool = True
 
 
 def examine() -> Iterator[Check]:
-    """Look at the installation, the device, the models, the cache and GDAL, one line each."""
-    yield "lposs-geo", _version("lposs-geo"), True
-    yield "Python", f"{platform.python_version()} at {sys.executable}", True
-    yield "system", f"{platform.system()} {platform.release()} {platform.machine()}, {os.cpu_count()} processors", True
+    """Look at the installation, the device, the models, the cache and GDAL, one after the other."""
+    yield Check("lposs-geo", _version("lposs-geo"))
+    yield Check("Python", f"{platform.python_version()} at {sys.executable}")
+    system = f"{platform.system()} {platform.release()} {platform.machine()}"
+    yield Check("system", f"{system}, {os.cpu_count()} processors")
     for package in PACKAGES:
-        found = _version(package)
-        yield package, found, found != _MISSING
+        installed = _version(package)
+        yield Check(package, installed, installed != _MISSING)
     yield from _device()
     yield from _gdal()
     yield from _limits()
+    yield from _models()
+    folder = models.cache_folder()
+    usable = _is_writable(folder)
+    yield Check("cache", f"{folder}{'' if usable else ' (not writable: set LPOSS_GEO_CACHE)'}", usable)
+
+
+def _models() -> Iterator[Check]:
+    preferred = models.preferred()
     for model in models.MODELS.values():
         installed = models.is_installed(model)
         state = "installed" if installed else f"not installed: lposs-geo models pull {model.name}"
-        preferred = ", used unless --model says otherwise" if model == models.preferred() else ""
-        yield f"model {model.name}", state + preferred, installed or not model.is_bundled
-    folder = models.cache_folder()
-    usable = _is_writable(folder)
-    yield "cache", f"{folder}{'' if usable else ' (not writable: set LPOSS_GEO_CACHE)'}", usable
+        default = ", used where no other is named" if model == preferred else ""
+        yield Check(f"model {model.name}", state + default, installed or not model.is_bundled)
 
 
 _MISSING = "missing: reinstall lposs-geo"
@@ -72,15 +92,15 @@ def _device() -> Iterator[Check]:
         import torch
         import torchvision.ops  # noqa: F401  a torchvision of another torch fails here
     except (ImportError, OSError, RuntimeError) as error:
-        yield "device", f"torch doesn't load: {one_line(error)}", False
+        yield Check("device", f"torch doesn't load: {one_line(error)}", False)
         return
-    yield "threads", str(torch.get_num_threads()), True
+    yield Check("threads", str(torch.get_num_threads()))
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
             properties = torch.cuda.get_device_properties(index)
-            yield f"device cuda:{index}", f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB", True
+            yield Check(f"device cuda:{index}", f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB")
     else:
-        yield "device", "cpu (torch sees no GPU)", True
+        yield Check("device", "cpu (torch sees no GPU)")
 
 
 def _gdal() -> Iterator[Check]:
@@ -90,29 +110,29 @@ def _gdal() -> Iterator[Check]:
 
         CRS.from_epsg(32632).to_wkt()  # fails where another program's PROJ_DATA is in the way
     except Exception as error:  # a broken GDAL or PROJ fails in many ways, and each of them is the finding
-        yield "GDAL", f"doesn't work: {one_line(error)}; unset PROJ_LIB, PROJ_DATA and GDAL_DATA", False
+        yield Check("GDAL", f"doesn't work: {one_line(error)}; unset PROJ_LIB, PROJ_DATA and GDAL_DATA", False)
         return
-    yield "GDAL", f"{rasterio.__gdal_version__}, PROJ {rasterio.__proj_version__}", True
+    yield Check("GDAL", f"{rasterio.__gdal_version__}, PROJ {rasterio.__proj_version__}")
     missing = [*missing_rasters(), *(name for ending, name in VECTORS.items() if missing_vector(ending))]
-    yield "formats", f"can't write {', '.join(missing)}: reinstall lposs-geo" if missing else "all", not missing
+    yield Check("formats", f"can't write {', '.join(missing)}: reinstall lposs-geo" if missing else "all", not missing)
     disturbing = [
         name for name in ("PROJ_LIB", "PROJ_DATA", "GDAL_DATA", "GDAL_SKIP", "PYTHONPATH") if name in os.environ
     ]
-    yield "environment", f"sets {', '.join(disturbing)}" if disturbing else "sets nothing that could disturb", True
+    yield Check("environment", f"sets {', '.join(disturbing)}" if disturbing else "sets nothing that could disturb")
 
 
 def _limits() -> Iterator[Check]:
     files, space = open_files(), address_space()
-    yield "open files", "no limit" if files is None else f"up to {files}", files is None or files >= FEWEST_FILES
+    yield Check("open files", "no limit" if files is None else f"up to {files}", files is None or files >= FEWEST_FILES)
     if space is not None:
         try:
             check_address_space()
         except OutOfMemoryError as error:
-            yield "address space", str(error), False
+            yield Check("address space", str(error), False)
         else:
-            yield "address space", f"up to {space / 1e9:.1f} GB", True
+            yield Check("address space", f"up to {space / 1e9:.1f} GB")
 
 
 def _is_writable(folder: Path) -> bool:
-    existing = next(place for place in (folder, *folder.parents) if place.exists())
+    existing = next(each for each in (folder, *folder.parents) if each.exists())
     return os.access(existing, os.W_OK)

@@ -12,7 +12,7 @@ def test_a_missing_package_and_a_locked_cache_are_found(monkeypatch, tmp_path):
     monkeypatch.setattr(doctor, "PACKAGES", ("torch", "no-such-package"))
     monkeypatch.setattr("os.access", lambda *_: False)
     monkeypatch.setenv("LPOSS_GEO_CACHE", str(tmp_path))
-    found = {topic: (finding, fit) for topic, finding, fit in doctor.examine()}
+    found = {check.topic: (check.finding, check.fit) for check in doctor.examine()}
     assert found["torch"][1]
     assert found["no-such-package"] == ("missing: reinstall lposs-geo", False)
     assert found["cache"][1] is False
@@ -21,7 +21,7 @@ def test_a_missing_package_and_a_locked_cache_are_found(monkeypatch, tmp_path):
 
 def test_what_could_disturb_gdal_is_named(monkeypatch):
     monkeypatch.setenv("PROJ_DATA", "/somewhere")
-    found = {topic: finding for topic, finding, _ in doctor.examine()}
+    found = {check.topic: check.finding for check in doctor.examine()}
     assert "PROJ_DATA" in found["environment"]
 
 
@@ -31,7 +31,7 @@ def test_what_the_system_allows_is_told(tmp_path):
         "import resource; from lposs_geo.doctor import examine\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))\n"
         "resource.setrlimit(resource.RLIMIT_AS, (8 * 10**9, 8 * 10**9))\n"
-        "print({topic: (finding, fit) for topic, finding, fit in examine()})"
+        "print({check.topic: (check.finding, check.fit) for check in examine()})"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "'open files': ('up to 40', False)" in done.stdout

@@ -18,17 +18,19 @@ import click
 
 from lposs_geo.cli.bench import bench_command
 from lposs_geo.cli.cache import cache_group
-from lposs_geo.cli.console import Terminated, help_without_command, json_line, say
+from lposs_geo.cli.console import Terminated, help_without_command, say, tell
 from lposs_geo.cli.doctor import doctor_command
+from lposs_geo.cli.failing import TERMINATED, as_failure, exit_code, is_defect
 from lposs_geo.cli.info import info_command
 from lposs_geo.cli.legends import legends_group
 from lposs_geo.cli.map import map_command
 from lposs_geo.cli.models import models_group
 from lposs_geo.cli.streams import json_lines, prepare, undelivered
 from lposs_geo.cli.vectorize import vectorize_command
-from lposs_geo.errors import LpossGeoError, ParameterError, defect, one_line
-from lposs_geo.files.odd_names import forget_links, unlinked
-from lposs_geo.limits import advice_on_files, raise_limits, shortage
+from lposs_geo.cli.wording import words_of
+from lposs_geo.errors import LpossGeoError
+from lposs_geo.files.odd_names import forget_links
+from lposs_geo.limits import raise_limits
 
 if TYPE_CHECKING:
     from lposs_geo.mapping import Mapper
@@ -37,8 +39,6 @@ __all__ = ["cli", "main"]
 
 _WRITE_FILES = ("map", "vectorize")
 """Commands whose result is files; what they print only tells of it."""
-
-FAILED, USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
@@ -82,33 +82,19 @@ def main(arguments: Sequence[str] | None = None, mapper: Mapper | None = None) -
         cli.main(arguments, prog_name="lposs-geo", standalone_mode=False, obj=mapper)
         _check_delivered(arguments, as_json)
         sys.exit(0)
-    except click.UsageError as error:
-        command = error.ctx.command_path if error.ctx else "lposs-geo"
-        _fail(f"{error.format_message()} (see {command} --help)", USAGE, as_json)
-    except click.ClickException as error:
-        _fail(error.format_message(), error.exit_code, as_json)
-    except LpossGeoError as error:
-        advice = "" if "ulimit" in str(error) else advice_on_files(error)
-        _fail(_with_notes(f"{error}{advice}", error), USAGE if isinstance(error, ParameterError) else FAILED, as_json)
-    except (click.Abort, KeyboardInterrupt) as error:
-        _fail(_with_notes("interrupted; no output was written", error), INTERRUPTED, as_json)
     except Terminated as error:
         try:
-            _fail(_with_notes("terminated; no output was written", error), TERMINATED, as_json)
+            _fail(error, arguments, as_json)
         finally:
             lines = json_lines()
             if lines is not None:
                 lines.end()
             forget_links()
             os._exit(TERMINATED)  # all is put away; who asks us to end mustn't wait for torch to be taken down
-    except Exception as error:
-        short = shortage(error)
-        if short is not None:
-            _fail(_with_notes(short, error), FAILED, as_json)
-        # a defect of ours: still one line, and how to tell us
-        if "--verbose" in arguments or "-v" in arguments:
+    except (Exception, KeyboardInterrupt) as error:
+        if is_defect(error) and ("--verbose" in arguments or "-v" in arguments):
             traceback.print_exc()
-        _fail(_with_notes(defect(error), error), FAILED, as_json)
+        _fail(error, arguments, as_json)
     finally:
         forget_links()
 
@@ -118,21 +104,16 @@ def _check_delivered(arguments: Sequence[str], as_json: bool) -> None:
     failure = undelivered()
     if failure is None:
         return
-    said = f"standard output can't be written: {failure.strerror or failure}"
+    problem = f"standard output can't be written: {failure.strerror or failure}"
     if as_json or arguments[0] not in _WRITE_FILES:
-        raise LpossGeoError(f"{said}; all files are written" if arguments[0] in _WRITE_FILES else said)
-    say(f"Warning: {said}; all files are written")
+        raise LpossGeoError(f"{problem}; all files are written" if arguments[0] in _WRITE_FILES else problem)
+    say(f"Warning: {problem}; all files are written")
 
 
-def _with_notes(message: str, error: BaseException) -> str:
-    """A message with what was added to its error on the way up: what is kept for --resume."""
-    # click raises an error of its own for Ctrl-C, and names the first as its cause
-    notes = [note for raised in (error, error.__cause__) for note in getattr(raised, "__notes__", [])]
-    return "; ".join([message, *notes])
-
-
-def _fail(message: str, code: int, as_json: bool) -> None:
-    line = one_line(unlinked(message))
+def _fail(error: BaseException, arguments: Sequence[str], as_json: bool) -> None:
+    """Print the one line that tells of an error, and exit."""
+    command = cli.commands.get(arguments[0]) if arguments else None
+    failure = as_failure(error, words_of(command or cli, cli))
     with suppress(Terminated):  # the exit code tells it, too
-        say(json_line({"event": "error", "message": line}) if as_json else f"Error: {line}")
-    sys.exit(code)
+        tell(failure, f"Error: {failure.message}", as_json)
+    sys.exit(exit_code(error))

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from lposs_geo.cli.console import json_line, show_progress
+from lposs_geo.cli import answers
+from lposs_geo.cli.console import show_progress
 from lposs_geo.cli.options import DEVICE, JSON, MAX_MEMORY, MODEL, NO_NETWORK
+
+if TYPE_CHECKING:
+    from lposs_geo.bench import Report
 
 __all__ = ["bench_command"]
 
@@ -44,7 +49,12 @@ def bench_command(
         path = scene or bench.invented_scene(Path(folder) / f"invented_{side}.tif", side)
         report = bench.measure(path, words, model=model_name, device=device, max_memory=max_memory, progress=progress)
     if as_json:
-        rates = {"mpx": report.mpx, "mpx_per_second": report.mpx / report.wall, "encoder_share": report.encoder_share}
-        click.echo(json_line(asdict(report) | rates))
+        click.echo(answers.to_json(_answer(report)))
     else:
         click.echo(bench.table(report))
+
+
+def _answer(report: Report) -> answers.BenchResult:
+    facts = asdict(report) | {"encoder": answers.EncoderResult(**asdict(report.encoder))}
+    speed = report.mpx / report.wall
+    return answers.BenchResult(**facts, mpx=report.mpx, mpx_per_second=speed, encoder_share=report.encoder_share)

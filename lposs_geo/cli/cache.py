@@ -6,7 +6,8 @@ import time
 
 import click
 
-from lposs_geo.cli.console import help_without_command, json_line
+from lposs_geo.cli import answers
+from lposs_geo.cli.console import help_without_command
 from lposs_geo.cli.options import JSON
 
 __all__ = ["cache_group"]
@@ -25,17 +26,19 @@ def cache_list(as_json: bool) -> None:
     """List the scenes whose features are kept, the latest used first."""
     from lposs_geo.store import cache
 
-    found = cache.stores()
-    for store in found:
+    stores = cache.stores()
+    for store in stores:
         if as_json:
-            line = {"scene": store.scene, "model": store.model, "bytes": store.size, "used": store.used}
-            click.echo(json_line(line | {"folder": str(store.folder)}))
+            line = answers.CacheResult(
+                scene=store.scene, model=store.model, bytes=store.size, used=store.used, folder=str(store.folder)
+            )
+            click.echo(answers.to_json(line))
         else:
             used = time.strftime("%Y-%m-%d %H:%M", time.localtime(store.used))
             model, scene = _shown(store.model, "?"), _shown(store.scene, "? (left by a run that was cut off)")
             click.echo(f"{store.size / 1e6:>10,.1f} MB  {used}  {model:<8} {scene}")
     if not as_json:
-        total = sum(store.size for store in found)
+        total = sum(store.size for store in stores)
         click.echo(f"{total / 1e6:>10,.1f} MB of {cache.limit() / 1e6:,.0f} MB in {cache.folder()}")
 
 

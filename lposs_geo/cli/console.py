@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import math
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from lposs_geo.cli import answers
 from lposs_geo.cli.streams import json_lines
+from lposs_geo.cli.wording import words_here
 from lposs_geo.errors import escaped
+from lposs_geo.hints import Notice, Words
+from lposs_geo.progress import STAGES
 
 if TYPE_CHECKING:
     from lposs_geo.progress import Listener
 
-__all__ = ["Terminated", "help_without_command", "json_line", "messages", "say", "show_progress"]
-
-# What each stage of mapping counts, for people.
-_STAGES = {
-    "encode": ("encoding", "crops"),
-    "propagate": ("propagating", "blocks"),
-    "refine": ("labelling", "tiles"),
-    "vectorize": ("drawing polygons", "rows"),
-}
+__all__ = ["Terminated", "help_without_command", "messages", "remark", "say", "show_progress", "tell"]
 
 
 class Terminated(BaseException):
@@ -47,17 +41,15 @@ def say(line: str) -> None:
         raise Terminated from error
 
 
-def json_line(facts: Mapping[str, Any]) -> str:
-    """Facts as one line of JSON; numbers that aren't finite are null, since JSON knows none."""
-    return json.dumps(_finite(facts), allow_nan=False)
+def tell(line: answers.Line, text: str, as_json: bool) -> None:
+    """Print on stderr what a program is told, or its text for a person."""
+    say(answers.to_json(line) if as_json else text)
 
 
-def _finite(value: object) -> object:
-    if isinstance(value, Mapping):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def remark(notice: Notice | str, words: Words) -> answers.Remark:
+    """A notice as a part of a result."""
+    notice = Notice(notice) if isinstance(notice, str) else notice
+    return answers.Remark(message=notice.worded(words), problem=notice.text, hint=notice.hint)
 
 
 def help_without_command(context: click.Context) -> None:
@@ -66,20 +58,37 @@ def help_without_command(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
+class _Echo(logging.Handler):
+    """Shows the library's messages on stderr, notices in the words of a command."""
+
+    def __init__(self, words: Words, as_json: bool) -> None:
+        super().__init__()
+        self._words, self._as_json = words, as_json
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one message."""
+        arguments = record.args if isinstance(record.args, tuple) else (record.args,) if record.args else ()
+        notices = [argument for argument in arguments if isinstance(argument, Notice)]
+
+        def filled(show: Callable[[Notice], str]) -> str:
+            parts = tuple(show(part) if isinstance(part, Notice) else part for part in arguments)
+            return str(record.msg) % parts if parts else str(record.msg)
+
+        text = filled(lambda notice: notice.worded(self._words))
+        line = answers.Message(
+            event=record.levelname.lower(),
+            message=text,
+            problem=filled(lambda notice: notice.text),
+            hint="; ".join(notice.hint for notice in notices if notice.hint),
+        )
+        tell(line, text if record.levelno < logging.WARNING else f"Warning: {text}", self._as_json)
+
+
 @contextmanager
 def messages(as_json: bool, verbose: bool, quiet: bool) -> Iterator[None]:
     """Show the library's messages on stderr."""
-
-    class _Echo(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            text = record.getMessage()
-            if as_json:
-                say(json_line({"event": record.levelname.lower(), "message": text}))
-            else:
-                say(text if record.levelno < logging.WARNING else f"Warning: {text}")
-
     log = logging.getLogger("lposs_geo")
-    handler, level = _Echo(), log.level
+    handler, level = _Echo(words_here(), as_json), log.level
     log.addHandler(handler)
     log.propagate = False  # some libraries give the root logger a handler of its own
     log.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO)
@@ -105,9 +114,9 @@ def show_progress(as_json: bool, quiet: bool) -> Iterator[Listener]:
         if quiet:
             return
         if as_json:
-            say(json_line({"event": "progress", "stage": stage, "done": done, "total": total}))
+            say(answers.to_json(answers.Progress(stage=stage, done=done, total=total)))
             return
-        doing, unit = _STAGES.get(stage, (stage, "steps"))
+        doing, unit = STAGES[stage].doing, STAGES[stage].unit
         if sys.stderr.isatty():
             if stage != current:
                 if bar is not None:

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import click
 
+from lposs_geo.cli import answers
+from lposs_geo.cli.options import JSON
 from lposs_geo.errors import LpossGeoError
 
 __all__ = ["doctor_command"]
 
 
 @click.command("doctor")
-def doctor_command() -> None:
+@JSON
+def doctor_command(as_json: bool) -> None:
     """Show versions, device, models, cache and GDAL; exit 1 if something is amiss."""
     from lposs_geo.doctor import examine
 
-    healthy = True
-    for topic, finding, fit in examine():
-        healthy = healthy and fit
-        click.echo(f"{'ok ' if fit else 'BAD'} {topic:<16} {finding}")
-    if not healthy:
-        raise LpossGeoError("something is amiss: see the lines marked BAD")
+    checks = []
+    for check in examine():
+        checks.append(check)
+        if not as_json:
+            click.echo(f"{'ok ' if check.fit else 'BAD'} {check.topic:<16} {check.finding}")
+    amiss = [check.topic for check in checks if not check.fit]
+    if as_json:
+        listed = tuple(answers.Check(topic=each.topic, finding=each.finding, fit=each.fit) for each in checks)
+        click.echo(answers.to_json(answers.DoctorResult(fit=not amiss, checks=listed)))
+    if amiss:
+        raise LpossGeoError(f"something is amiss: {', '.join(amiss)}")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from lposs_geo.cli.console import help_without_command, json_line
+from lposs_geo.cli import answers
+from lposs_geo.cli.console import help_without_command
 from lposs_geo.cli.options import JSON
 
 __all__ = ["legends_group"]
@@ -24,11 +25,23 @@ def legends_list(as_json: bool) -> None:
     from lposs_geo.legend import legend
 
     for name in legend.PRESETS:
-        found = legend.preset(name)
-        if as_json:
-            click.echo(json_line({"name": name} | found.as_dict()))
-        else:
-            click.echo(f"{name:<14} {len(found):>3} classes  {found.title}")
+        preset = legend.preset(name)
+        if not as_json:
+            click.echo(f"{name:<14} {len(preset):>3} classes  {preset.title}")
+            continue
+        classes = tuple(
+            answers.LegendClass(
+                id=each.id,
+                name=each.name,
+                prompts=each.prompts,
+                colour=each.hex_colour,
+                negatives=each.negatives,
+                code=each.code,
+            )
+            for each in preset.classes
+        )
+        line = answers.LegendResult(name=name, title=preset.title, source=preset.source, classes=classes)
+        click.echo(answers.to_json(line))
 
 
 @legends_group.command("show")

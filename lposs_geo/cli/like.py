@@ -46,8 +46,8 @@ def with_settings(settings: Settings, like: Path, options: Mapping[str, Any], na
     never = [name for name in settings.others if name in options]
     if never:
         raise ParameterError(
-            f"the tags of '{like}' set what --like never takes over: {_listed(never)}; no such map is ours, so "
-            f"don't trust it"
+            f"the tags of '{like}' set what is never taken over: {_listed(never)}; no such map is ours",
+            hint="don't trust it",
         )
     if settings.others:
         raise ParameterError(
@@ -80,8 +80,8 @@ def model_of(settings: Settings, like: Path) -> Model:
 
     if "@" in settings.model:
         raise ParameterError(
-            f"the map '{like}' was made with weights in a file of somebody's own ({settings.model}): name the model "
-            f"again, with --vlm and --vm"
+            f"the map '{like}' was made with weights in a file of somebody's own ({settings.model})",
+            hint="name the model again, with <vlm> and <vm>",
         )
     return models.find(settings.model)
 

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from lposs_geo.cli.console import json_line, messages, say, show_progress
+from lposs_geo.cli import answers
+from lposs_geo.cli.console import messages, remark, say, show_progress, tell
+from lposs_geo.cli.failing import Misuse, as_failure
 from lposs_geo.cli.like import model_of, with_settings
 from lposs_geo.cli.options import (
     BANDS,
@@ -29,7 +31,8 @@ from lposs_geo.cli.options import (
     VERBOSE,
     WARP,
 )
-from lposs_geo.errors import FinishedError, LegendError, LpossGeoError, OutputError, SceneError, one_line
+from lposs_geo.cli.wording import words_here
+from lposs_geo.errors import FinishedError, LegendError, LpossGeoError, OutputError, SceneError
 from lposs_geo.files.outputs import PLACEHOLDER, for_scene
 from lposs_geo.products import BESIDE_LABELS, PRODUCTS
 from lposs_geo.writers.area_units import unit_for
@@ -163,7 +166,7 @@ def map_command(
     if legend_name is not None:
         _keep(Path(legend_name), "the legend", places)
     if like is not None:
-        _keep(like, "the map of --like", places)
+        _keep(like, "the earlier map", places)
     with messages(as_json, verbose, quiet), show_progress(as_json, quiet) as progress:
         if batch:
             mapper = _mapper(context, model, options)
@@ -182,7 +185,7 @@ def _keep(file: Path, what: str, outputs: Sequence[Path]) -> None:
     """Refuse to write over a file that only tells how to map."""
     for path in outputs:
         if path.exists() and file.exists() and path.samefile(file):
-            raise OutputError(f"output '{path}' is {what} itself: give another name")
+            raise OutputError(f"output '{path}' is {what} itself", hint="give another name")
 
 
 def _each(scenes: Sequence[str]) -> list[str]:
@@ -202,21 +205,22 @@ def _legend(classes: str | None, name: str | None) -> Legend:
     from lposs_geo.legend import legend
 
     if (classes is None) == (name is None):
-        raise click.UsageError("name the classes with --classes, or a legend with --legend")
+        problem = "no classes are named" if name is None else "the classes are named twice"
+        raise Misuse(problem, hint="name the classes with <classes>, or a legend with <legend>")
     if name is not None:
         return legend.find_legend(name)
     assert classes is not None
     try:
         return legend.from_words(classes)
     except LegendError as error:
-        raise click.UsageError(str(error)) from error
+        raise Misuse(error.problem, hint=error.hint) from error
 
 
 def _model(name: str | None, vlm: str | None, vm: str | None) -> Model | None:
     from lposs_geo import models
 
     if (vlm is None) != (vm is None) or (vlm is not None and name is not None):
-        raise click.UsageError("--vlm and --vm go together, and without --model")
+        raise Misuse("half a model is named, or two are", hint="<vlm> and <vm> go together, and without <model>")
     return models.pair(vlm, vm) if vlm and vm else models.find(name) if name else None
 
 
@@ -256,12 +260,11 @@ def _map_each(
                 done += 1
             except LpossGeoError as error:
                 failed.append(outcome.name)
-                said = one_line("; ".join([str(error), *getattr(error, "__notes__", [])]))
-                line = {"event": "failed", "scene": outcome.name, "message": said}
-                say(json_line(line) if as_json else f"Error: {said}")
+                line = as_failure(error, words_here(), scene=outcome.name)
+                tell(line, f"Error: {line.message}", as_json)
     except BaseException as error:
         if done:
-            error.add_note(f"{done} scenes were mapped before: add --resume to go on with the others")
+            error.add_note(f"{done} scenes were mapped before: <resume=True> goes on with the others")
         raise
     if failed:
         raise SceneError(f"{len(failed)} of {done + len(failed)} scenes failed: {', '.join(failed)}")
@@ -270,16 +273,14 @@ def _map_each(
 
 
 def _say_finished(scene: str, message: str, as_json: bool, quiet: bool) -> None:
-    if as_json:
-        say(json_line({"event": "finished", "scene": scene, "message": message}))
-    elif not quiet:
-        say(message)
+    if as_json or not quiet:
+        tell(answers.Finished(scene=scene, message=message), message, as_json)
 
 
 def _finish(result: MapResult, as_json: bool, verbose: bool) -> None:
     """Print what was made; SceneError if parts of it are missing."""
     if as_json:
-        click.echo(json_line(_as_dict(result)))
+        click.echo(answers.to_json(_answer(result)))
     else:
         for path in result.outputs.paths.values():
             click.echo(path)
@@ -301,15 +302,18 @@ def _finish(result: MapResult, as_json: bool, verbose: bool) -> None:
         )
 
 
-def _as_dict(result: MapResult) -> dict[str, object]:
-    return {name: str(path) for name, path in result.outputs.paths.items()} | {
-        "event": "result",
-        "scene": result.scene.name,
-        "model": result.model,
-        "device": result.device,
-        "classes": [asdict(area) for area in result.areas],
-        "unknown_share": max(0.0, 1 - sum(area.share for area in result.areas)),
-        "notices": [str(notice) for notice in result.notices],
-        "seconds": {stage: round(seconds, 3) for stage, seconds in result.seconds.items()},
-        "failed": [tile.as_dict() for tile in result.failed],
-    }
+def _answer(result: MapResult) -> answers.MapResult:
+    words = words_here()
+    return answers.MapResult(
+        scene=result.scene.name,
+        outputs={name: str(path) for name, path in result.outputs.paths.items()},
+        model=result.model,
+        device=result.device,
+        classes=tuple(answers.MappedClass(**asdict(area)) for area in result.areas),
+        unknown_share=max(0.0, 1 - sum(area.share for area in result.areas)),
+        notices=tuple(remark(notice, words) for notice in result.notices),
+        seconds={stage: round(seconds, 3) for stage, seconds in result.seconds.items()},
+        failed=tuple(
+            answers.MissingTile(rows_cols=tile.window.toranges(), reason=tile.reason) for tile in result.failed
+        ),
+    )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from lposs_geo.cli.console import help_without_command, json_line
+from lposs_geo.cli import answers
+from lposs_geo.cli.console import help_without_command
 from lposs_geo.cli.options import JSON
 
 __all__ = ["models_group"]
@@ -27,7 +28,10 @@ def models_list(as_json: bool) -> None:
     for model in models.MODELS.values():
         installed = models.is_installed(model)
         if as_json:
-            click.echo(json_line({"name": model.name, "summary": model.summary, "installed": installed}))
+            line = answers.ModelResult(
+                name=model.name, summary=model.summary, installed=installed, default=model == best
+            )
+            click.echo(answers.to_json(line))
         else:
             state = ("installed, default" if model == best else "installed") if installed else "not installed"
             click.echo(f"{model.name:<8} {state:<20} {model.summary}")

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from lposs_geo import network
+from lposs_geo.cli.failing import Misuse
 from lposs_geo.errors import ParameterError
 from lposs_geo.memory import DEFAULT, parse_size
 
@@ -37,7 +38,7 @@ class _Size(click.ParamType[int]):
         try:
             return value if isinstance(value, int) else parse_size(value)
         except ParameterError as error:
-            self.fail(str(error), param, ctx)
+            raise Misuse(error.problem, ctx, param, hint=error.hint) from error
 
 
 class _Range(click.ParamType[tuple[float, float]]):

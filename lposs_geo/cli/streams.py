@@ -10,7 +10,6 @@ from __future__ import annotations
 import atexit
 import errno
 import io
-import json
 import os
 import sys
 import tempfile
@@ -18,6 +17,8 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from lposs_geo.cli.answers import Text, to_json
 
 __all__ = ["JsonLines", "json_lines", "prepare", "undelivered"]
 
@@ -146,7 +147,7 @@ class JsonLines:
         for raw in lines if whole_lines else [*lines, rest]:
             text = raw.decode(errors="backslashreplace").strip()
             if text:
-                self._print(json.dumps({"event": "text", "message": text}))
+                self._print(to_json(Text(message=text)))
 
     def _gathered(self) -> bytes:
         """What the file holds beyond what was seen of it."""

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from lposs_geo.cli.console import json_line, messages, show_progress
+from lposs_geo.cli import answers
+from lposs_geo.cli.console import messages, show_progress
 from lposs_geo.cli.options import FILE, JSON, MIN_AREA, NO_NETWORK, OVERWRITE, QUIET, SIMPLIFY, VERBOSE
 
 __all__ = ["vectorize_command"]
@@ -48,6 +49,6 @@ def vectorize_command(
             progress=progress,
         )
     if as_json:
-        click.echo(json_line({"event": "result", "vector": str(output), "polygons": count}))
+        click.echo(answers.to_json(answers.VectorizeResult(vector=str(output), polygons=count)))
     else:
         click.echo(f"{output}: {count} polygons")
