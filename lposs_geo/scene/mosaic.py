@@ -80,9 +80,9 @@ def _check_fits(part: Part, first: Part, path: str) -> None:
         (part.dtypes != first.dtypes, (f"{part.dtypes[0]} values instead of {first.dtypes[0]}", "")),
         (max(abs(a - b) for a, b in zip(steps, wanted, strict=True)) > tolerance, _other_pixels(part, first)),
         (str(part.nodata) != str(first.nodata), (f"nodata {part.nodata[0]} instead of {first.nodata[0]}", "")),  # nan
+        (part.turned != first.turned, (f"{_white(part)} for white instead of {_white(first)}", "")),
         (part.colours != first.colours, (f"bands {_colours(part)} instead of {_colours(first)}", "")),
         (part.palette != first.palette, ("another colour table", "")),
-        (part.turned != first.turned, (f"{_white(part)} for white instead of {_white(first)}", "")),
         (part.bits != first.bits, (f"{part.bits[0]} bits a value instead of {first.bits[0]}", "")),
         ((part.scales, part.offsets) != (first.scales, first.offsets), ("another scale or offset of its values", "")),
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,34 @@ import numpy as np
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
+from rasterio.control import GroundControlPoint
 
-__all__ = ["UTM", "write_chip", "write_damaged", "write_geotiff", "write_vrt"]
+__all__ = [
+    "UTM",
+    "coded",
+    "noise",
+    "write_chip",
+    "write_damaged",
+    "write_geotiff",
+    "write_palette_vrt",
+    "write_part",
+    "write_vrt",
+    "write_with_points",
+]
 
 UTM = Affine(0.6, 0.0, 439136.4, 0.0, -0.6, 5273706.6)
 """The position of a scene by default, on EPSG:32632."""
+
+
+def coded(bands: int, dtype: str = "uint16", rows: int = 30, cols: int = 40) -> NDArray[Any]:
+    """A picture whose every value tells its band, row and col."""
+    band, row, col = np.meshgrid(np.arange(1, bands + 1), np.arange(rows), np.arange(cols), indexing="ij")
+    return (band * 60 + (row + col) % 30).astype(dtype)
+
+
+def noise(rows: int = 40, cols: int = 50, bands: int = 3, seed: int = 0) -> NDArray[np.uint8]:
+    """A picture of random values from 1 to 254."""
+    return np.random.default_rng(seed).integers(1, 255, (bands, rows, cols)).astype(np.uint8)
 
 
 def write_geotiff(path: Path, array: NDArray[Any], **options: Any) -> Path:
@@ -77,4 +101,35 @@ def write_damaged(path: Path, lakeside: Path) -> Path:
     with rasterio.open(path) as dataset:
         end = int(dataset.get_tag_item("BLOCK_OFFSET_0_4099", "TIFF", bidx=1))
     path.write_bytes(path.read_bytes()[:end])
+    return path
+
+
+def write_part(folder: Path, name: str, array: NDArray[Any], row: float, col: float, **options: Any) -> Path:
+    """A part of a mosaic that begins at a row and a col of it."""
+    folder.mkdir(exist_ok=True)
+    transform = options.pop("transform", UTM @ Affine.translation(col, row))
+    return write_geotiff(folder / name, array, transform=transform, **options)
+
+
+def write_palette_vrt(path: Path, source: Path, colours: NDArray[Any]) -> None:
+    """A VRT of 30 x 40 indices with a colour table, red, green, blue and alpha of each index; 4 is nodata."""
+    entries = "".join('<Entry c1="{}" c2="{}" c3="{}" c4="{}"/>'.format(*colour) for colour in colours)
+    path.write_text(
+        '<VRTDataset rasterXSize="40" rasterYSize="30"><SRS>EPSG:32632</SRS><GeoTransform>0,1,0,9,0,-1</GeoTransform>'
+        '<VRTRasterBand dataType="Byte" band="1"><NoDataValue>4</NoDataValue><ColorInterp>Palette</ColorInterp>'
+        f"<ColorTable>{entries}</ColorTable><SimpleSource><SourceFilename>{source}</SourceFilename></SimpleSource>"
+        "</VRTRasterBand></VRTDataset>"
+    )
+
+
+def write_with_points(
+    write_raster: Callable[..., Path],
+    array: NDArray[Any],
+    points: Sequence[tuple[int, int]] = ((0, 0), (0, 30), (20, 0), (20, 30)),
+    **options: Any,
+) -> Path:
+    """A raster south up, located by ground control points in degrees only: 0.001 a pixel, from 9 E, 47 N."""
+    path = write_raster(array, transform=Affine.identity(), crs=None, **options)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.gcps = [GroundControlPoint(r, c, 9 + c / 1e3, 47 + r / 1e3) for r, c in points], "EPSG:4326"
     return path
