@@ -93,10 +93,6 @@ def part_of(raster: Raster) -> Part:
     with open_raster(raster) as dataset:
         check_real(dataset.dtypes, raster.path)
         flags = {flag for band in dataset.mask_flag_enums for flag in band}
-        try:
-            palette = dataset.colormap(1)
-        except ValueError:
-            palette = None
         return Part(
             path=raster.path,
             opened=_lasting_name(raster.opened, dataset),
@@ -108,7 +104,7 @@ def part_of(raster: Raster) -> Part:
             dtypes=dataset.dtypes,
             nodata=tuple(None if n is None else float(n) for n in dataset.nodatavals),
             colours=dataset.colorinterp,
-            palette=palette,
+            palette=_palette(dataset),
             descriptions=descriptions_of(dataset),
             scales=dataset.scales,
             offsets=dataset.offsets,
@@ -117,6 +113,15 @@ def part_of(raster: Raster) -> Part:
             block=dataset.block_shapes[0],
             has_mask=MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags,
         )
+
+
+def _palette(dataset: rasterio.DatasetReader) -> dict[int, tuple[int, int, int, int]] | None:
+    if dataset.colorinterp[0] != ColorInterp.palette:  # GDAL has one for what is grey and turned, too
+        return None
+    try:
+        return dict(dataset.colormap(1))
+    except ValueError:
+        return None
 
 
 def _lasting_name(opened: str, dataset: rasterio.DatasetReader) -> str:

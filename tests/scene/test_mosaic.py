@@ -226,9 +226,12 @@ def test_no_mosaic_goes_round_the_globe(tmp_path):
         resolve(tmp_path)
 
 
-@pytest.mark.parametrize("options", [{"photometric": "miniswhite"}, {"nbits": 4}])
-def test_a_mosaic_is_as_dark_as_its_rasters(tmp_path, options):
-    array = noise(bands=1) % 15 + 1
+@pytest.mark.parametrize(
+    ("dtype", "options"),
+    [("uint8", {"photometric": "miniswhite"}), ("uint16", {"photometric": "miniswhite"}), ("uint8", {"nbits": 4})],
+)
+def test_a_mosaic_is_as_dark_as_its_rasters(tmp_path, dtype, options):
+    array = (noise(bands=1) % 15 + 1).astype(dtype)
     whole = write_geotiff(tmp_path / "whole.tif", array, **options)
     write_part(tmp_path / "parts", "a.tif", array[:, :, :20], 0, 0, **options)
     write_part(tmp_path / "parts", "b.tif", array[:, :, 20:], 0, 20, **options)
