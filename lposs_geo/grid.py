@@ -1,4 +1,4 @@
-"""Where pixels lie on the ground, and how large things are there: always in metres, whatever the CRS counts in.
+"""Positions of pixels on the ground, and sizes there: always in metres, whatever the CRS counts in.
 
 Areas on a geographic CRS are those on its ellipsoid. They are measured in the plane of the cylindrical equal-area
 projection, where meridians and parallels, and so the sides of pixels, are straight.
@@ -106,7 +106,7 @@ class Grid:
 
 
 def on_ground(pixels: NDArray[np.float64], transform: Affine) -> NDArray[np.float64]:
-    """Ground coordinates (n, 2) of places on the pixel grid, (n, 2) as (col, row)."""
+    """Ground coordinates (n, 2) of points on the pixel grid, (n, 2) as (col, row)."""
     col, row = pixels[:, 0], pixels[:, 1]
     t = transform
     return np.column_stack([t.a * col + t.b * row + t.c, t.d * col + t.e * row + t.f])
@@ -123,7 +123,7 @@ def polygon_areas(polygons: NDArray[np.object_], crs: CRS | None) -> NDArray[np.
 
 
 def overstates_areas(crs: CRS) -> bool:
-    """Whether planar areas are far too large away from the equator: Mercator's projection, the web's among them."""
+    """True if planar areas are far too large away from the equator: Mercator's projection, the web's among them."""
     known = to_pyproj(crs)
     while known.is_compound or known.is_bound:  # with heights, or with a way to another datum
         inner = known.sub_crs_list[0] if known.is_compound else known.source_crs
@@ -144,7 +144,7 @@ def to_pyproj(crs: CRS) -> pyproj.CRS:
 
 
 def lonlat_transformer(crs: CRS) -> pyproj.Transformer | None:
-    """What turns coordinates into longitude and latitude on WGS84; None for another celestial body, or a mere name."""
+    """A transformer to longitude and latitude on WGS84; None for another celestial body, or a mere name."""
     try:
         return pyproj.Transformer.from_crs(to_pyproj(crs), "OGC:CRS84", always_xy=True)
     except ProjError:
@@ -152,7 +152,7 @@ def lonlat_transformer(crs: CRS) -> pyproj.Transformer | None:
 
 
 def utm_zone(lon: float, lat: float) -> CRS:
-    """The zone of UTM on WGS 84 that a place lies in, degrees; near the poles, the polar stereographic grid."""
+    """The zone of UTM on WGS 84 that a point in degrees lies in; near the poles, the polar stereographic grid."""
     north = lat >= 0
     if abs(lat) > 84:
         return CRS.from_epsg(32661 if north else 32761)
@@ -161,7 +161,7 @@ def utm_zone(lon: float, lat: float) -> CRS:
 
 
 def axis_unit(crs: pyproj.CRS) -> float:
-    """What one unit of the CRS's axes is in metres, or in radians."""
+    """One unit of the CRS's axes in metres, or in radians."""
     return float(crs.axis_info[0].unit_conversion_factor) if crs.axis_info else 1.0
 
 

@@ -49,7 +49,7 @@ FARTHEST_OFF = 1.0
 """Metres that a point may be off after the way to another CRS and back."""
 
 MOST_PIECES = 2_000_000
-"""That edges are cut into; an outline longer than this is cut into longer ones."""
+"""Pieces that edges are cut into; an outline longer than this is cut into longer ones."""
 
 SIDE = 1024
 """Px of the squares that are looked at one by one for a pixel inside."""

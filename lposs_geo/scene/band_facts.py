@@ -1,4 +1,4 @@
-"""What a file says of its bands, and which of them are chosen."""
+"""A file's statements about its bands, and a choice of three of them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ OTHER_BANDS = "name others with <bands>"
 
 @dataclass(frozen=True)
 class BandFacts:
-    """What a file says of its bands; each tuple but the last has one entry a band.
+    """A file's statements about its bands; each tuple but the last has one entry a band.
 
     Attributes
     ----------
     path : str
-        What messages call the file.
+        The file's name in messages.
     dtypes : tuple of str
     colours : tuple of str
         GDAL's colour interpretation: "red", "nir", "alpha", "undefined".
@@ -74,7 +74,7 @@ class Choice:
 
     @property
     def guessed(self) -> tuple[int, int, int]:
-        """Where it is a guess, what is taken for red, green and blue."""
+        """Where it is a guess, the bands that are taken for red, green and blue."""
         return self.natural or self.bands
 
 

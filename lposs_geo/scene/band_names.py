@@ -1,4 +1,4 @@
-"""Which colour the name of a band tells, in the languages that maps are made in.
+"""Colours in the names of bands, in the languages that maps are made in.
 
 Names are compared without case and accents: Grün and GRUN are one.
 """
@@ -62,7 +62,7 @@ _WRITTEN_TOGETHER = (
     ("green", "绿 綠 緑 グリーン 초록 녹색"),
     ("blue", "蓝 藍 青 ブルー 파랑 파란 청색"),
 )
-"""What is found anywhere in a name, in this order: in writing without spaces, and in words that vary or are joined."""
+"""Pieces that may stand anywhere in a name, in this order: of writing without spaces, and of words that vary."""
 
 _BAND_WORDS = """
     band bands bande bandes banda bande banden bandet kanal kanals kanalen kanály canal canale canaux channel channels
@@ -73,7 +73,7 @@ _BAND_WORDS = """
 """A name of these alone says nothing."""
 
 _ENDINGS = ("kanalen", "kanaal", "kanal", "bandet", "band", "channel")
-"""What a word for a colour is joined with in Germanic languages."""
+"""Words that one for a colour is joined with in Germanic languages."""
 
 COLOURS = ("nir", "red", "green", "blue")
 """Infrared before red: 'near infrared' and 'nir red' are no red."""
@@ -96,11 +96,11 @@ _PIECES = [(colour, [folded(piece) for piece in pieces.split()]) for colour, pie
 
 def _words(text: str) -> set[str]:
     spaced = re.sub(r"(?<=[a-zà-öø-ÿ])(?=[A-ZÀ-ÖØ-Þ])", " ", text)  # redBand
-    found = set[str]()
+    words = set[str]()
     for token in re.split(r"[\W_]+", folded(spaced)):
         pieces = re.split(r"\d+", token)
-        found |= {piece for piece in pieces if len(piece) > 1 or piece == token != ""}  # B2 isn't blue
-    return found | {word.removesuffix(end) for word in found for end in _ENDINGS if word.endswith(end) and word != end}
+        words |= {piece for piece in pieces if len(piece) > 1 or piece == token != ""}  # B2 isn't blue
+    return words | {word.removesuffix(end) for word in words for end in _ENDINGS if word.endswith(end) and word != end}
 
 
 def colour_in(name: str) -> str:
@@ -114,10 +114,10 @@ def colour_in(name: str) -> str:
     words, whole = _words(name), folded(name)
     if words & _OTHER:
         return "other"
-    found = (colour for colour, pieces in _PIECES[:2] if any(piece in whole for piece in pieces))
+    surest = (colour for colour, pieces in _PIECES[:2] if any(piece in whole for piece in pieces))
     by_word = (colour for colour in COLOURS if words & _WORDS[colour])
     by_piece = (colour for colour, pieces in _PIECES[2:] if any(piece in whole for piece in pieces))
-    return next((colour for colours in (found, by_word, by_piece) for colour in colours), "")
+    return next((colour for colours in (surest, by_word, by_piece) for colour in colours), "")
 
 
 def colour_of(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Which bands of a scene are red, green and blue: by hints, a sensor's order, or the user's word.
+"""The choice of a scene's bands for red, green and blue: by hints, a sensor's order, or the user's word.
 
 Pure functions on what a file says of its bands; nothing here opens one.
 """
@@ -22,7 +22,7 @@ __all__ = ["PRESETS", "by_contrast", "choose", "is_opacity"]
 FALSE_COLOUR = Notice("near infrared, red, green")
 
 CONTRAST = 1.25
-"""How much more contrast a band has that is red for certain than the blue one, or is blue taken for red."""
+"""Ratio of two bands' contrasts, above which the one that was taken for blue is red."""
 
 
 def choose(facts: BandFacts, asked: str | Sequence[int | str] | None = None) -> Choice:
@@ -70,7 +70,7 @@ def by_contrast(choice: Choice, path: str, red: float, blue: float) -> Choice:
     ----------
     choice : Choice
     path : str
-        What the notice calls the file.
+        The file's name in the notice.
     red, blue : float
         The range between the percentiles of what is taken for red and blue.
     """

@@ -1,4 +1,4 @@
-"""Which bands of a file are the picture, which of them are alpha, and whether its overviews can be relied on."""
+"""The choice of what is read of a file: bands, alpha, a palette, and overviews if they can be relied on."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def choose_layers(handle: Handle, asked: str | Sequence[int | str] | None) -> tu
     -------
     layers : Layers
     choice : Choice
-        Which bands, and why these.
+        The bands, and the reason.
     notices : tuple of Notice
         Doubts about alpha bands, palettes and overviews.
 

@@ -1,4 +1,4 @@
-"""Whether a raster can lie where it says: what is wrong with its georeference is told before it is relied on."""
+"""Checks of a georeference before it is relied on: a raster may not be able to lie where it says."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def _check_degrees(grid: Grid, crs: pyproj.CRS, path: str) -> tuple[Notice, ...]
 
 
 def _doubts_of_plane(grid: Grid, crs: pyproj.CRS, path: str) -> tuple[Notice, ...]:
-    """What is likely wrong with coordinates in a plane."""
+    """Doubts about coordinates in a plane."""
     if not (crs.is_projected or crs.is_engineering or crs.is_derived):
         kind = crs.type_name.removesuffix(" CRS").casefold()
         return (

@@ -201,7 +201,9 @@ def _notice_of_pages(dataset: rasterio.DatasetReader, raster: Raster) -> tuple[N
             pages.append((int(size[2]), int(size[1]), int(page[1])))
     if not pages:
         return ()
-    others = [f"page {page} ({rows} rows x {cols} cols)" for rows, cols, page in sorted(pages, key=lambda it: it[2])]
+    others = [
+        f"page {page} ({rows} rows x {cols} cols)" for rows, cols, page in sorted(pages, key=lambda page: page[2])
+    ]
     more = f" and {len(others) - MOST_PAGES} more" if len(others) > MOST_PAGES else ""
     own = f"the first ({dataset.height} rows x {dataset.width} cols) is mapped"
     notice = f"'{raster.path}' has several pages, and {own}, not {', '.join(others[:MOST_PAGES])}{more}"

@@ -1,4 +1,4 @@
-"""What a file says of its bands: colours, palette, masks, scales, and which blocks were ever written."""
+"""Facts of a file that GDAL tells of its bands: colours, palette, masks, scales, and which blocks were ever written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which pixels are no data though a file doesn't say so: a frame of one value round the picture, and holes.
+"""Pixels that are no data though a file doesn't say so: a frame of one value round the picture, and holes.
 
 Pure functions on arrays; nothing here opens a file.
 """
@@ -51,13 +51,13 @@ LEAST_HOLE = 1e-4
 """Share of a scene that holes cover at least; ten times that where their value isn't one that programs use."""
 
 FAR_BELOW, FAR, FAR_UNKNOWN = 0.5, 1.0, 5.0
-"""How far a hole's value lies from all others, in ranges of these: a negative one in use, another in use, any other."""
+"""Least distance of a hole's value from all others, in ranges of these: negative and in use, in use, any other."""
 
 USUAL_HOLES = (
     -9999.0, -99999.0, -9998.0, -999.0, -99.0, -32768.0, -32767.0, -2147483648.0, -2147483647.0,
     0.0, 32767.0, 65535.0, 65534.0, 2147483647.0, 4294967295.0,
 )  # fmt: skip
-"""What programs write for no data, if it isn't told."""
+"""Values that programs write for no data, declared or not."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Region:
     def at(
         self, scene: tuple[int, int], corner: tuple[int, int], size: tuple[int, int], shape: tuple[int, int]
     ) -> NDArray[np.bool_]:
-        """Which pixels of a window lie in it.
+        """Pixels of a window that lie in it, (rows, cols) bool.
 
         Parameters
         ----------
@@ -120,7 +120,7 @@ def _unpacked(region: Region) -> NDArray[np.bool_]:
 
 
 def alike(values: NDArray[Any], value: float, tolerance: float = 0.0) -> NDArray[np.bool_]:
-    """Where all bands of (bands, rows, cols) hold a value, or one that is near."""
+    """Pixels of (bands, rows, cols) that hold a value in all bands, or one that is near."""
     if not tolerance:
         return np.asarray((values == value).all(axis=0))
     low, high = value - tolerance, value + tolerance
@@ -131,21 +131,21 @@ def alike(values: NDArray[Any], value: float, tolerance: float = 0.0) -> NDArray
 
 
 def frame_values(dtype: np.dtype[Any]) -> list[float]:
-    """What a frame may be filled with: 0, -9999, the least number of the type, of 8 and 16 bits the greatest too."""
-    found = [0.0]
+    """Values that a frame may have: 0, -9999, the least number of the type, of 8 and 16 bits the greatest too."""
+    values = [0.0]
     if np.issubdtype(dtype, np.floating):  # the least float is never valid, see `scene`
-        return [*found, -9999.0]
+        return [*values, -9999.0]
     if np.issubdtype(dtype, np.integer):
         limits = np.iinfo(dtype)
-        found += [-9999.0] if limits.min <= -9999 else []
-        found += [float(limits.min)] if limits.min < 0 else []
-        found += [float(limits.max)] if limits.bits == 16 else []
-        found += [255.0, 254.0, 1.0] if dtype == np.uint8 else []
-    return found
+        values += [-9999.0] if limits.min <= -9999 else []
+        values += [float(limits.min)] if limits.min < 0 else []
+        values += [float(limits.max)] if limits.bits == 16 else []
+        values += [255.0, 254.0, 1.0] if dtype == np.uint8 else []
+    return values
 
 
 def frame_in(candidates: NDArray[np.bool_], valid: NDArray[np.bool_], least: float = LEAST_FRAME) -> NDArray[np.bool_]:
-    """Which pixels of one value are a frame round the picture; none where they are fewer than a share of the scene.
+    """Pixels of one value that are a frame round the picture; none where they are fewer than a share of the scene.
 
     Pixels of one value are a frame if they hold one of the scene's corners or lie along what is known to be invalid: a
     lake and a shadow do so seldom, and the collar of a turned or clipped picture always does.
@@ -174,13 +174,13 @@ def with_edge(frame: NDArray[np.bool_]) -> NDArray[np.bool_]:
     A cell is looked at in one point: what is beside the frame may hold some of it. So may those along the scene's own
     edge, where a turned picture's collar ends in a point.
     """
-    found = dilated(frame)
-    found[[0, -1]] = found[:, [0, -1]] = True
-    return found
+    wider = dilated(frame)
+    wider[[0, -1]] = wider[:, [0, -1]] = True
+    return wider
 
 
 def along_edge(candidates: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which of some pixels hang together with the scene's own edge."""
+    """Those of some pixels that hang together with the scene's own edge."""
     edge = np.zeros_like(candidates)
     edge[[0, -1]] = edge[:, [0, -1]] = True
     return _flooded(candidates, edge)
@@ -208,24 +208,24 @@ def _along_rows(candidates: NDArray[np.bool_], frame: NDArray[np.bool_]) -> NDAr
 
 def dilated(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """A mask (rows, cols) and the eight neighbours of each of its pixels."""
-    found = mask.copy()
-    found[1:] |= mask[:-1]
-    found[:-1] |= mask[1:]
-    across = found.copy()
-    found[:, 1:] |= across[:, :-1]
-    found[:, :-1] |= across[:, 1:]
-    return found
+    wider = mask.copy()
+    wider[1:] |= mask[:-1]
+    wider[:-1] |= mask[1:]
+    across = wider.copy()
+    wider[:, 1:] |= across[:, :-1]
+    wider[:, :-1] |= across[:, 1:]
+    return wider
 
 
 def spread(core: NDArray[np.bool_], near: NDArray[np.bool_], steps: int) -> NDArray[np.bool_]:
     """A mask and what of `near` is reached from it through `near` in so many steps: it sees no farther than that."""
-    found = core
+    reached = core
     for _ in range(steps):
-        wider = (dilated(found) & near) | core
-        if np.array_equal(wider, found):
+        wider = (dilated(reached) & near) | core
+        if np.array_equal(wider, reached):
             break
-        found = wider
-    return found
+        reached = wider
+    return reached
 
 
 def stands_out(values: NDArray[Any], frame: NDArray[np.bool_], valid: NDArray[np.bool_], value: float) -> bool:
@@ -250,7 +250,7 @@ def stands_out(values: NDArray[Any], frame: NDArray[np.bool_], valid: NDArray[np
 
 
 def has_specks(values: NDArray[Any], value: float) -> tuple[int, int]:
-    """How many pixels beside a frame's are just off its value, and how many of the frame's lie at its edge.
+    """Count the pixels beside a frame's that are just off its value, and the frame's own at its edge.
 
     Lossy compression leaves such specks for good; a sharp frame beside land has next to none.
 
@@ -297,6 +297,6 @@ def hole_in(sample: NDArray[Any], is_heights: bool = False) -> tuple[float | Non
 
 
 def is_hole(values: NDArray[Any], value: float) -> NDArray[np.bool_]:
-    """Where pixels (3, ...) hold a hole's value: a negative one in any band; in one alone, others may be a colour."""
+    """Pixels (3, ...) that hold a hole's value: a negative one in any band; in one alone, others may be a colour."""
     equal = values == value
     return np.asarray(equal.any(axis=0) if value < 0 else equal.all(axis=0))

@@ -1,4 +1,4 @@
-"""What of a raster makes the picture: bands, and what says that a pixel is none."""
+"""The parts of a raster that make the picture: bands, and what says that a pixel is none."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Layers"]
 
 @dataclass(frozen=True)
 class Layers:
-    """Which stored values make the picture, and which of them count.
+    """Stored values that make the picture, and those among them that count.
 
     Attributes
     ----------

@@ -98,7 +98,7 @@ def _add_facts(element: Element, part: Part, band: int, nodata: float | None) ->
 
 
 def _left_out(part: Part, band: int) -> dict[str, str]:
-    """What of a raster mustn't hide the one below it."""
+    """Elements that leave out the pixels of a raster that mustn't hide those below."""
     if _is_masked_by_values(part) or part.has_mask or (part.has_alpha and not part.has_nodata):
         return _BY_ITS_MASK
     nodata = part.nodata[band - 1]

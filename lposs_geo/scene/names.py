@@ -1,4 +1,4 @@
-"""What a user may call a scene: files, URLs and GDAL's own names, and what is made of a name for people to read."""
+"""Names of scenes: files, URLs and GDAL's own, and what is made of them for people to read."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ SCHEMES = {
     "http": "/vsicurl/http://", "https": "/vsicurl/https://", "ftp": "/vsicurl/ftp://", "s3": "/vsis3/",
     "gs": "/vsigs/", "az": "/vsiaz/", "abfs": "/vsiadls/", "oss": "/vsioss/", "swift": "/vsiswift/",
 }  # fmt: skip
-"""How GDAL names what is not on this machine. Credentials are found as GDAL documents it: AWS_PROFILE and so on."""
+"""GDAL's names for what is not on this machine. Credentials are found as GDAL documents it: AWS_PROFILE and so on."""
 
 REMOTE = tuple(sorted({vsi.split("/")[1] for vsi in SCHEMES.values()} | {"vsihdfs", "vsiwebhdfs"}))
 

@@ -45,7 +45,7 @@ REMOTE_OPTIONS = {
     "GDAL_HTTP_RETRY_DELAY": "1",
     "VSI_CACHE": "TRUE",
 }
-"""What makes reading over the net need few requests and never hang; the environment's own settings win."""
+"""Options with which reading over the net needs few requests and never hangs; the environment's own settings win."""
 
 PROBES = "TRUE"
 """Of GDAL_DISABLE_READDIR_ON_OPEN: headers and masks beside a file are asked for one by one, no folder is listed."""
@@ -108,7 +108,7 @@ class Raster:
 
 @dataclass(frozen=True)
 class Warp:
-    """How a scene that is located only by points or a sensor's model is put on a north-up grid.
+    """The way to a north-up grid of a scene that is located only by points or a sensor's model.
 
     Attributes
     ----------
@@ -121,7 +121,7 @@ class Warp:
     nodata : float or None
         Stored value that is no data; None where the file has a mask, alpha, or nothing.
     in_all_bands : bool
-        Whether a pixel is invalid only where all bands hold it.
+        True if a pixel is invalid only where all bands hold it.
     height : float or None
         Metres above the ellipsoid at which a sensor's model is used.
     mistagged : tuple of int
@@ -200,7 +200,7 @@ def _check_sidecar(dataset: rasterio.DatasetReader, raster: Raster) -> None:
 
 
 def _few_files() -> dict[str, str]:
-    """How many of a mosaic's parts GDAL may keep open, where the system allows this process few files."""
+    """The option for the parts of a mosaic that GDAL may keep open, where the system allows this process few files."""
     most = open_files()
     if most is None or most >= ENOUGH_FILES or "GDAL_MAX_DATASET_POOL_SIZE" in os.environ:
         return {}

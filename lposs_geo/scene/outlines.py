@@ -105,7 +105,7 @@ def read_outlines(path: str, layer: str | None) -> tuple[list[shapely.Polygon], 
 
 
 class _OtherShapeError(ValueError):
-    """What a file holds can't be a part of an area; the message says what it does."""
+    """A shape in a file that can't be a part of an area; the message says what it is."""
 
 
 def polygons_of(shape: bytes) -> Iterator[shapely.Polygon]:

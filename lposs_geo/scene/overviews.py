@@ -1,4 +1,4 @@
-"""Whether the overviews of a scene show its pixels: they may be empty, or older than these.
+"""A check that the overviews of a scene show its pixels: they may be empty, or older than these.
 
 Reduced reads use overviews, and these decide the stretch, a frame and every picture. So a sample of windows is read
 through each level and in full, and compared.
@@ -35,22 +35,22 @@ WIDE = 1 << 22
 """Px that one window makes a file in strips decode, above which there are fewer."""
 
 ASIDE, OFF, LOSS = 0.25, 0.06, 8
-"""How far an honest overview goes beyond the pixels below it: a share of their range, and of the whole scene's; of 8
-bits at least as much as this.
+"""Most that an honest overview goes beyond the pixels below it: a share of their range, and of the whole scene's; of
+8 bits at least as much as this.
 
 Cubic convolution overshoots, and overviews are compressed with loss, where the scene is and where it isn't.
 """
 
 MOST_OFF, HALF, FEW, ALL = 0.1, 0.6, 3, 0.9
-"""What tells overviews that lie: this share of all their pixels is off, or this of those in so many windows, or nearly
+"""Signs of overviews that lie: this share of all their pixels is off, or this of those in so many windows, or nearly
 all of those in one.
 """
 
 SHIFT, ENOUGH = 0.08, 100
-"""How far their mean may be from that of the pixels, in ranges of the scene; asked of so many px at least."""
+"""Most that their mean may be off that of the pixels, in ranges of the scene; asked of so many px at least."""
 
 WANDER, FINE = 4.0, 0.02
-"""How far the means of windows may be from those of the pixels: in standard deviations of the mean of as many pixels
+"""Most that the means of windows may be off those of the pixels: in standard deviations of the mean of as many pixels
 taken at random, to which this share of the scene's range is added.
 """
 
@@ -80,10 +80,10 @@ def show_pixels(handle: Handle, layers: Layers) -> bool:
 
 def _levels(dataset: rasterio.DatasetReader, bands: Sequence[int]) -> list[int]:
     """By how much the overviews are smaller than the scene, from the largest on."""
-    found = {level for band in set(bands) for level in dataset.overviews(band) if level > 1}
-    if dataset.driver == "VRT" and not found:  # its parts may have some
-        found = {2**power for power in range(1, 8) if 2**power * LEAST * 16 <= max(dataset.shape)}
-    return sorted(level for level in found if LEAST * level <= min(dataset.shape))
+    levels = {level for band in set(bands) for level in dataset.overviews(band) if level > 1}
+    if dataset.driver == "VRT" and not levels:  # its parts may have some
+        levels = {2**power for power in range(1, 8) if 2**power * LEAST * 16 <= max(dataset.shape)}
+    return sorted(level for level in levels if LEAST * level <= min(dataset.shape))
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def _windows(handle: Handle, size: int, level: int) -> Iterator[Window]:
 
 
 def _within(first: int, size: int, block: int, step: int) -> int:
-    """Where a window begins so that it lies in one block of the file, where that is large enough: one is decoded."""
+    """First row or col of a window that lies in one block of the file, if it fits: then one is decoded."""
     end = first // block * block + block
     return max(0, min(first, (end - size) // step * step)) if size <= block else first
 
@@ -176,7 +176,7 @@ def _agree(pairs: Sequence[_Pair]) -> bool:
 
 @dataclass(frozen=True)
 class _Window:
-    """How many of an overview's pixels in a window tell anything, and how many of them are off.
+    """Counts of an overview's pixels in a window that tell anything, and of those that are off.
 
     Of the `count` that lie on valid pixels alone `means` (4, bands) has the mean of the pixels below, the mean of the
     roots of their mean squares, the overview's own mean, and the mean variance of the pixels below one of its.

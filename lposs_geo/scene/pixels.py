@@ -171,7 +171,7 @@ def _load_masked(
 def _framed(
     layers: Layers, values: NDArray[Any], valid: NDArray[np.bool_], scene: tuple[int, int], window: Window
 ) -> NDArray[np.bool_]:
-    """Which pixels of a window, reduced or not, belong to the frame."""
+    """Pixels of a window, reduced or not, that belong to the frame."""
     value, shape = layers.frame_value or 0.0, valid.shape
     frame = alike(values, value, CORE if layers.blur else 0.0)
     if layers.blur:
@@ -242,7 +242,7 @@ def _valid(
     shape: tuple[int, int],
     read: Callable[..., NDArray[Any]],
 ) -> NDArray[np.bool_]:
-    """What masks, nodata and alpha say of the chosen bands."""
+    """Pixels that are valid by masks, nodata and alpha of the chosen bands."""
     valid = np.ones(shape, dtype=bool)
     if layers.alphas:
         valid &= (read(dataset, layers.alphas, window, shape) > 0).all(axis=0)
@@ -262,5 +262,5 @@ def _through_palette(indices: NDArray[Any], palette: bytes) -> tuple[NDArray[np.
 
 
 def shrunk(size: float, shrink: float) -> int:
-    """How many px a side of `size` px has when it is multiplied by `shrink`; at least one."""
+    """Px of a side of `size` px that is multiplied by `shrink`; at least one."""
     return max(1, round(size * shrink))

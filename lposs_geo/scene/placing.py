@@ -1,4 +1,4 @@
-"""Where a scene lies on the ground: on a grid of its own, or on one that it is warped to."""
+"""The position of a scene on the ground: on a grid of its own, or on one that it is warped to."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["check_georeference", "check_parts", "locate", "locate_warped", "warp
 CONTROL_POINTS = "ground control points"
 
 FLAT = 1e-6
-"""How wide a band of control points must be, as a share of its length, for a grid to be made of them."""
+"""Least width of a band of control points, as a share of its length, for a grid to be made of them."""
 
 
 def check_parts(dataset: rasterio.DatasetReader, raster: Raster, files: Collection[str]) -> None:
@@ -116,7 +116,7 @@ def _span_a_plane(points: NDArray[np.float64]) -> bool:
 
 
 def _located_by(dataset: rasterio.DatasetReader) -> str:
-    """What locates a scene that has no geotransform; empty if it has one, or nothing does."""
+    """Name of what locates a scene that has no geotransform; empty if it has one, or nothing does."""
     if not dataset.transform.is_identity:
         return ""
     return CONTROL_POINTS if dataset.gcps[0] else "RPCs" if _rpcs(dataset) is not None else ""

@@ -1,4 +1,4 @@
-"""How stored values become brightness, decided once for a scene.
+"""From stored values to brightness, in a way that is decided once for a scene.
 
 Pure functions on arrays; nothing here opens a file.
 """
@@ -33,7 +33,7 @@ _Three = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Radiometry:
-    """How stored values become brightness in 0..1, per band.
+    """A stretch of stored values to brightness in 0..1, per band.
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ class Radiometry:
 
 
 def contrasts(sample: NDArray[Any], scales: _Three) -> _Three:
-    """How far apart the percentiles of each band are, in physical values; of stored ones, (3, n)."""
+    """Distances of each band's percentiles, in physical values; of stored ones, (3, n)."""
     low, high = np.percentile(sample.astype(np.float64), PERCENTILES, axis=1)
     return _three((high - low) * np.abs(scales))
 

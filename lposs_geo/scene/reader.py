@@ -132,7 +132,7 @@ def _is_covered(raster: Raster, start: tuple[float, float], stop: tuple[float, f
 
 
 def _span(offset: float, length: float, zoom: float, limit: int) -> tuple[float, float]:
-    """Where a span of px at `zoom` begins and ends in px of the scene."""
+    """Beginning and end, in px of the scene, of a span of px at `zoom`."""
     return offset / zoom, min((offset + length) / zoom, float(limit))
 
 

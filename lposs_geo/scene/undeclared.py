@@ -36,7 +36,7 @@ from lposs_geo.scene.reduced import SAMPLE_SIZE, Glance
 __all__ = ["undeclared_nodata", "with_blurred_edge"]
 
 EDGE_WINDOWS, EDGE_SIDE = 24, 64
-"""Where the edge of a frame is looked at in full: in so many windows of so many px a side."""
+"""Windows in which the edge of a frame is looked at in full, and px of their sides."""
 
 
 def undeclared_nodata(
