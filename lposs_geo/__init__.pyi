@@ -8,6 +8,7 @@ from . import mapping as mapping
 from . import models as models
 from . import polygons as polygons
 from . import propagation as propagation
+from . import pulling as pulling
 from . import scene as scene
 from . import stages as stages
 from . import store as store
@@ -15,9 +16,9 @@ from . import writers as writers
 from .batch import Outcome as Outcome
 from .batch import map_batch as map_batch
 from .errors import LpossGeoError as LpossGeoError
+from .legend.building import from_words as from_words
 from .legend.legend import Legend as Legend
-from .legend.legend import from_words as from_words
-from .legend.legend import read_legend as read_legend
+from .legend.toml_files import read_legend as read_legend
 from .mapping import Mapper as Mapper
 from .mapping import map_scene as map_scene
 from .polygons.vectorize import vectorize as vectorize

@@ -20,7 +20,8 @@ from rasterio.windows import Window
 from lposs_geo import encoders, lposs, models
 from lposs_geo.encoders.encoder import Encoder
 from lposs_geo.errors import ParameterError
-from lposs_geo.legend.legend import Legend, from_words
+from lposs_geo.legend.building import from_words
+from lposs_geo.legend.legend import Legend
 from lposs_geo.limits import check_address_space
 from lposs_geo.memory import DEFAULT, Budget
 from lposs_geo.planning import ModelIdentity, Work

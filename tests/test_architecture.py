@@ -14,7 +14,7 @@ ORDER = (
     "memory tiling grid",
     "files request",
     "legend models",
-    "scene",
+    "scene pulling",
     "encoders graph propagation",
     "testing",
     "lposs",

@@ -22,7 +22,9 @@ from rasterio.crs import CRS
 
 from lposs_geo.errors import LpossGeoError
 from lposs_geo.grid import Grid
-from lposs_geo.legend.legend import Legend, from_words, preset, read_legend, to_toml
+from lposs_geo.legend.building import from_words
+from lposs_geo.legend.legend import Legend
+from lposs_geo.legend.toml_files import preset, read_legend, to_toml
 from lposs_geo.polygons.vectorize import vectorize
 from lposs_geo.scene.aoi import area_on, read_aoi
 from lposs_geo.writers.rasters import LEGEND_TAG, read_label_legend

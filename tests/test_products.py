@@ -13,7 +13,8 @@ import shapely
 from rio_cogeo.cogeo import cog_validate
 
 from lposs_geo.errors import OutputError
-from lposs_geo.legend.legend import Legend, from_words
+from lposs_geo.legend.building import from_words
+from lposs_geo.legend.legend import Legend
 from lposs_geo.mapping import map_scene
 from lposs_geo.products import PRODUCTS
 from lposs_geo.progress import STAGES

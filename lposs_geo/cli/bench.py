@@ -41,8 +41,7 @@ def bench_command(
     """Measure speed and memory of mapping SCENE, or of an invented one, from scratch."""
     import tempfile
 
-    from lposs_geo import bench
-    from lposs_geo.legend import legend
+    from lposs_geo import bench, legend
 
     words = legend.from_words(classes).names if classes else bench.CLASSES
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, show_progress(as_json, quiet) as progress:

@@ -22,7 +22,7 @@ def legends_group(context: click.Context) -> None:
 @JSON
 def legends_list(as_json: bool) -> None:
     """List the legends that --legend takes by name."""
-    from lposs_geo.legend import legend
+    from lposs_geo import legend
 
     for name in legend.PRESETS:
         preset = legend.preset(name)
@@ -48,6 +48,6 @@ def legends_list(as_json: bool) -> None:
 @click.argument("name")
 def legends_show(name: str) -> None:
     """Print legend NAME, or a legend file, as TOML, to be changed and given to --legend."""
-    from lposs_geo.legend import legend
+    from lposs_geo import legend
 
     click.echo(legend.to_toml(legend.find_legend(name)), nl=False)

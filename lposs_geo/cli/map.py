@@ -202,7 +202,7 @@ def _stem(source: str | tuple[str, ...]) -> str:
 
 
 def _legend(classes: str | None, name: str | None) -> Legend:
-    from lposs_geo.legend import legend
+    from lposs_geo import legend
 
     if (classes is None) == (name is None):
         problem = "no classes are named" if name is None else "the classes are named twice"

@@ -61,7 +61,7 @@ def models_show(name: str) -> None:
 @click.argument("name")
 def models_pull(name: str) -> None:
     """Fetch model NAME (or a source like timm:vit_small_patch16_224.dino) once."""
-    from lposs_geo import models
+    from lposs_geo import pulling
 
-    for file in models.pull(name):
+    for file in pulling.pull(name):
         click.echo(str(file))

@@ -1,11 +1,12 @@
+from .building import from_words as from_words
 from .colours import colour_of as colour_of
 from .colours import next_colour as next_colour
 from .legend import NODATA as NODATA
 from .legend import UNKNOWN as UNKNOWN
 from .legend import LandClass as LandClass
 from .legend import Legend as Legend
-from .legend import find_legend as find_legend
-from .legend import from_words as from_words
-from .legend import preset as preset
-from .legend import read_legend as read_legend
-from .legend import to_toml as to_toml
+from .toml_files import PRESETS as PRESETS
+from .toml_files import find_legend as find_legend
+from .toml_files import preset as preset
+from .toml_files import read_legend as read_legend
+from .toml_files import to_toml as to_toml

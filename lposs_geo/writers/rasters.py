@@ -28,7 +28,8 @@ from lposs_geo.files.outputs import room_left, sidecar
 from lposs_geo.grid import Grid
 from lposs_geo.legend.categories import read_categories
 from lposs_geo.legend.colours import next_colour
-from lposs_geo.legend.legend import LARGEST_FILE, NODATA, UNKNOWN, UNKNOWN_CLASS, LandClass, Legend
+from lposs_geo.legend.legend import NODATA, UNKNOWN, UNKNOWN_CLASS, LandClass, Legend
+from lposs_geo.legend.toml_files import LARGEST_FILE
 from lposs_geo.legend.words import quoted, said
 from lposs_geo.writers.georeference import keep_georeference, read_sidecar, write_sidecar
 

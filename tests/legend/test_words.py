@@ -7,7 +7,8 @@ import unicodedata
 import pytest
 
 from lposs_geo.errors import LegendError
-from lposs_geo.legend.legend import Legend, from_words
+from lposs_geo.legend.building import from_words
+from lposs_geo.legend.legend import Legend
 
 WATER_FOREST = [
     "water;forest",

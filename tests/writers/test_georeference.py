@@ -14,7 +14,7 @@ from rasterio.windows import Window
 
 from lposs_geo.files.outputs import sidecar
 from lposs_geo.grid import Grid
-from lposs_geo.legend.legend import from_words
+from lposs_geo.legend.building import from_words
 from lposs_geo.polygons.vectorize import vectorize
 from lposs_geo.writers.georeference import keep_georeference, notices_of_crs, same_crs, seen_alone
 from lposs_geo.writers.rasters import label_writer, percent_writer

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from lposs_geo.errors import OutputError
-from lposs_geo.legend.legend import from_words
+from lposs_geo.legend.building import from_words
 from lposs_geo.writers.quicklook import MAP_OPACITY, draw_map, draw_scene, length_text, round_length, save_picture
 
 LEGEND = from_words("water,forest,road")

@@ -16,7 +16,8 @@ from rio_cogeo.cogeo import cog_validate
 
 from lposs_geo.errors import OutputError, SceneError
 from lposs_geo.grid import Grid
-from lposs_geo.legend.legend import LandClass, Legend, from_words
+from lposs_geo.legend.building import from_words
+from lposs_geo.legend.legend import LandClass, Legend
 from lposs_geo.writers.rasters import label_writer, percent_writer, read_label_legend
 
 GRID = Grid(1100, 700, CRS.from_epsg(32632), Affine(0.6, 0, 439136.4, 0, -0.6, 5273706.6))
