@@ -27,6 +27,7 @@ from shapely.errors import ShapelyError
 
 from lposs_geo.errors import ParameterError
 from lposs_geo.grid import Grid, axis_unit, on_ground, to_pyproj
+from lposs_geo.hints import Notice
 from lposs_geo.legend.words import quoted, said
 from lposs_geo.scene.outlines import FARTHEST, is_file, read_outlines
 from lposs_geo.tiling import tiles
@@ -176,7 +177,7 @@ def read_aoi(text: str | Path, crs: CRS | None, *, layer: str | None = None) -> 
         raise ParameterError(f"'{text}' holds no polygon", hint="give a file with the outline of the area")
     if own_crs is None:
         if crs is not None:
-            log.warning("%s has no CRS: its coordinates are taken to be the scene's", text)
+            log.warning("%s", Notice(f"{text} has no CRS: its coordinates are taken to be the scene's"))
         return area
     if crs is None:
         raise ParameterError(

@@ -114,14 +114,13 @@ def describe(
         copy is held; a folder or a list of rasters is one mosaic.
     bands : str or sequence of int or str, optional
         A preset (rgb, nrg, s2, naip, landsat, planet), or the bands to take as red, green and blue, by number or name;
-        a single one is seen as grey. By default they are found by colour interpretation, by description, by wavelength,
-        or by the customary order.
+        one is seen as grey. By default colour interpretation, names, wavelengths or the customary order tell.
     scale : (float, float), optional
         Physical values that become black and white in all bands. By default 8-bit data is taken as it is, and
         everything else is stretched between percentiles of each band.
     collar : bool
-        Whether a frame of one value around the picture, black mostly, is nodata where the file declares none, and what
-        lies far outside of all other values.
+        Take a frame of one value round the picture, and what lies far outside of all other values, for nodata where
+        none is declared.
     warp : bool
         Put a scene that is located only by ground control points or RPCs on a north-up grid.
     part : callable, optional

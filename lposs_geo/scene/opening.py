@@ -169,7 +169,8 @@ def open_raster(raster: Raster, warp: Warp | None = None) -> Iterator[rasterio.D
                     f"'{path}' can't be opened as a raster: its server sends no parts of files",
                     hint="download it first",
                 ) from error
-            raise SceneError(f"'{path}' can't be opened as a raster: {reason}{advice_on_files(error)}") from error
+            advice = advice_on_files(error).removeprefix("; ")
+            raise SceneError(f"'{path}' can't be opened as a raster: {reason}", hint=advice) from error
         _check_sidecar(dataset, raster)
         if dataset.count == 0:
             inside = listed([shown(name) for name in dataset.subdatasets])

@@ -99,13 +99,17 @@ def read_outlines(path: str, layer: str | None) -> tuple[list[shapely.Polygon], 
     except (LpossGeoError, MemoryError):
         raise
     except _OtherShapeError as error:
-        raise ParameterError(f"'{named}' {error}") from error
+        raise ParameterError(f"'{named}' {error}", hint=error.hint) from error
     except Exception as error:  # GDAL, Arrow and PROJ have errors of many families, and what they read is anything
         raise ParameterError(f"'{named}' can't be read as an area of interest: {said(error)}") from error
 
 
 class _OtherShapeError(ValueError):
-    """A shape in a file that can't be a part of an area; the message says what it is."""
+    """A shape in a file that can't be a part of an area; the message says what it is, the hint what to do."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 def polygons_of(shape: bytes) -> Iterator[shapely.Polygon]:
@@ -143,7 +147,7 @@ class _Reader:
         elif kind in _PARTS:
             parts = self.count(order, 5)
             if parts and kind == 10:
-                raise _OtherShapeError("holds a CurvePolygon within a collection: save it with straight lines")
+                raise _OtherShapeError("holds a CurvePolygon within a collection", "save it with straight lines")
             for _ in range(parts):
                 yield from self.geometry(depth + 1)
         elif kind in _KINDS:
@@ -183,9 +187,9 @@ def _polygon(rings: list[NDArray[np.float64]]) -> shapely.Polygon | None:
     """A polygon of a shell and holes; None if it has no area."""
     for ring in rings:
         if not np.isfinite(ring).all():
-            raise _OtherShapeError("holds a polygon with a coordinate that is no number: mend it first")
+            raise _OtherShapeError("holds a polygon with a coordinate that is no number", "mend it first")
         if (np.abs(ring) > FARTHEST).any():
-            raise _OtherShapeError(f"holds a polygon with a coordinate beyond {FARTHEST:g}: mend it first")
+            raise _OtherShapeError(f"holds a polygon with a coordinate beyond {FARTHEST:g}", "mend it first")
     if not rings or not _has_corners(rings[0]):
         return None
     return shapely.Polygon(_closed(rings[0]), [_closed(ring) for ring in rings[1:] if _has_corners(ring)])

@@ -16,6 +16,7 @@ from rasterio.windows import Window
 
 from lposs_geo.errors import OutputError, SceneError, one_line
 from lposs_geo.files.outputs import room_left
+from lposs_geo.hints import Notice
 from lposs_geo.scene.description import Scene
 from lposs_geo.scene.identity import check_unchanged
 from lposs_geo.scene.layers import Layers
@@ -119,7 +120,7 @@ def _in_strips(
     try:
         whole = handle.load(layers, window, (window.height, window.width))
     except SceneError as error:
-        log.warning("%s", error)
+        log.warning("%s", Notice(error.problem, error.hint))
     else:
         yield window, *whole
         return
