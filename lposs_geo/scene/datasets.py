@@ -11,7 +11,7 @@ from rasterio.vrt import WarpedVRT
 
 from lposs_geo.errors import SceneError, escaped, one_line
 from lposs_geo.files.odd_text import as_vrt
-from lposs_geo.scene.names import Dataset, without_secrets
+from lposs_geo.scene.names import Dataset, shown, without_secrets
 from lposs_geo.scene.opening import CPLE_BaseError, Raster, open_raster
 from lposs_geo.scene.references import leaves
 from lposs_geo.scene.snapshots import Snapshot, is_in_memory
@@ -32,14 +32,14 @@ def name_of(dataset: Dataset) -> str:
     SceneError
         If it is closed, or no other thread can open it.
     """
-    shown = without_secrets(escaped(str(dataset.name)))
+    path = without_secrets(escaped(str(dataset.name)))
     if dataset.closed:
-        raise SceneError(f"the dataset '{shown}' is closed", hint="give it while it is open, or its name")
+        raise SceneError(f"the dataset '{path}' is closed", hint="give it while it is open, or its name")
     if isinstance(dataset, WarpedVRT):
         return ""
     name = str(dataset.name)
     if dataset.driver == "MEM" or name.startswith(READ_BY_PYTHON):
-        raise SceneError(f"the dataset '{shown}' can't be opened again by other threads", hint=WRITE_IT)
+        raise SceneError(f"the dataset '{path}' can't be opened again by other threads", hint=WRITE_IT)
     if dataset.driver == "VRT" and is_in_memory(name):
         return ""
     # what rasterio calls zip://a.zip!b.tif has another name for GDAL
@@ -95,10 +95,12 @@ def _of_vrt(dataset: Dataset) -> Raster:
         if is_in_memory(name):
             snapshots.append(Snapshot(name))
             text = text.replace(escape(name), snapshots[-1].opened)
-    path = str(dataset.name).removeprefix("WarpedVRT(").removesuffix(")")
+    path = escaped(shown(str(dataset.name).removeprefix("WarpedVRT(").removesuffix(")")))
     if is_in_memory(path) and snapshots:
         path = snapshots[0].path
-    return Raster(escaped(path), text, memory=tuple(snapshots))
+    if any(map(is_in_memory, leaves(text))):  # by way of a VRT on the disk
+        raise SceneError(f"'{path}' is made of a VRT that is made of what lies in memory", hint=WRITE_IT)
+    return Raster(path, text, memory=tuple(snapshots))
 
 
 def check_same(raster: Raster, dataset: Dataset) -> None:

@@ -18,7 +18,7 @@ from lposs_geo.scene.folders import is_raster, scenes_and_parts, subfolders_hold
 from lposs_geo.scene.mosaic import mosaic_of
 from lposs_geo.scene.names import SCHEMES, Dataset, RasterLike, SceneLike, listed, on_disk, shown
 from lposs_geo.scene.opening import Raster
-from lposs_geo.scene.references import check_files, check_nesting
+from lposs_geo.scene.references import check_files, check_nesting, leaves
 from lposs_geo.scene.snapshots import is_in_memory
 
 __all__ = ["resolve"]
@@ -70,13 +70,19 @@ def _raster(scene: RasterLike) -> Raster:
     if isinstance(scene, MemoryFile):
         return in_memory(scene)
     if isinstance(scene, str | Path):
-        return in_memory(str(scene)) if is_in_memory(str(scene)) else Raster(*_single(scene))
+        return in_memory(str(scene)) if is_in_memory(str(scene)) else _named(scene)
     if not isinstance(scene, Dataset):
         raise SceneError(f"'{escaped(str(scene.name))}' is open for writing", hint="close it first")
     name = name_of(scene)
-    raster = in_memory(scene) if not name or is_in_memory(name) else Raster(*_single(name))
+    raster = in_memory(scene) if not name or is_in_memory(name) else _named(name)
     check_same(raster, scene)
     return raster
+
+
+def _named(name: str | Path) -> Raster:
+    """A raster by the user's name for it; of a VRT's parts that lie in memory copies are made."""
+    raster = Raster(*_single(name))
+    return in_memory(raster.opened) if any(map(is_in_memory, leaves(raster.opened))) else raster
 
 
 def _of_folder(path: str, opened: str, folder: Path) -> Raster:

@@ -113,6 +113,21 @@ def test_a_vrt_in_memory_may_be_made_of_what_is_in_memory(picture, opened):
     assert _alike(scene, describe(picture))
 
 
+def test_a_vrt_on_the_disk_may_be_made_of_what_is_in_memory(picture, opened, tmp_path):
+    scenes = []
+    for values in (picture.read_bytes(), picture.read_bytes()[:-1] + b"x"):
+        with MemoryFile(values, filename="part.tif", dirname="parts") as inside:
+            rasterio.shutil.copy(inside.name, tmp_path / "a.vrt", driver="VRT")
+            scenes.append(describe(tmp_path / "a.vrt"))
+            rasterio.shutil.copy(tmp_path / "a.vrt", tmp_path / "outer.vrt", driver="VRT")
+            outer = (tmp_path / "outer.vrt").read_text().replace(inside.name, str(tmp_path / "a.vrt"))
+            (tmp_path / "outer.vrt").write_text(outer)
+            with pytest.raises(SceneError, match="is made of a VRT that is made of what lies in memory: write it"):
+                describe([tmp_path / "outer.vrt"])
+    assert _alike(scenes[0], describe(picture))
+    assert identity(scenes[0])["memory"] != identity(scenes[1])["memory"]
+
+
 def test_rasters_in_memory_and_files_are_one_mosaic(write_raster):
     values = np.random.default_rng(0).integers(1, 250, (3, 40, 90), dtype=np.uint8)
     left = write_raster(values[:, :, :50], "left.tif")
