@@ -155,7 +155,8 @@ def test_labels_of_such_a_name_become_polygons_and_outputs_are_refused(scene, fo
 def test_links_go_with_the_process(scene, tmp_path):
     (tmp_path / "temporary").mkdir()
     code = (
-        "import os, sys; from lposs_geo import cli; from lposs_geo.files import odd_names; made = odd_names._new_folder\n"
+        "import os, sys; from lposs_geo import cli; from lposs_geo.files import odd_names\n"
+        "made = odd_names._new_folder\n"
         "def new_folder(): folder = made(); print(folder); return folder\n"
         "odd_names._new_folder = new_folder\n"
         "try: cli.main(['info', '--json', sys.argv[1]])\n"
