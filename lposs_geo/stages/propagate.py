@@ -48,7 +48,7 @@ SCENE_PARAMETERS = lposs.Parameters(
 """The method's numbers for scenes; `n_neighbors` and `gamma` are the encoder's."""
 
 BLOCK_MARGIN = 750
-"""Working px around a block's core, one and a half search radii: measured, see docs/architecture.md."""
+"""Working px around a block's core, one and a half search radii: measured, see docs/scaling.md."""
 
 USUAL_CLASSES = 32
 """Up to so many classes make no difference to the blocks."""
