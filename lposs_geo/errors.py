@@ -11,6 +11,7 @@ from typing import Any
 from lposs_geo.hints import Notice, Words, as_python
 
 __all__ = [
+    "DamagedError",
     "DeviceError",
     "FinishedError",
     "LegendError",
@@ -96,6 +97,10 @@ class ModelError(LpossGeoError, ValueError):
 
 class OutputError(LpossGeoError, OSError):
     """An output can't be written, or would overwrite something."""
+
+
+class DamagedError(OutputError):
+    """What was kept on the disk isn't any more as it was written: what is missing now can be made again."""
 
 
 class FinishedError(OutputError):

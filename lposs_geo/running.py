@@ -20,7 +20,7 @@ from rasterio.windows import Window
 
 from lposs_geo.content import Content, Tiles
 from lposs_geo.encoders.encoder import Encoder
-from lposs_geo.errors import FinishedError, OutOfMemoryError, OutputError, SceneChangedError, SceneError
+from lposs_geo.errors import DamagedError, FinishedError, OutOfMemoryError, OutputError, SceneChangedError, SceneError
 from lposs_geo.files.room import check_size
 from lposs_geo.hints import Notice
 from lposs_geo.legend.legend import Legend
@@ -186,17 +186,25 @@ class Run:
 
     def _label(self, planned: Plan, journal: Journal) -> tuple[Scene, list[FailedTile]]:
         """Label what the journal lacks; with the scene as it is quick to read, perhaps a copy."""
+        with _feature_store(planned.scene, planned.recipe.features, journal, planned.task.keep_graphs) as store:
+            while True:
+                try:
+                    return self._label_from(planned, store, journal)
+                except DamagedError as error:  # from now on what is damaged isn't there, and all else is sound
+                    log.warning("%s", Notice(error.problem, "what is missing is made again"))
+
+    def _label_from(self, planned: Plan, store: Journal, journal: Journal) -> tuple[Scene, list[FailedTile]]:
+        """The same, with the features in a store."""
         scene, task = planned.scene, planned.task
-        with _feature_store(scene, planned.recipe.features, journal, task.keep_graphs) as store:
-            check_room_for_work(task, scene, store, journal)
-            shape = scene.grid.height, scene.grid.width
-            if is_encoded(shape, task.encoder, store, zoom=task.zoom, window=task.seen(scene.grid)):
-                log.info("this scene's features are kept from before: the encoders needn't run")
-            else:  # what sees is loaded here, where a signal can break that off, and not in a thread to wait for
-                with self.progress.running("load"):
-                    task.encoder.prepare()
-            source = _readable(scene, journal, task.budget, task.read(scene.grid))
-            return source, label_scene(task, source, store, journal, self.progress)
+        check_room_for_work(task, scene, store, journal)
+        shape = scene.grid.height, scene.grid.width
+        if is_encoded(shape, task.encoder, store, zoom=task.zoom, window=task.seen(scene.grid)):
+            log.info("this scene's features are kept from before: the encoders needn't run")
+        else:  # what sees is loaded here, where a signal can break that off, and not in a thread to wait for
+            with self.progress.running("load"):
+                task.encoder.prepare()
+        source = _readable(scene, journal, task.budget, task.read(scene.grid))
+        return source, label_scene(task, source, store, journal, self.progress)
 
 
 def _content(planned: Plan, source: Scene, failed: Sequence[FailedTile], journal: Journal) -> Content:

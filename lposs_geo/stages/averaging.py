@@ -29,6 +29,7 @@ class LookStore:
         self._segments: dict[int, _Segment] = {}
         self._passed: set[int] = set()
         self._whole_from = 0  # lattice row
+        self._row = -1
 
     def spoil(self, row: int) -> None:
         """Let no row of crops count as done that this one, of which a part couldn't be read, reaches into."""
@@ -36,6 +37,7 @@ class LookStore:
 
     def add(self, batch: Batch, vlm: NDArray[np.float32], vm: NDArray[np.float32]) -> None:
         """Add the features (B, side, side, D) of crops, from left to right."""
+        self._begin(batch.row)
         side, step = self._look.lattice.patches_per_crop, self._look.segment
         widths = (vlm.shape[-1], vm.shape[-1] if self._look.is_last else 0)
         self._pass(batch, [number for number in self._segments if (number + 1) * step <= batch.crops[0].col])
@@ -50,10 +52,20 @@ class LookStore:
 
     def finish_row(self, batch: Batch) -> None:
         """Write what is left to be completed by the row of crops that ends with this batch."""
+        self._begin(batch.row)
         self._pass(batch, list(self._segments))
         self._passed.clear()
-        if batch.kept and self._look.row_edges[batch.row] >= self._whole_from:
+        if batch.kept and self._is_whole(batch.row):
             self._journal.append(self._look.done_key(batch.row), np.zeros(0))
+
+    def _is_whole(self, row: int) -> bool:
+        return self._look.row_edges[row] >= self._whole_from
+
+    def _begin(self, row: int) -> None:
+        """Go on to a row of crops; where others are left out before it, nothing of the earlier ones is of use."""
+        if row > self._row + 1:
+            self._segments.clear()
+        self._row = row
 
     def _pass(self, batch: Batch, numbers: Sequence[int]) -> None:
         """Write the finished rows of segments, and keep the rest."""
@@ -64,7 +76,9 @@ class LookStore:
             self._passed.add(number)
             segment = self._segments.pop(number).of_height(self._look.lattice.patches_per_crop)
             valid = segment.valid[:finished]
-            if batch.kept and valid.any():
+            # a row that was whole once, and of which a part is damaged now, waits for a run that can read all of it
+            is_worse = not self._is_whole(batch.row) and self._look.done_key(batch.row) in self._journal
+            if batch.kept and valid.any() and not is_worse:
                 for name, sums in (("vlm", segment.vlm), ("vm", segment.vm)):
                     if sums.shape[-1]:
                         key = self._look.chunk_key(name, batch.row, number)

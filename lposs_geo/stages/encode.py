@@ -28,7 +28,15 @@ from lposs_geo.scene.reader import SceneReader
 from lposs_geo.stages.ahead import prefetch
 from lposs_geo.stages.averaging import LookStore
 from lposs_geo.stages.crops import Crop, Read, batches
-from lposs_geo.stages.features import LatticeFeatures, features_of, has_features, put_widths, rows_to_do
+from lposs_geo.stages.features import (
+    LatticeFeatures,
+    features_of,
+    has_features,
+    lacking_rows,
+    leave_out_damaged,
+    put_widths,
+    rows_to_do,
+)
 from lposs_geo.stages.looks import Look, looks
 from lposs_geo.store.journal import Journal, open_journal
 from lposs_geo.tiling import resample
@@ -148,12 +156,14 @@ def _encode(
     journal: Journal,
     check: Callable[[], None] = lambda: None,
 ) -> Iterator[Encoded]:
-    to_do = [rows_to_do(look, journal) for look in every]
+    for look in every:
+        leave_out_damaged(look, journal)
     # from top to bottom, all looks together, so that the first rows are soon of use
-    order = heapq.merge(*(_ordered(look, *rows) for look, rows in zip(every, to_do, strict=True)))
+    order = heapq.merge(*(_ordered(look, journal) for look in every))
+    counts = [sum(1 for _ in lacking_rows(look, journal)) for look in every]
     total = sum(len(look.wanted) * len(look.crop_cols) for look in every)
-    done = total - sum(len(kept) * len(look.crop_cols) for look, (_, kept) in zip(every, to_do, strict=True))
-    finished = [0.0 if kept else math.inf for _, kept in to_do]
+    done = total - sum(count * len(look.crop_cols) for look, count in zip(every, counts, strict=True))
+    finished = [0.0 if count else math.inf for count in counts]
     limit = BATCH_SIZE if encoder.device.type == "cpu" else GPU_BATCH
     stores = [LookStore(look, journal) for look in every]
     rows = ((every[number], row, kept) for _, number, row, kept in order)
@@ -178,11 +188,10 @@ def _encode(
     yield Encoded(total, total, math.inf, 0.0)
 
 
-def _ordered(look: Look, again: range, kept: range) -> Iterator[tuple[float, int, int, bool]]:
+def _ordered(look: Look, journal: Journal) -> Iterator[tuple[float, int, int, bool]]:
     """Rows of crops with the px rows of the scene that they complete, the look's number, and whether they're kept."""
-    for rows, is_kept in ((again, False), (kept, True)):
-        for row in rows:
-            yield look.finished_px(row), look.number, row, is_kept
+    for row, is_kept in rows_to_do(look, journal):
+        yield look.finished_px(row), look.number, row, is_kept
 
 
 def _patch_features(

@@ -7,7 +7,7 @@ the disk, in half precision, row of crops by row of crops.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from lposs_geo.encoders.encoder import Encoder
-from lposs_geo.stages.looks import Look, looks
+from lposs_geo.stages.looks import ARRAYS, Look, looks
 from lposs_geo.store.disk_array import ChunkedArray
 from lposs_geo.store.journal import Journal
 from lposs_geo.tiling import Lattice, Steps
@@ -27,6 +27,8 @@ __all__ = [
     "features_of",
     "has_features",
     "is_encoded",
+    "lacking_rows",
+    "leave_out_damaged",
     "missing_bytes",
     "put_widths",
     "rows_to_do",
@@ -102,7 +104,7 @@ def is_encoded(
     shape: tuple[int, int], encoder: Encoder, journal: Journal, *, zoom: float = 1.0, window: Window | None = None
 ) -> bool:
     """Whether `encode_scene` would find nothing left to do."""
-    return not any(rows_to_do(look, journal)[1] for look in looks(shape, encoder, zoom, window))
+    return not any(True for look in looks(shape, encoder, zoom, window) for _ in lacking_rows(look, journal))
 
 
 def missing_bytes(
@@ -121,9 +123,8 @@ def missing_bytes(
     widths = journal.read(WIDTHS).tolist() if has_features(journal) else [vlm_width, 0]
     size = 0
     for look in looks(shape, encoder, zoom, window):
-        kept = rows_to_do(look, journal)[1]
-        if kept:
-            rows = look.row_edges[kept.stop] - look.row_edges[kept.start]
+        rows = sum(look.row_edges[row + 1] - look.row_edges[row] for row in lacking_rows(look, journal))
+        if rows:
             cols = look.crop_cols[-1] + look.lattice.patches_per_crop - look.crop_cols[0]
             size += rows * cols * (2 * (widths[0] + widths[1] * look.is_last) + 1)
     return size
@@ -155,14 +156,34 @@ def features_of(all_looks: Sequence[Look], journal: Journal) -> tuple[LatticeFea
     return tuple(of(look) for look in all_looks)
 
 
-def rows_to_do(look: Look, journal: Journal) -> tuple[range, range]:
-    """The rows of crops still to be encoded: those that are in the store already, and those to be kept.
+def lacking_rows(look: Look, journal: Journal) -> Iterator[int]:
+    """The rows of crops that a journal lacks, or of which a part is damaged, ascending."""
+    damaged = {chunk[0] for key in journal.damaged if (chunk := look.chunk_of(key)) is not None}
+    lacks_all = WIDTHS in journal.damaged
+    for row in look.wanted:
+        if lacks_all or row in damaged or look.done_key(row) not in journal:
+            yield row
 
-    Ahead of what the journal lacks come the rows that reach into it: what they add isn't in the store.
+
+def leave_out_damaged(look: Look, journal: Journal) -> None:
+    """Let all arrays lack a chunk of which one is damaged: a patch without features isn't valid."""
+    for key in list(journal.damaged):
+        chunk = look.chunk_of(key)
+        if chunk is not None:
+            for array in ARRAYS:
+                journal.leave_out(look.chunk_key(array, *chunk))
+
+
+def rows_to_do(look: Look, journal: Journal) -> Iterator[tuple[int, bool]]:
+    """The rows of crops to encode, ascending, and whether the journal lacks them.
+
+    Ahead of those come the rows that reach into them: what they add isn't in the journal.
     """
-    first = next((row for row in look.wanted if look.done_key(row) not in journal), look.wanted.stop)
-    if first == look.wanted.stop:
-        return range(0), range(0)
-    reach = look.row_edges[first] - look.lattice.patches_per_crop
-    again = bisect_right(look.row_edges, reach, look.wanted.start, first)
-    return range(again, first), range(first, look.wanted.stop)
+    following = look.wanted.start
+    for row in lacking_rows(look, journal):
+        reach = look.row_edges[row] - look.lattice.patches_per_crop
+        first = bisect_right(look.row_edges, reach, look.wanted.start, row)
+        for before in range(max(first, following), row):
+            yield before, False
+        yield row, True
+        following = row + 1

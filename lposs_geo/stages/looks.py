@@ -17,6 +17,9 @@ __all__ = ["Look", "looks"]
 SEGMENT = 256
 """Lattice columns of one chunk in the store."""
 
+ARRAYS = ("vlm", "vm", "valid")
+"""What a store holds of each look."""
+
 
 @dataclass(frozen=True)
 class Look:
@@ -61,12 +64,19 @@ class Look:
         return f"{self.number}/done/{row}"
 
     def array_name(self, array: str) -> str:
-        """The name in the store of the array "vlm", "vm" or "valid"."""
+        """The name in the store of one of its `ARRAYS`."""
         return f"{self.number}/{array}"
 
     def chunk_key(self, array: str, row: int, segment: int) -> str:
-        """The store's key of a chunk of one of its arrays."""
+        """The store's key of a chunk of one of its `ARRAYS`."""
         return f"{self.array_name(array)}/{row}/{segment}"
+
+    def chunk_of(self, key: str) -> tuple[int, int] | None:
+        """The row and the segment of the chunk that has a key; None for keys that are none of this look's chunks."""
+        match key.split("/"):
+            case [number, array, row, segment] if number == str(self.number) and array in ARRAYS:
+                return int(row), int(segment)
+        return None
 
 
 def looks(shape: tuple[int, int], encoder: Encoder, zoom: float, window: Window | None) -> list[Look]:

@@ -26,6 +26,8 @@ _DTYPES = re.compile(r"\|b1|[|<>](?:[iu](?:1|2|4|8)|f(?:2|4|8|16)|c(?:8|16|32)|S
 
 _MOST_AXES = 32
 
+_MOST_CRC = 2**32 - 1
+
 
 @dataclass(frozen=True)
 class Record:
@@ -77,7 +79,7 @@ def parse(line: bytes, before: int) -> tuple[str, Record, int] | None:
     except (ValueError, RecursionError):
         return None
     are_numbers = all(type(number) is int and number >= 0 for number in (offset, crc, *shape))
-    if not (are_numbers and len(shape) <= _MOST_AXES and _DTYPES.fullmatch(dtype)):
+    if not (are_numbers and crc <= _MOST_CRC and len(shape) <= _MOST_AXES and _DTYPES.fullmatch(dtype)):
         return None
     try:
         np.empty(0, dtype).reshape(shape if 0 in shape else 0)  # a type or a shape that numpy here hasn't

@@ -138,7 +138,7 @@ def open_run(
         _prepare(folder, output, json.loads(json.dumps(facts)), resume, overwrite, replaces)
         is_worth_keeping = True
         try:
-            with open_journal(folder / _JOURNAL) as journal:
+            with open_journal(folder / _JOURNAL, check=True) as journal:
                 try:
                     yield journal
                 except BaseException as error:

@@ -61,7 +61,9 @@ def test_a_chunk_of_another_form_is_one_line_and_the_journal_is_made_again(tmp_p
         chunked = _chunked(journal, [0, 5], [0, 6], (), 0)
         journal.append("before", np.zeros(3))
         journal.append(chunked.key(0, 0), chunk)
-        with pytest.raises(OutputError, match=r"is damaged and was emptied: run it again \('scores/0/0' is ") as caught:
+        with pytest.raises(
+            OutputError, match=r"is damaged and was emptied \('scores/0/0' is .*: run it again"
+        ) as caught:
             chunked[:2, :2]
         assert "\n" not in str(caught.value)
     with open_journal(tmp_path) as journal:
