@@ -343,6 +343,27 @@ def test_new_words_on_the_same_scene_need_no_encoder(mapped, tmp_path, monkeypat
         map_scene(folder / "chip.tif", "lake,land", tmp_path / "again.tif", use_cache=False)
 
 
+def test_a_damaged_cache_changes_no_map(write_raster, tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("LPOSS_GEO_CACHE", str(tmp_path / "cache"))
+    scene = write_raster((255 * _fields()).astype("uint8"))
+    mapper = Mapper.of(ColourEncoder(), "colours", use_cache=True)
+    options = {"refine": False, "overwrite": True}
+    mapper.map(scene, "red,green", tmp_path / "whole.tif", **options)
+    (records,) = (tmp_path / "cache").rglob("records")
+    index = [json.loads(line[9:]) for line in records.with_name("index.jsonl").read_text().splitlines()]
+    filled = [record for record in index if 0 not in record["shape"]]
+    assert {record["key"].split("/")[0] for record in filled} == {"widths", "0", "graph"}
+    for record in (filled[0], filled[1], filled[-4], filled[-1]):
+        content = bytearray(records.read_bytes())
+        content[record["offset"]] ^= 4
+        records.write_bytes(content)
+        caplog.clear()
+        mapper.map(scene, "red,green", tmp_path / "again.tif", **options)
+        assert _labels(tmp_path / "again.tif").tobytes() == _labels(tmp_path / "whole.tif").tobytes()
+        (line,) = [entry.getMessage() for entry in caplog.records if "is damaged" in entry.getMessage()]
+        assert line == f"a part of '{records.parent}' is damaged: what is missing is made again"
+
+
 def test_a_part_of_a_scene_is_mapped_as_the_whole_is(mapped, tmp_path):
     folder, _ = mapped
     window = Window(101, 53, 130, 171)
