@@ -176,8 +176,8 @@ def crop_starts(length: int, crop_size: int, stride: int) -> Steps:
 class Lattice:
     """The scene-wide regular grid of patches, anchored at the scene's origin.
 
-    Where the scene isn't a multiple of `patch_size`, the last patches reach over its border by less than a patch;
-    a scene smaller than one crop has a lattice the size of that crop.
+    Where the scene isn't a multiple of `patch_size`, the last patches reach over its border by less than a patch. The
+    crops of a scene that is narrower than they are as narrow as it is.
 
     Attributes
     ----------
@@ -201,24 +201,28 @@ class Lattice:
 
     @property
     def rows(self) -> int:
-        return max(-(-self.height // self.patch_size), self.patches_per_crop)
+        return -(-self.height // self.patch_size)
 
     @property
     def cols(self) -> int:
-        return max(-(-self.width // self.patch_size), self.patches_per_crop)
+        return -(-self.width // self.patch_size)
 
     @property
-    def patches_per_crop(self) -> int:
-        """Patches along one side of a crop."""
-        return self.crop_size // self.patch_size
+    def crop_shape(self) -> tuple[int, int]:
+        """Rows and cols of patches of each crop."""
+        side = self.crop_size // self.patch_size
+        return min(side, self.rows), min(side, self.cols)
 
     def crop_rows(self) -> Steps:
         """Lattice row at which each row of crops begins."""
-        return crop_starts(self.rows, self.patches_per_crop, self.stride // self.patch_size)
+        return self._starts(self.rows, self.crop_shape[0])
 
     def crop_cols(self) -> Steps:
         """Lattice column at which each column of crops begins."""
-        return crop_starts(self.cols, self.patches_per_crop, self.stride // self.patch_size)
+        return self._starts(self.cols, self.crop_shape[1])
+
+    def _starts(self, length: int, crop_length: int) -> Steps:
+        return crop_starts(length, crop_length, min(self.stride // self.patch_size, crop_length))
 
     def centres(self) -> NDArray[np.float32]:
         """Patch centres in px, (rows * cols, 2) as (row, col), row-major."""

@@ -123,8 +123,8 @@ def test_the_lattice_covers_the_scene_and_crops_lie_on_it(height, width):
     lattice = Lattice(height, width, 14, 224, 112)
     assert lattice.rows * 14 >= height
     assert lattice.cols * 14 >= width
-    assert max(lattice.crop_rows()) + lattice.patches_per_crop == lattice.rows
-    assert max(lattice.crop_cols()) + lattice.patches_per_crop == lattice.cols
+    assert max(lattice.crop_rows()) + lattice.crop_shape[0] == lattice.rows
+    assert max(lattice.crop_cols()) + lattice.crop_shape[1] == lattice.cols
     centres = lattice.centres()
     assert centres.shape == (lattice.rows * lattice.cols, 2)
     assert centres[0].tolist() == [7, 7]

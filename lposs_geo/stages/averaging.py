@@ -33,21 +33,21 @@ class LookStore:
 
     def spoil(self, row: int) -> None:
         """Let no row of crops count as done that this one, of which a part couldn't be read, reaches into."""
-        self._whole_from = self._look.row_edges[row] + self._look.lattice.patches_per_crop
+        self._whole_from = self._look.row_edges[row] + self._look.lattice.crop_shape[0]
 
     def add(self, batch: Batch, vlm: NDArray[np.float32], vm: NDArray[np.float32]) -> None:
-        """Add the features (B, side, side, D) of crops, from left to right."""
+        """Add the features (B, rows, cols, D) of crops, from left to right."""
         self._begin(batch.row)
-        side, step = self._look.lattice.patches_per_crop, self._look.segment
+        (height, width_of_crop), step = self._look.lattice.crop_shape, self._look.segment
         widths = (vlm.shape[-1], vm.shape[-1] if self._look.is_last else 0)
         self._pass(batch, [number for number in self._segments if (number + 1) * step <= batch.crops[0].col])
         for crop, *arrays in zip(batch.crops, vlm, vm, strict=True):
-            for number in range(crop.col // step, (crop.col + side - 1) // step + 1):
+            for number in range(crop.col // step, (crop.col + width_of_crop - 1) // step + 1):
                 left = number * step
                 width = min(step, self._look.lattice.cols - left)
                 segment = self._segments.get(number) or _Segment.empty(0, width, widths)
-                self._segments[number] = segment = segment.of_height(side)
-                first, last = max(left, crop.col), min(left + width, crop.col + side)
+                self._segments[number] = segment = segment.of_height(height)
+                first, last = max(left, crop.col), min(left + width, crop.col + width_of_crop)
                 segment.add(slice(first - left, last - left), slice(first - crop.col, last - crop.col), arrays, crop)
 
     def finish_row(self, batch: Batch) -> None:
@@ -74,7 +74,7 @@ class LookStore:
             if number in self._passed:
                 continue
             self._passed.add(number)
-            segment = self._segments.pop(number).of_height(self._look.lattice.patches_per_crop)
+            segment = self._segments.pop(number).of_height(self._look.lattice.crop_shape[0])
             valid = segment.valid[:finished]
             # a row that was whole once, and of which a part is damaged now, waits for a run that can read all of it
             is_worse = not self._is_whole(batch.row) and self._look.done_key(batch.row) in self._journal

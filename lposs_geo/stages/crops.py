@@ -26,9 +26,9 @@ class Crop:
     ----------
     col : int
         Its first lattice column.
-    image : (3, size, size) float32
+    image : (3, height, width) float32
         RGB in 0..1.
-    valid_patches : (side, side) bool
+    valid_patches : (rows, cols) bool
     """
 
     col: int
@@ -98,25 +98,25 @@ def _read_crops(look: Look, read: Read, row: int, cols: Sequence[int]) -> tuple[
 def _crops(look: Look, read: Read, row: int, cols: Sequence[int]) -> Iterator[Crop]:
     """Read neighbouring crops of one row in one go and cut them out."""
     lattice = look.lattice
-    size, patch, side = lattice.crop_size, lattice.patch_size, lattice.patches_per_crop
+    patch, (crop_rows, crop_cols) = lattice.patch_size, lattice.crop_shape
     top, left = row * patch, cols[0] * patch
-    full_width = cols[-1] * patch + size - left
-    bottom, right = min(top + size, lattice.height), min(left + full_width, lattice.width)
+    full_height, full_width = crop_rows * patch, (cols[-1] + crop_cols) * patch - left
+    bottom, right = min(top + full_height, lattice.height), min(left + full_width, lattice.width)
     pixels = read(Window(left, top, right - left, bottom - top))
     if pixels is None:
         return
     image, valid = pixels
     # Where patches reach over the border, the picture is mirrored into them; valid they are not.
-    margin = ((0, size - (bottom - top)), (0, full_width - (right - left)))
+    margin = ((0, full_height - (bottom - top)), (0, full_width - (right - left)))
     image = np.pad(image, ((0, 0), *margin), mode="symmetric")
     shown = np.pad(valid, margin, mode="symmetric")
     valid = np.pad(valid, margin)
     for col in cols:
-        window = slice(col * patch - left, col * patch - left + size)
+        window = slice(col * patch - left, (col + crop_cols) * patch - left)
         in_crop = valid[:, window]
         if not in_crop.any():
             continue
         picture = image[:, :, window].copy()
         picture[:, ~shown[:, window]] = picture[:, in_crop].mean(axis=1, keepdims=True)
-        in_patches = in_crop.reshape(side, patch, side, patch)
+        in_patches = in_crop.reshape(crop_rows, patch, crop_cols, patch)
         yield Crop(col, picture, np.asarray(in_patches.any(axis=(1, 3))))

@@ -125,7 +125,7 @@ def missing_bytes(
     for look in looks(shape, encoder, zoom, window):
         rows = sum(look.row_edges[row + 1] - look.row_edges[row] for row in lacking_rows(look, journal))
         if rows:
-            cols = look.crop_cols[-1] + look.lattice.patches_per_crop - look.crop_cols[0]
+            cols = look.crop_cols[-1] + look.lattice.crop_shape[1] - look.crop_cols[0]
             size += rows * cols * (2 * (widths[0] + widths[1] * look.is_last) + 1)
     return size
 
@@ -181,7 +181,7 @@ def rows_to_do(look: Look, journal: Journal) -> Iterator[tuple[int, bool]]:
     """
     following = look.wanted.start
     for row in lacking_rows(look, journal):
-        reach = look.row_edges[row] - look.lattice.patches_per_crop
+        reach = look.row_edges[row] - look.lattice.crop_shape[0]
         first = bisect_right(look.row_edges, reach, look.wanted.start, row)
         for before in range(max(first, following), row):
             yield before, False

@@ -101,10 +101,10 @@ def looks(shape: tuple[int, int], encoder: Encoder, zoom: float, window: Window 
         rows, cols = lattice.crop_rows(), lattice.crop_cols()
         wanted, wanted_cols = range(len(rows)), range(len(cols))
         if window is not None:
-            patch_size, side = lattice.patch_size / own, lattice.patches_per_crop
+            patch_size, (crop_rows, crop_cols) = lattice.patch_size / own, lattice.crop_shape
             bottom, right = window.row_off + window.height, window.col_off + window.width
-            wanted = _reaching(rows, side, window.row_off / patch_size, bottom / patch_size)
-            wanted_cols = _reaching(cols, side, window.col_off / patch_size, right / patch_size)
+            wanted = _reaching(rows, crop_rows, window.row_off / patch_size, bottom / patch_size)
+            wanted_cols = _reaching(cols, crop_cols, window.col_off / patch_size, right / patch_size)
         made.append(
             Look(
                 number=number,

@@ -123,6 +123,24 @@ def test_scenes_of_any_size(write_raster, folder, rows, cols):
     assert np.isfinite(features.vlm).all()
 
 
+@pytest.mark.parametrize("shape", [(20, 300), (300, 20), (33, 40)])
+def test_crops_of_a_narrow_scene_are_as_narrow_as_it_is(shape):
+    seen = []
+
+    class Watching(ColourEncoder):
+        def patch_features(self, images):
+            seen.extend(tuple(image.shape[1:]) for image in images)
+            return super().patch_features(images)
+
+    encoder = Watching()
+    image = np.random.default_rng(0).random((3, *shape), dtype=np.float32)
+    features = encode_image(image, encoder)[-1]
+    patch = encoder.patch_size
+    assert set(seen) == {tuple(min(encoder.crop_size, -(-length // patch) * patch) for length in shape)}
+    assert features.valid.shape == tuple(-(-length // patch) for length in shape)
+    assert features.valid.all()
+
+
 def test_progress_counts_up_to_all_crops_and_rows(write_raster, folder):
     steps = []
     _encode(write_raster(np.full((3, 150, 201), 9, dtype="uint8")), folder, progress=steps.append)
