@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 __all__ = [
     "BLUR",
@@ -187,23 +188,11 @@ def along_edge(candidates: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _flooded(candidates: NDArray[np.bool_], frame: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """All of `candidates` that hangs together, side by side, with what of it is in `frame`."""
-    frame = frame & candidates
-    reached, before = int(frame.sum()), -1
-    while reached > before:
-        frame = _along_rows(candidates.T, _along_rows(candidates, frame).T).T
-        reached, before = int(frame.sum()), reached
-    return frame
-
-
-def _along_rows(candidates: NDArray[np.bool_], frame: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Of each run of such pixels in a row all of it, where the frame has reached any."""
-    changes = np.ones(candidates.shape, dtype=bool)
-    changes[:, 1:] = candidates[:, 1:] != candidates[:, :-1]
-    starts = np.flatnonzero(changes)
-    reached = np.logical_or.reduceat(frame.ravel(), starts)
-    lengths = np.diff(starts, append=candidates.size)
-    return np.asarray(np.repeat(reached, lengths).reshape(candidates.shape) & candidates)
+    """All candidates that hang together, side by side, with one that is in the frame."""
+    patches, count = ndimage.label(candidates)
+    is_reached = np.zeros(count + 1, dtype=bool)
+    is_reached[patches[frame & candidates]] = True
+    return np.asarray(is_reached[patches])
 
 
 def dilated(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
