@@ -30,7 +30,7 @@ __all__ = ["Outcome", "map_batch"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one scene: its map, the error, or neither where `resume` found it finished.
+    """The outcome of one scene: its map, the error, or neither where it was finished already.
 
     Attributes
     ----------

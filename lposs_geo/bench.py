@@ -1,4 +1,4 @@
-"""How fast mapping is on this machine, and how much memory it takes, stage by stage."""
+"""Speed and memory of mapping on this machine, stage by stage."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ WARM_UP_PX = 256
 """Side of what is mapped beforehand, so that compiling and first allocations aren't counted."""
 
 BATCHES = 4
-"""How often crops are encoded to see what the encoder does alone."""
+"""Batches of crops encoded to measure the encoder alone."""
 
 
 @dataclass(frozen=True)
 class EncoderSpeed:
-    """What the encoder does by itself, without reading and storing.
+    """Speed of the encoder by itself, without reading and storing.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class EncoderSpeed:
 
 @dataclass(frozen=True)
 class Report:
-    """What was measured.
+    """A measurement.
 
     Attributes
     ----------
@@ -133,8 +133,8 @@ def measure(
     LpossGeoError
         As `map_scene` does.
     """
-    found = describe(scene)
-    grid = found.grid
+    described = describe(scene)
+    grid = described.grid
     chosen = models.choose(model)
     torch_device = encoders.choose_device(device)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
@@ -155,7 +155,7 @@ def measure(
     encoder = mapper.encoder
     return Report(
         machine=_machine(torch_device),
-        scene=found.name,
+        scene=described.name,
         model=result.model,
         device=result.device,
         rows=grid.height,
@@ -195,7 +195,7 @@ def table(report: Report) -> str:
 
 
 def peak_memory() -> int | None:
-    """The most memory, bytes, that this process has held; None where the system doesn't tell."""
+    """The most memory, bytes, that this process has had; None where the system doesn't tell."""
     if sys.platform == "win32":
         return None
     import resource
@@ -262,19 +262,19 @@ def _best_time(work: Callable[[], object], device: torch.device) -> float:
 
 
 def _machine(device: torch.device) -> dict[str, str]:
-    found = {
+    facts = {
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "processors": str(os.cpu_count()),
         "threads": str(torch.get_num_threads()),
     }
     if device.type == "cuda":
-        found["gpu"] = torch.cuda.get_device_name(device)
-    return found | {name: version(name) for name in ("lposs-geo", "torch", "numba", "rasterio")}
+        facts["gpu"] = torch.cuda.get_device_name(device)
+    return facts | {name: version(name) for name in ("lposs-geo", "torch", "numba", "rasterio")}
 
 
 def _processor() -> str:
-    """What the processor calls itself; only Linux makes that hard."""
+    """The processor's own name; only Linux makes that hard."""
     if sys.platform == "linux":
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

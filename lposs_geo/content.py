@@ -1,4 +1,4 @@
-"""The content of a map's files: finished tiles, and all that is told about them."""
+"""The content of a map's files: finished tiles, and all that a reader should know of them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ log = logging.getLogger("lposs_geo")
 
 @dataclass(frozen=True)
 class Content:
-    """What the files tell.
+    """The content of a map's files.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ class Content:
         return Window(col, row, window.width, window.height)
 
     def labels_of(self, layers: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """What is written of a tile's labels, (rows, cols)."""
+        """A tile's labels as they are written, (rows, cols)."""
         if not self.min_confidence > 0:
             return np.asarray(layers[0])
         # compared in percent, as it is stored
@@ -103,7 +103,7 @@ def reduced(path: object, shape: tuple[int, ...], *, average: bool = False) -> N
 
 
 def is_north_up(grid: Grid) -> bool:
-    """Whether north is at the top of the picture, give or take ten degrees."""
+    """True if north is at the top of the picture, give or take ten degrees."""
     to_lonlat = None if grid.crs is None else lonlat_transformer(grid.crs)
     if to_lonlat is None:
         return False
@@ -117,7 +117,7 @@ def is_north_up(grid: Grid) -> bool:
 
 
 def facts_of(content: Content) -> dict[str, str]:
-    """What a report says first: size, extent, resolution, CRS, and how the map was made."""
+    """The first lines of a report: size, extent, resolution, CRS, and how the map was made."""
     grid = content.grid
     facts = {"Size": f"{grid.width:,} x {grid.height:,} pixels"}
     if grid.pixel_size is not None and grid.gsd is not None:

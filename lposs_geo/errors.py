@@ -1,4 +1,4 @@
-"""What can go wrong, as one small family of exceptions.
+"""All that can go wrong, as one small family of exceptions.
 
 Every error a user can cause derives from `LpossGeoError` and carries one line: what is wrong, which file or
 word, and what to do. Each child also inherits the builtin that it refines, so ``except ValueError`` keeps working.
@@ -38,7 +38,7 @@ def escaped(text: str) -> str:
 
 
 def defect(error: BaseException) -> str:
-    """What to tell of an error that nobody foresaw."""
+    """The line for an error that nobody foresaw."""
     first = (str(error).splitlines() or [""])[0]
     said = f"unexpected {type(error).__name__}: {first} (a defect: please report it, with lposs-geo doctor)"
     return one_line(said)
@@ -49,7 +49,7 @@ def _is_lone(letter: str) -> bool:
 
 
 def one_line(error: object) -> str:
-    """What an error of another library says, on one line that can be shown anywhere."""
+    """The text of another library's error, on one line that can be shown anywhere."""
     return escaped(" ".join(str(error).split()))
 
 

@@ -25,12 +25,12 @@ def as_python(keyword: str, value: str | None) -> str:
 
 def worded(text: str, words: Words = as_python) -> str:
     """A text with all settings that it names in the words of a face."""
-    return _SETTING.sub(lambda found: words(found[1], found[2]), text)
+    return _SETTING.sub(lambda setting: words(setting[1], setting[2]), text)
 
 
 @dataclass(frozen=True)
 class Notice:
-    """What a user should know, though the work goes on; a line when shown.
+    """A line that a user should know of, though the work goes on.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""How each kind of file is made: rasters from finished tiles, all else from the rasters."""
+"""The making of each kind of file: rasters from finished tiles, all else from the rasters."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ CONFIDENCE_WORDS = (
     "is about how often such a pixel is right, as long as every kind of land in the scene has a class: the model only "
     "ever chooses between the classes that it was given."
 )
-"""What confidence means, for the reader of a map; docs/confidence.md shows the measurements."""
+"""The meaning of confidence, for the reader of a map; docs/confidence.md shows the measurements."""
 
 LayerWriter = Callable[["NDArray[np.uint8]", "Window"], None]
 """Takes a tile's own layers (bands, rows, cols) and their window in px of the map."""

@@ -85,7 +85,7 @@ def check_room_for_work(task: Task, scene: Scene, store: Journal, journal: Journ
 
 
 def _valid_share(scene: Scene, area: Window) -> float | None:
-    """How much of an area holds data, as a reduced read shows it; None where it is damaged."""
+    """Share of a window that holds data, as a reduced read shows it; None where it is damaged."""
     try:
         with open_scene(scene) as reader:
             return float(reader.overview(LOOK, area)[1].mean())
@@ -131,7 +131,7 @@ def check_room_for_products(outputs: Outputs, content: Content, polygons: Polygo
 
 
 POLYGON_ADVICE = "choose a larger <min_area>, leave the polygons out, or name outputs on a larger disk"
-"""What to do where polygons are too many."""
+"""Hint where polygons are too many."""
 
 
 def _at_worst(

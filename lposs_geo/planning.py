@@ -34,12 +34,12 @@ from lposs_geo.writers.georeference import notices_of_crs
 __all__ = ["ModelIdentity", "Plan", "Survey", "Work", "plan", "survey"]
 
 MOST_ZOOM = 16.0
-"""How much a scene may be enlarged or reduced for the encoder."""
+"""Most that a scene is enlarged or reduced for the encoder."""
 
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """What tells a model's features from another's.
+    """A model's name, and what tells its features from another's.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class ModelIdentity:
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """How the work is done, which changes no label.
+    """The way in which the work is done, which changes no label.
 
     Attributes
     ----------
@@ -107,7 +107,7 @@ class Survey:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is going to be done.
+    """The work to do.
 
     Attributes
     ----------
@@ -133,7 +133,7 @@ class Plan:
 
     @property
     def zooms(self) -> list[float]:
-        """How much the scene is enlarged for each look of the encoder."""
+        """Enlargement of the scene for each look of the encoder."""
         return [self.task.zoom * scale for scale in self.task.encoder.scales]
 
 
@@ -166,7 +166,7 @@ def survey(src: SceneLike, request: Request) -> Survey:
         inside=inside,
         sources=(where.aoi,) if where.aoi is not None and is_file(where.aoi) else (),
         zoom=None if request.gsd is None else _zoom_to(scene, request.gsd),
-        notices=(*scene.notices, *map(_as_notice, notices_of_crs(scene.grid.crs)), *_notices_of_areas(scene)),
+        notices=(*scene.notices, *notices_of_crs(scene.grid.crs), *_notices_of_areas(scene)),
     )
 
 
@@ -259,7 +259,7 @@ def _window(grid: Grid, path: str, window: tuple[int, int, int, int] | None) -> 
 
 
 def _zoom_to(scene: Scene, gsd: float) -> float:
-    """How much a scene must be enlarged to be seen at a resolution in metres per px."""
+    """Enlargement that shows a scene at a resolution in metres per px."""
     own = scene.grid.gsd
     if own is None:
         raise ParameterError(
@@ -277,14 +277,14 @@ def _zoom_to(scene: Scene, gsd: float) -> float:
 
 
 def _notices_of_areas(scene: Scene) -> list[Notice]:
-    """What the scene's CRS means for the areas."""
+    """A notice where the scene's CRS overstates areas."""
     if scene.grid.crs is not None and overstates_areas(scene.grid.crs):
         return [Notice(f"{scene.name} is in a Mercator projection: away from the equator its areas are far too large")]
     return []
 
 
 def _notices_of_legend(legend: Legend) -> list[Notice]:
-    """Where there is nothing to choose from; words that were meant to be several classes, often."""
+    """A notice where there is nothing to choose from; such words were often meant to be several classes."""
     if len(legend) > 1 or any(legend.negatives):
         return []
     name = quoted(legend.names[0])
@@ -292,7 +292,7 @@ def _notices_of_legend(legend: Legend) -> list[Notice]:
 
 
 def _notices_of_model(scene: Scene, model: ModelIdentity, encoder: Encoder, unfamiliar: Sequence[str]) -> list[Notice]:
-    """What the model can't know: some of the words, or things as small as the scene shows them."""
+    """Notices of what the model can't know: some of the words, or things as small as the scene shows them."""
     notices = []
     if unfamiliar:
         words = ", ".join(f"'{word}'" for word in unfamiliar)
@@ -309,7 +309,3 @@ def _notices_of_model(scene: Scene, model: ModelIdentity, encoder: Encoder, unfa
             )
         )
     return notices
-
-
-def _as_notice(line: str | Notice) -> Notice:
-    return line if isinstance(line, Notice) else Notice(line)

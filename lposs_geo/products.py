@@ -115,7 +115,7 @@ class Outputs:
         return [Output(self.paths[product.name], product.endings, product.beside) for product in self.products]
 
     def are_finished(self, digest: str) -> bool:
-        """Whether all are there as they were written, made by the recipe of this digest without a failed tile."""
+        """True if all are there as they were written, made by the recipe of this digest without a failed tile."""
         import rasterio
         from rasterio.errors import RasterioError
 
@@ -291,4 +291,4 @@ PRODUCTS = (
 """All kinds in the order in which they are made: a picture before the report that holds it, the item last."""
 
 BESIDE_LABELS = tuple(product.name for product in PRODUCTS if product.name != "labels")
-"""What a map may be written to beside its labels, by the names of options and keywords."""
+"""Kinds of files beside the labels, by the names of options and keywords."""

@@ -1,4 +1,4 @@
-"""How far a run has come and how long each of its stages took: one object that all stages are handed."""
+"""Steps and time of a run, stage by stage: one object that all stages are handed."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ STAGES: dict[str, Stage] = {
 
 @dataclass(frozen=True)
 class Progress:
-    """What the stages of one run report.
+    """The record of one run.
 
     Attributes
     ----------

@@ -37,7 +37,7 @@ LONGEST_NAME = 2_000
 """Characters of a model's name; a pair's holds two paths."""
 
 Facts = dict[str, Any]
-"""What decides a result, ready for JSON, by names that a user understands."""
+"""All that decides a result, ready for JSON, by names that a user understands."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Recipe:
 
     @property
     def begun_with(self) -> Facts:
-        """What a run that goes on must have been begun with."""
+        """Facts that a run must have been begun with to be gone on with."""
         return self.features | self.run
 
     @property
@@ -82,7 +82,7 @@ class Recipe:
         return hashlib.sha256(asked.encode()).hexdigest()
 
     def tags(self, failed: Sequence[Mapping[str, object]] = ()) -> dict[str, str]:
-        """What it takes to make the map again, and what is missing in it, as tags of a file.
+        """All that it takes to make the map again, and what is missing in it, as tags of a file.
 
         Parameters
         ----------
@@ -104,7 +104,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Settings:
-    """What an earlier map was asked for beside its scene and classes.
+    """Settings of an earlier map: all that was asked for beside its scene and classes.
 
     Attributes
     ----------

@@ -59,7 +59,7 @@ class MapOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """How the scene is read.
+    """The reading of the scene.
 
     Attributes
     ----------
@@ -131,7 +131,7 @@ class Where:
 
 @dataclass(frozen=True, kw_only=True)
 class Polygons:
-    """How polygons are made of labels.
+    """The making of polygons from labels.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""From a scene to a map: the only place that knows the whole flow.
+"""From a scene to a map: the only module that knows the whole flow.
 
 survey the scene -> plan the work -> encode the scene's crops into the feature store -> block by block, propagate the
 class scores over the patches -> tile by tile, sharpen them over the pixels -> all files of the map. What is finished
@@ -247,7 +247,7 @@ def _dropped_if_changed(journal: Journal) -> Iterator[None]:
 
 
 def _own_features(journal: Journal) -> Path:
-    """Where a run keeps its features if they aren't in the cache."""
+    """The folder for a run's features if they aren't in the cache."""
     return journal.folder.parent / "features"
 
 
@@ -258,7 +258,7 @@ def _feature_store(scene: Scene, facts: Mapping[str, object], journal: Journal, 
     try:
         with cache.open_store(facts, own) if use_cache else open_journal(own) as store:
             try:
-                with _changes_told(scene):
+                with _unchanged(scene):
                     yield store
             except SceneChangedError:
                 store.undo()
@@ -272,8 +272,8 @@ def _feature_store(scene: Scene, facts: Mapping[str, object], journal: Journal, 
 
 
 @contextmanager
-def _changes_told(scene: Scene) -> Iterator[None]:
-    """At the end, or in place of what follows from it, tell that the scene was changed meanwhile."""
+def _unchanged(scene: Scene) -> Iterator[None]:
+    """At the end, or instead of an error that follows from it, refuse a scene that was changed meanwhile."""
     try:
         yield
     except SceneError:

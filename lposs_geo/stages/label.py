@@ -139,12 +139,12 @@ def label_scene(task: Task, scene: Scene, store: Journal, journal: Journal, prog
 
 
 def finished_tiles(journal: Journal, plan: Tiles) -> int:
-    """How many tiles of a plan the journal holds."""
+    """Number of tiles of a plan that the journal holds."""
     return sum(_key(row, col) in journal for row in plan.rows for col in plan.cols)
 
 
 def finished_tile(journal: Journal, tile: Tile) -> NDArray[np.uint8] | None:
-    """What is known of a tile's core; None where it holds no data or failed.
+    """The layers of a tile's core; None where it holds no data or failed.
 
     Returns
     -------

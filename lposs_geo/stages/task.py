@@ -1,4 +1,4 @@
-"""What to label, and how: the embedded words, the part of the scene, its tiles."""
+"""The task of the stages: the embedded words, the part of the scene, its tiles."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def embed(legend: Legend, encoder: Encoder) -> Words:
 
 @dataclass(frozen=True)
 class Task:
-    """What to label, and how.
+    """The labelling that is to be done, and its numbers.
 
     Attributes
     ----------

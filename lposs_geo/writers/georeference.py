@@ -18,6 +18,7 @@ from rasterio.io import MemoryFile
 
 from lposs_geo.files.outputs import sidecar
 from lposs_geo.grid import Grid, to_pyproj
+from lposs_geo.hints import Notice
 
 __all__ = ["keep_georeference", "notices_of_crs", "read_sidecar", "same_crs", "seen_alone", "write_sidecar"]
 
@@ -118,8 +119,8 @@ def seen_alone(crs: CRS) -> CRS | None:
             return dataset.crs or None
 
 
-def notices_of_crs(crs: CRS | None) -> tuple[str, ...]:
-    """What the reader of a map should know of its CRS: whether it must be kept together with its sidecar.
+def notices_of_crs(crs: CRS | None) -> tuple[Notice, ...]:
+    """A notice where the CRS of a map is in the sidecar alone, which must then be kept together with it.
 
     Parameters
     ----------
@@ -135,6 +136,8 @@ def notices_of_crs(crs: CRS | None) -> tuple[str, ...]:
     named = "" if name in ("unknown", "unnamed") else f", '{name}'"
     seen = "none" if alone is None else f"another one, '{to_pyproj(alone).name}'"
     return (
-        f"a GeoTIFF can't hold the scene's coordinate reference system{named}: it lies in the .aux.xml beside each "
-        f"raster; keep the two together, since without it a raster has {seen}",
+        Notice(
+            f"a GeoTIFF can't hold the scene's coordinate reference system{named}: it lies in the .aux.xml beside it",
+            f"keep the two together, since without it a raster has {seen}",
+        ),
     )

@@ -99,7 +99,7 @@ def test_every_raster_has_the_crs_of_the_scene(tmp_path, text):
 def test_what_a_geotiff_cannot_hold_is_said(tmp_path, text):
     crs = CRS.from_user_input(text)
     assert seen_alone(crs) is None
-    assert "keep the two together, since without it a raster has none" in notices_of_crs(crs)[0]
+    assert "keep the two together, since without it a raster has none" in str(notices_of_crs(crs)[0])
     [path, *_] = _write(tmp_path, Grid(20, 30, crs, UTM))
     sidecar(path).unlink()
     assert _lies(path)[0] is None  # as the notice says
