@@ -6,6 +6,7 @@ word, and what to do. Each child also inherits the builtin that it refines, so `
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from lposs_geo.hints import Notice, Words, as_python
@@ -27,6 +28,9 @@ __all__ = [
     "one_line",
 ]
 
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Control characters, and those that turn the direction of text: they change what a terminal shows around them."""
+
 
 def escaped(text: str) -> str:
     r"""A text that can be shown and written anywhere: in a name that isn't UTF-8, odd bytes are like ``\xfc``."""
@@ -40,8 +44,7 @@ def escaped(text: str) -> str:
 def defect(error: BaseException) -> str:
     """The line for an error that nobody foresaw."""
     first = (str(error).splitlines() or [""])[0]
-    said = f"unexpected {type(error).__name__}: {first} (a defect: please report it, with lposs-geo doctor)"
-    return one_line(said)
+    return one_line(f"unexpected {type(error).__name__}: {first} (a defect: please report it, with lposs-geo doctor)")
 
 
 def _is_lone(letter: str) -> bool:
@@ -49,8 +52,8 @@ def _is_lone(letter: str) -> bool:
 
 
 def one_line(error: object) -> str:
-    """The text of another library's error, on one line that can be shown anywhere."""
-    return escaped(" ".join(str(error).split()))
+    """An error of another library, or any text, on one line that can be shown anywhere."""
+    return _CONTROL.sub(lambda sign: repr(sign[0])[1:-1], escaped(" ".join(str(error).split())))
 
 
 class LpossGeoError(Exception):

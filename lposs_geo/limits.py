@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from lposs_geo.errors import OutOfMemoryError, one_line
+from lposs_geo.hints import Notice
 
 try:
     import resource
@@ -49,7 +50,7 @@ def raise_limits() -> None:
 
 
 def open_files() -> int | None:
-    """How many files this process may have open; None where there is no limit."""
+    """Number of files that this process may have open; None where there is no limit."""
     if resource is None:
         return None
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -57,7 +58,7 @@ def open_files() -> int | None:
 
 
 def is_short_of_files(error: BaseException) -> bool:
-    """Whether an error says that this process, or the system, has too many files open."""
+    """True if an error says that this process, or the system, has too many files open."""
     causes: list[BaseException] = [error]
     while causes[-1].__cause__ is not None:
         causes.append(causes[-1].__cause__)
@@ -70,11 +71,11 @@ def is_short_of_files(error: BaseException) -> bool:
 
 
 def advice_on_files(error: BaseException) -> str:
-    """What to add to a message where files couldn't be opened since too many are."""
+    """The hint for a message where files couldn't be opened since too many are; empty for other errors."""
     if not is_short_of_files(error):
         return ""
     most = open_files()
-    return f"; this process may have {most} files open: allow more, e.g. with ulimit -n 4096" if most else ""
+    return f"this process may have {most} files open: allow more, e.g. with ulimit -n 4096" if most else ""
 
 
 def check_address_space() -> None:
@@ -95,17 +96,18 @@ def check_address_space() -> None:
     except (OSError, ValueError):  # other systems don't tell
         return
     if limit - used < LEAST_SPACE:
-        raise OutOfMemoryError(_too_little(limit, used + LEAST_SPACE))
+        too_little = _too_little(limit, used + LEAST_SPACE)
+        raise OutOfMemoryError(too_little.text, hint=too_little.hint)
 
 
 def shortage(error: BaseException) -> str | None:
-    """What to tell of an error that only says that the system grants too little; None for others."""
+    """A line for an error that only says that the system grants too little; None for others."""
     if is_short_of_files(error):
-        return f"too many files are open{advice_on_files(error)}"
+        return str(Notice("too many files are open", advice_on_files(error)))
     limit = address_space()
-    said = one_line(error).casefold()
-    if isinstance(error, MemoryError) or (limit is not None and any(words in said for words in _NO_SPACE)):
-        return "the computer's memory is full" if limit is None else _too_little(limit, None)
+    text = one_line(error).casefold()
+    if isinstance(error, MemoryError) or (limit is not None and any(words in text for words in _NO_SPACE)):
+        return "the computer's memory is full" if limit is None else str(_too_little(limit, None))
     return None
 
 
@@ -117,9 +119,9 @@ def address_space() -> int | None:
     return None if soft == resource.RLIM_INFINITY else soft
 
 
-def _too_little(limit: int, needed: int | None) -> str:
+def _too_little(limit: int, needed: int | None) -> Notice:
     wanted = "" if needed is None else f", and mapping needs about {needed / 1e9:.1f} GB"
-    return (
-        f"this process may have only {limit / 1e9:.1f} GB of address space{wanted}: allow more, e.g. with "
-        "ulimit -v unlimited"
+    return Notice(
+        f"this process may have only {limit / 1e9:.1f} GB of address space{wanted}",
+        "allow more, e.g. with ulimit -v unlimited",
     )

@@ -15,7 +15,8 @@ DEFAULT = 4_000_000_000
 LEAST = 500_000_000
 """Bytes below which tiles would be mostly halo."""
 
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
+"""Of a thousand, or of 1024 in units like GiB."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,10 @@ class Budget:
 
     def __post_init__(self) -> None:
         if self.total < LEAST:
-            raise ParameterError(f"max_memory must be at least {LEAST / 1e6:.0f}MB, not {self.total / 1e6:.0f}MB")
+            raise ParameterError(
+                f"{self.total / 1e6:.0f} MB are too little memory",
+                hint=f"<max_memory={LEAST / 1e6:.0f}MB> is the least",
+            )
 
     @property
     def file_cache(self) -> int:
@@ -51,18 +55,19 @@ class Budget:
 
 
 def parse_size(text: str) -> int:
-    """Bytes in a text like "4GB", "500 MB" or "2e9"; ParameterError if it is none."""
-    match = re.fullmatch(r"\s*([0-9.]+(?:e[0-9]+)?)\s*([KMGT]?)i?B?\s*", text, re.IGNORECASE | re.ASCII)
+    """Bytes in a text like "4GB", "500 MB", "4GiB" or "2e9"; ParameterError if it is none."""
+    match = re.fullmatch(r"\s*([0-9.]+(?:e[0-9]+)?)\s*(?:([KMGT])(i?))?B?\s*", text, re.IGNORECASE | re.ASCII)
     try:
-        return int(float(match[1]) * _UNITS[match[2].upper()])  # type: ignore[index]
-    except (TypeError, ValueError, OverflowError):
-        raise ParameterError(f"'{text}' is no amount of memory: write it like 4GB or 500MB") from None
+        number, prefix, is_binary = match.groups(default="")  # type: ignore[union-attr]
+        return int(float(number) * (1024 if is_binary else 1000) ** _POWERS[prefix.upper()])
+    except (AttributeError, ValueError, OverflowError):
+        raise ParameterError(f"'{text}' is no amount of memory", hint="write it like 4GB or 500MB") from None
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error is one of the several ways of running out of memory."""
+    """True if an error is one of the several ways of running out of memory."""
     if isinstance(error, MemoryError):
         return True
     # torch has a type of its own for it on a GPU, none on the CPU, and says it in other words on each
-    said = ("out of memory", "can't allocate memory", "not enough memory")
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in said)
+    phrases = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in phrases)

@@ -9,9 +9,13 @@ from __future__ import annotations
 import os
 import re
 
-__all__ = ["SWITCH", "forbid", "is_forbidden", "is_of_net", "refusal"]
+__all__ = ["HINT", "SWITCH", "forbid", "is_forbidden", "is_of_net", "refusal"]
 
 SWITCH = "LPOSS_GEO_LOCAL_ONLY"
+"""Of the environment: keeps a process to this machine."""
+
+HINT = f"download it first, or leave <local_only=True> and {SWITCH} out"
+"""What to do about a refusal."""
 
 _NOBODY = "socks5h://localhost/dev/null"
 """A proxy that is no socket of this machine: whoever goes through it reaches nobody, and asks nobody for a name."""
@@ -66,8 +70,5 @@ def is_of_net(name: str) -> bool:
 
 
 def refusal(shown: object) -> str:
-    """What to say of what lies on the net, by the name that messages call it."""
-    return (
-        f"'{shown}' lies on the net, or leads there, and --no-network (or {SWITCH}) keeps to this machine: download it "
-        f"first"
-    )
+    """The problem with what lies on the net, by the name that messages call it; `HINT` goes with it."""
+    return f"'{shown}' lies on the net, or leads there, and this run keeps to this machine"

@@ -49,7 +49,7 @@ def test_those_that_are_finished_in_the_same_way_are_left_out_on_resume(scenes, 
     for other in others:
         (outcome,) = map_batch(scenes[:1], "forest,water", dst, **(options | other))
         assert isinstance(outcome.error, OutputError)
-        assert "exists: add --overwrite" in str(outcome.error)
+        assert "exists: overwrite=True replaces it" in str(outcome.error)
     assert _become(map_batch(scenes[:1], "road,water", dst, overwrite=True, **options)) == ["map"]
     assert _become(map_batch([scenes[0], scenes[2]], "road,water", dst, overwrite=True, **options)) == [
         "finished",

@@ -24,9 +24,9 @@ def _limited(tmp_path, limits: str, *arguments: str) -> subprocess.CompletedProc
 def test_few_open_files_are_enough_for_a_mosaic_and_fewer_are_no_damage(write_raster, tmp_path):
     (tmp_path / "parts").mkdir()
     tile = np.random.default_rng(0).integers(1, 255, (3, 16, 16)).astype("uint8")
-    for place in range(60):
-        transform = UTM @ Affine.translation(16 * (place % 8), 16 * (place // 8))
-        write_raster(tile, f"parts/{place}.tif", transform=transform)
+    for part in range(60):
+        transform = UTM @ Affine.translation(16 * (part % 8), 16 * (part // 8))
+        write_raster(tile, f"parts/{part}.tif", transform=transform)
     limit = "resource.setrlimit(resource.RLIMIT_NOFILE, (48, 48))"
     done = _limited(tmp_path, limit, "info", "parts")
     assert done.returncode == 0, done.stderr
@@ -65,13 +65,13 @@ def test_little_address_space_is_said_before_the_work(chip, tmp_path, gigabytes)
     assert {path.name for path in tmp_path.iterdir()} <= {"chip.tif", "cache"}
 
 
-def test_what_says_that_files_are_short():
+def test_too_many_open_files_are_told_from_other_errors():
     error = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     wrapped = SceneError("can't be opened")
     wrapped.__cause__ = RuntimeError(f"a.tif: {os.strerror(errno.EMFILE)}")
     assert is_short_of_files(error)
     assert is_short_of_files(wrapped)
     assert not is_short_of_files(SceneError("no such file"))
-    assert shortage(error).startswith("too many files are open; this process may have ")
+    assert shortage(error).startswith("too many files are open: this process may have ")
     assert shortage(ValueError("a defect")) is None
     assert advice_on_files(ValueError("a defect")) == ""

@@ -223,7 +223,7 @@ def test_a_run_that_breaks_off_later_keeps_its_tiles_for_resume(mapped, tmp_path
     with pytest.raises(error) as caught:
         map_scene(folder / "chip.tif", WORDS, tmp_path / "map.tif", progress=_raise_at(stage, done, error), **options)
     kept = done if stage == "refine" else 9
-    assert caught.value.__notes__ == [f"add --resume to go on: {kept} finished tiles will not be done again"]
+    assert caught.value.__notes__ == [f"<resume=True> goes on: {kept} finished tiles will not be done again"]
     assert [path.name for path in tmp_path.iterdir()] == [".map.tif.lposs-geo"]
     with pytest.raises(OutputError, match="--resume"):
         map_scene(folder / "chip.tif", WORDS, tmp_path / "map.tif", **options)
@@ -312,7 +312,7 @@ def test_what_the_disk_has_no_room_for_is_refused_before_the_time_is_spent(mappe
 
         with pytest.raises(OutputError, match=r"polygons will take .*: choose a larger min_area, leave") as caught:
             map_scene(folder / "chip.tif", WORDS, tmp_path / "map.tif", progress=fill, **options)
-    assert caught.value.__notes__ == ["add --resume to go on: 4 finished tiles will not be done again"]
+    assert caught.value.__notes__ == ["<resume=True> goes on: 4 finished tiles will not be done again"]
     assert [path.name for path in tmp_path.iterdir()] == [".map.tif.lposs-geo"]
     map_scene(folder / "chip.tif", WORDS, tmp_path / "map.tif", resume=True, **options)
     assert np.array_equal(_labels(tmp_path / "map.tif"), _labels(folder / "map.tif"))
@@ -400,7 +400,7 @@ def test_a_scene_of_which_no_tile_can_be_read_is_refused(lakeside, tmp_path):
 def test_existing_outputs_are_kept_unless_told_otherwise(mapped, tmp_path):
     folder, _ = mapped
     (tmp_path / "map.gpkg").write_text("mine")
-    with pytest.raises(LpossGeoError, match="--overwrite"):
+    with pytest.raises(LpossGeoError, match="overwrite=True"):
         map_scene(folder / "chip.tif", WORDS, tmp_path / "map.tif", vector=tmp_path / "map.gpkg")
     assert not (tmp_path / "map.tif").exists()
     map_scene(folder / "chip.tif", WORDS, tmp_path / "map.tif", vector=tmp_path / "map.gpkg", overwrite=True)

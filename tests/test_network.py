@@ -183,7 +183,7 @@ def test_nothing_is_asked_of_the_net_whatever_a_scene_or_an_area_names(listener,
         assert "Traceback" not in said, name
     said_of = dict(zip(names, (said for _, said in ended), strict=True))
     for name in ("curl", "a VRT", "a VRT's VRT", "a zip", "a bucket", "tiles, spelt out", "area: features", "--like"):
-        assert "and --no-network (or LPOSS_GEO_LOCAL_ONLY) keeps to this machine" in said_of[name], name
+        assert "and this run keeps to this machine: download it first, or leave " in said_of[name], name
     assert not list(tmp_path.glob("m*"))
 
 

@@ -72,7 +72,7 @@ def as_failure(error: BaseException, words: Words, *, scene: str | None = None) 
     # click raises an error of its own for Ctrl-C, and names the first as its cause
     notes = [note for raised in (error, error.__cause__) for note in getattr(raised, "__notes__", [])]
     if isinstance(error, LpossGeoError) and "ulimit" not in str(error) and (advice := advice_on_files(error)):
-        notes.insert(0, advice.removeprefix("; "))
+        notes.insert(0, advice)
     see = f" (see {error.ctx.command_path} --help)" if isinstance(error, click.UsageError) and error.ctx else ""
     message = Notice(problem, hint).worded(words) + see
     return Failure(

@@ -19,13 +19,13 @@ from torch import nn
 __all__ = ["CONTAINERS", "HEADS", "PREFIXES", "Weights", "fill", "read_weights", "without_prefixes"]
 
 CONTAINERS = ("state_dict", "model", "teacher", "student")
-"""Under which training code puts weights beside what else it keeps; the first of them that is there is taken."""
+"""Names under which training code puts weights, beside all else that it keeps; the first that is there is taken."""
 
 PREFIXES = ("module.", "model.", "teacher.", "student.", "backbone.", "encoder.")
-"""Which training code puts before all names; where there are a teacher and a student, the teacher is taken."""
+"""Put before all names by training code; where there are a teacher and a student, the teacher is taken."""
 
 HEADS = ("head.", "head_dist.", "fc_norm.", "pre_logits.", "dino_head.", "ibot_head.", "mask_token")
-"""What names in a VM's checkpoint may begin with that the VM has no use for: they served its training only."""
+"""Beginnings of names in a VM's checkpoint that the VM has no use for: they served its training only."""
 
 MOST_NAMED = 3
 """Of the weights in a message."""
@@ -136,7 +136,7 @@ def fill(model: nn.Module, weights: Weights, convert: Callable[[Weights], Weight
 
 
 def _is_plain(value: object) -> bool:
-    """Whether it is a tensor with a number in the file for each of its own."""
+    """True for a tensor with a number in the file for each of its own."""
     return (
         type(value) in (torch.Tensor, nn.Parameter)
         and isinstance(value, torch.Tensor)

@@ -12,9 +12,7 @@ from torch import nn
 from lposs_geo.encoders.checkpoints import Weights
 from lposs_geo.errors import ModelError
 
-__all__ = ["NOT_PLAIN", "as_named_now", "check_architecture", "value_features"]
-
-NOT_PLAIN = "no plain timm vision transformer; use one like timm:vit_base_patch16_224.dino"
+__all__ = ["as_named_now", "check_architecture", "not_plain", "value_features"]
 
 
 def check_architecture(vit: nn.Module, name: str) -> None:
@@ -22,7 +20,14 @@ def check_architecture(vit: nn.Module, name: str) -> None:
     blocks: Any = getattr(vit, "blocks", None)
     plain = isinstance(vit, timm.models.vision_transformer.VisionTransformer)
     if not plain or not hasattr(getattr(blocks[-1], "attn", None), "qkv"):
-        raise ModelError(f"'{name}' is {NOT_PLAIN}")
+        raise not_plain(name)
+
+
+def not_plain(name: str) -> ModelError:
+    """The error for an architecture that LPOSS can't take apart."""
+    return ModelError(
+        f"'{name}' is no plain timm vision transformer", hint="use one like timm:vit_base_patch16_224.dino"
+    )
 
 
 def as_named_now(vit: nn.Module, weights: Weights) -> Weights:

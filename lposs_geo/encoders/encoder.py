@@ -1,4 +1,4 @@
-"""What every encoder offers to the rest of the house: crops in, patch features out; words in, embeddings out."""
+"""Encoders as the rest of the house knows them: crops in, patch features out; words in, embeddings out."""
 
 from __future__ import annotations
 

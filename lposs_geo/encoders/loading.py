@@ -24,11 +24,12 @@ def choose_device(name: str = "auto") -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise DeviceError(f"unknown device '{name}': choose auto, cpu or cuda") from error
+        raise DeviceError(f"unknown device '{name}'", hint="choose auto, cpu or cuda") from error
     if device.type not in ("cpu", "cuda"):
-        raise DeviceError(f"unknown device '{name}': choose auto, cpu or cuda")
+        raise DeviceError(f"unknown device '{name}'", hint="choose auto, cpu or cuda")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise DeviceError(f"device '{name}' isn't there: torch sees {torch.cuda.device_count()} GPUs; use --device cpu")
+        count = torch.cuda.device_count()
+        raise DeviceError(f"device '{name}' isn't there, torch sees {count} GPUs", hint="use <device=cpu>")
     return device
 
 

@@ -33,7 +33,7 @@ IMAGENET_TEMPLATES: tuple[Template, ...] = tuple(open_clip.OPENAI_IMAGENET_TEMPL
 """The 80 sentences that CLIP's authors used on ImageNet, as open_clip carries them."""
 
 IDLE = ("logit_bias", "input_resolution", "context_length", "vocab_size")
-"""What a checkpoint of a CLIP may hold that the model may leave: numbers of its training and of its text."""
+"""Beginnings of names in a checkpoint of a CLIP that the model may leave: numbers of its training and of its text."""
 
 
 def check_architecture(clip: nn.Module, name: str) -> None:
@@ -42,7 +42,8 @@ def check_architecture(clip: nn.Module, name: str) -> None:
     plain = isinstance(visual, open_clip.transformer.VisionTransformer) and visual.attn_pool is None
     if not plain or not isinstance(visual.transformer.resblocks[-1].attn, nn.MultiheadAttention):
         raise ModelError(
-            f"'{name}' is not a plain CLIP image transformer, which MaskCLIP needs; use one like open_clip:ViT-B-16"
+            f"'{name}' is not a plain CLIP image transformer, which MaskCLIP needs",
+            hint="use one like open_clip:ViT-B-16",
         )
 
 

@@ -37,7 +37,7 @@ below 0.45, and so do things that were never shown ("solar panels"); kinds of wh
 
 @dataclass(frozen=True)
 class HeadConfig:
-    """What the head and the VM features are made of.
+    """The make of the head and the VM features.
 
     Attributes
     ----------
@@ -150,14 +150,14 @@ def trunk_tokens(trunk: nn.Module, images: torch.Tensor, blocks: Sequence[int]) 
     wanted = sorted(set(blocks))
     rows, cols = images.shape[-2] // PATCH_SIZE, images.shape[-1] // PATCH_SIZE
     run: Any = trunk.forward_intermediates
-    found = run(
+    tokens = run(
         normalise(images),
         indices=[block - 1 for block in wanted],
         output_fmt="NLC",
         stop_early=True,
         intermediates_only=True,
     )
-    return {block: tokens.unflatten(1, (rows, cols)) for block, tokens in zip(wanted, found, strict=True)}
+    return {block: flat.unflatten(1, (rows, cols)) for block, flat in zip(wanted, tokens, strict=True)}
 
 
 def vm_features(trunk: nn.Module, tokens: dict[int, torch.Tensor], block: int, kind: str) -> torch.Tensor:
@@ -182,7 +182,7 @@ def _part(state: Mapping[str, torch.Tensor], name: str) -> dict[str, torch.Tenso
 
 
 def _unreadable(folder: Path, error: Exception) -> ModelError:
-    return ModelError(f"the model in {folder} can't be read ({one_line(error)}); reinstall lposs-geo")
+    return ModelError(f"the model in '{folder}' can't be read ({one_line(error)})", hint="reinstall lposs-geo")
 
 
 def fast_dtype(device: torch.device) -> torch.dtype | None:

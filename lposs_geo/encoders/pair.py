@@ -52,8 +52,8 @@ class PairEncoder:
     coarsest_gsd : None
         Not known.
     n_neighbors : int
-        The paper's 400 neighbours fall on up to four copies of each place, one for each crop that covers it; the
-        lattice has one node a place.
+        The paper's 400 neighbours fall on up to four copies of each patch, one for each crop that covers it; the
+        lattice has each patch once.
     gamma : float
         The paper's.
     confidence_power : float
@@ -99,10 +99,10 @@ class PairEncoder:
         """None: such models were trained on captions of everything."""
         return []
 
-    @torch.inference_mode()
     def prepare(self) -> None:
         """Nothing is left to load: `load` reads both checkpoints."""
 
+    @torch.inference_mode()
     def patch_features(self, images: torch.Tensor) -> PatchFeatures:
         """Encode crops; the VLM's features are brought onto the VM's patches where their patch sizes differ."""
         images = images.to(self.device)
@@ -121,33 +121,33 @@ class PairEncoder:
 def _load_clip(source: Source, file: Path) -> nn.Module:
     name = source.architecture
     if source.library != "open_clip" or name not in open_clip.list_models():
-        raise ModelError(f"'{name}' is no architecture of open_clip: --vlm takes open_clip:ViT-B-16/TAG")
+        raise ModelError(f"'{name}' is no architecture of open_clip", hint="write <vlm=open_clip:ViT-B-16/TAG>")
     published = (open_clip.get_pretrained_cfg(name, source.tag) or {}) if source.tag else {}
     if any(key.startswith("hf_") for key in open_clip.get_model_config(name)["text_cfg"]):
-        raise ModelError(f"'{name}' reads text with another library's help, from the net: use one like ViT-B-16")
+        raise ModelError(f"'{name}' reads text with another library's help, from the net", hint="use one like ViT-B-16")
     weights = _read(file, name)
-    with _unheard():
+    with _root_silenced():
         clip: nn.Module = open_clip.create_model(
             name,
             force_quick_gelu=bool(published.get("quick_gelu")),
             force_preprocess_cfg={key: published[key] for key in ("mean", "std") if published.get(key)},
         )
     maskclip.check_architecture(clip, name)
-    _fill(clip, weights, lambda found: maskclip.as_named_now(clip, found), maskclip.IDLE, file, name)
+    _fill(clip, weights, lambda stored: maskclip.as_named_now(clip, stored), maskclip.IDLE, file, name)
     return clip
 
 
 def _load_vit(source: Source, file: Path) -> nn.Module:
     name = source.architecture
     if source.library != "timm" or not timm.is_model(name):
-        raise ModelError(f"'{name}' is no model of timm: --vm takes timm:vit_base_patch16_224.dino")
+        raise ModelError(f"'{name}' is no model of timm", hint="write <vm=timm:vit_base_patch16_224.dino>")
     weights = _read(file, name)
     try:
         vit: nn.Module = timm.create_model(name, num_classes=0, dynamic_img_size=True)
     except TypeError as error:  # which takes no dynamic_img_size
-        raise ModelError(f"'{name}' is {dino.NOT_PLAIN}") from error
+        raise dino.not_plain(name) from error
     dino.check_architecture(vit, name)
-    _fill(vit, weights, lambda found: dino.as_named_now(vit, found), HEADS, file, name)
+    _fill(vit, weights, lambda stored: dino.as_named_now(vit, stored), HEADS, file, name)
     return vit
 
 
@@ -173,8 +173,8 @@ def _fill(
 
 
 @contextmanager
-def _unheard() -> Iterator[None]:
-    """open_clip warns, as the root logger, of a model that is made without weights: these follow."""
+def _root_silenced() -> Iterator[None]:
+    """Silence open_clip, which warns as the root logger of a model that is made without weights: these follow."""
 
     def nothing(record: logging.LogRecord) -> bool:
         return False
@@ -189,4 +189,4 @@ def _unheard() -> Iterator[None]:
 
 def _unfit(file: Path, architecture: str, error: Exception) -> ModelError:
     reason = one_line(error)[:200] or type(error).__name__
-    return ModelError(f"'{file}' holds no weights of {architecture} ({reason}): check the path and the name")
+    return ModelError(f"'{file}' holds no weights of {architecture} ({reason})", hint="check the path and the name")

@@ -16,7 +16,7 @@ from safetensors import safe_open
 from torch import nn
 from torch.nn import functional as F
 
-from lposs_geo.errors import ModelError
+from lposs_geo.errors import ModelError, one_line
 
 __all__ = ["TextTransformer", "WordEncoder", "WordPiece", "dequantise", "quantise", "read_tensors"]
 
@@ -57,7 +57,7 @@ class WordPiece:
 
     def pieces(self, word: str) -> list[int]:
         """Indices of the longest pieces, from left to right, that make up `word`; [UNK] where there are none."""
-        found, start = [], 0
+        indices, start = [], 0
         while start < len(word):
             prefix = "##" if start else ""
             for end in range(len(word), start, -1):
@@ -66,9 +66,9 @@ class WordPiece:
                     break
             else:
                 return [self.vocabulary["[UNK]"]]
-            found.append(index)
+            indices.append(index)
             start = end
-        return found
+        return indices
 
     def encode(self, text: str) -> list[int]:
         """Token indices of `text`, from [CLS] to [SEP], `MAX_TOKENS` at most."""
@@ -175,7 +175,9 @@ class WordEncoder:
             transformer.load_state_dict(dequantise(stored))
             tokenizer = WordPiece.load(folder / "vocab.txt")
         except Exception as error:
-            raise ModelError(f"the text encoder in {folder} can't be read ({error}); reinstall lposs-geo") from error
+            raise ModelError(
+                f"the text encoder in '{folder}' can't be read ({one_line(error)})", hint="reinstall lposs-geo"
+            ) from error
         return cls(tokenizer, transformer.to(device).eval().requires_grad_(False), device)
 
     @torch.inference_mode()

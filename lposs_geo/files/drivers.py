@@ -28,7 +28,7 @@ def missing_rasters() -> list[str]:
 
 
 def missing_vector(ending: str) -> str | None:
-    """Why polygons of that ending can't be written; None where they can."""
+    """The reason that polygons of that ending can't be written; None where they can."""
     try:
         if VECTORS[ending] == "Parquet":
             importlib.import_module("pyarrow.parquet")
@@ -53,7 +53,7 @@ def check_raster_drivers(path: Path) -> None:
     """
     missing = missing_rasters()
     if missing:
-        raise OutputError(f"output '{path}': this GDAL has no driver {_listed(missing)}{_skipped()}")
+        raise OutputError(f"output '{path}' can't be written: this GDAL has no driver {_listed(missing)}{_skipped()}")
 
 
 def check_vector_driver(path: Path) -> None:
@@ -73,7 +73,7 @@ def check_vector_driver(path: Path) -> None:
     if why is not None:
         others = [ending for ending in VECTORS if missing_vector(ending) is None]
         instead = f"take {_listed(others)}, or reinstall lposs-geo" if others else "reinstall lposs-geo"
-        raise OutputError(f"output '{path}': {why}; {instead}")
+        raise OutputError(f"output '{path}' can't be written: {why}", hint=instead)
 
 
 def _listed(words: Iterable[str]) -> str:

@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 SIDECAR = "*.aux.xml"
-"""What GDAL writes beside a raster for what has no place in the file itself."""
+"""Written by GDAL beside a raster, for what the file itself can't hold."""
 
 RASTER_BESIDE = (SIDECAR, "*.ovr", "*.msk")
 """What tells of a raster, and of no other one that takes its place: statistics and names, overviews, a mask."""
@@ -48,7 +48,7 @@ _STYLES = (".qml", ".sld")
 
 
 def room_left(folder: Path) -> str:
-    """What to add to the line about a failed write: how little room the disk has, or nothing where it has enough."""
+    """The end of a line about a failed write: the little room that the disk has, empty where it has enough."""
     free = shutil.disk_usage(folder).free if folder.is_dir() else 0
     return f" (only {free / 1e6:.0f} MB are left on the disk)" if free < 100e6 else ""
 
@@ -67,13 +67,13 @@ def for_scene(output: str | Path, name: str) -> Path:
 
 
 def may_be_output(name: str, *, is_beside: bool = False) -> bool:
-    """Whether a file of that name may be an output, or at least lie beside one; else it isn't ours to move."""
+    """True if a file of that name may be an output, or at least lie beside one; else it isn't ours to move."""
     beside = (*(ending[1:] for ending in (*RASTER_BESIDE, *GEOPACKAGE_BESIDE)), *_STYLES)
     return name.lower().endswith(beside if is_beside else (*_ENDINGS, *beside))
 
 
 def sidecar(output: Path) -> Path:
-    """Where GDAL keeps what has no place in the file itself."""
+    """The file in which GDAL keeps what the output itself can't hold."""
     return _beside(output, SIDECAR)
 
 
@@ -99,7 +99,7 @@ class Output:
     beside: tuple[str, ...] = ()
 
     @property
-    def places(self) -> list[Path]:
+    def files(self) -> list[Path]:
         """All files that belong to it, itself last."""
         return [*(_beside(self.path, ending) for ending in self.beside), self.path]
 
@@ -125,31 +125,33 @@ def check_outputs(outputs: Sequence[Output], *, sources: Sequence[str | Path], o
         if path.suffix.lower() not in endings:
             raise OutputError(f"output '{path}' must end in {' or '.join(endings)}")
         if not is_plain(str(path)):
-            raise OutputError(f"output '{escaped(str(path))}' has a name that isn't UTF-8: give another one")
+            raise OutputError(f"output '{escaped(str(path))}' has a name that isn't UTF-8", hint="give another one")
         if not path.name.isprintable():
-            raise OutputError(f"the name of output {path.name!r} holds a line break or the like: give another one")
+            raise OutputError(
+                f"the name of output {path.name!r} holds a line break or the like", hint="give another one"
+            )
         if len(os.fsencode(path.name)) > LONGEST_NAME:
-            raise OutputError(f"the name of output '{path.name[:40]}...' is too long: give a shorter one")
-    places = [place.resolve() for output in outputs for place in output.places]
+            raise OutputError(f"the name of output '{path.name[:40]}...' is too long", hint="give a shorter one")
+    files = [file.resolve() for output in outputs for file in output.files]
     for output in outputs:
-        if any(places.count(place.resolve()) > 1 for place in output.places):
-            raise OutputError(f"output '{output.path}' is named twice: two outputs need two names")
-        for place in reversed(output.places):
-            if any(_is_same(place, Path(source)) for source in sources):
-                raise OutputError(f"output '{place}' is the input itself or a part of it: give another name")
-            if place.is_dir():
-                raise OutputError(f"output '{place}' is a folder: give a file name")
-            if os.path.lexists(place) and not overwrite:
-                raise OutputError(f"output '{place}' exists: add --overwrite to replace it, or give another name")
+        if any(files.count(file.resolve()) > 1 for file in output.files):
+            raise OutputError(f"output '{output.path}' is named twice", hint="two outputs need two names")
+        for file in reversed(output.files):
+            if any(_is_same(file, Path(source)) for source in sources):
+                raise OutputError(f"output '{file}' is the input itself or a part of it", hint="give another name")
+            if file.is_dir():
+                raise OutputError(f"output '{file}' is a folder", hint="give a file name")
+            if os.path.lexists(file) and not overwrite:
+                raise OutputError(f"output '{file}' exists", hint="<overwrite=True> replaces it; or give another name")
         folder = output.path.parent
         if not folder.is_dir():
-            raise OutputError(f"folder '{folder}' of output '{output.path.name}' doesn't exist: create it first")
+            raise OutputError(f"folder '{folder}' of output '{output.path.name}' doesn't exist", hint="create it first")
         if not os.access(folder, os.W_OK | os.X_OK):
-            raise OutputError(f"can't write into '{folder}': choose a folder that is yours")
+            raise OutputError(f"can't write into '{folder}'", hint="choose a folder that is yours")
 
 
-def _is_same(place: Path, source: Path) -> bool:
+def _is_same(path: Path, source: Path) -> bool:
     try:
-        return place.samefile(source)
+        return path.samefile(source)
     except OSError:  # one of them doesn't exist, or isn't a file of this machine
-        return place.resolve() == source.resolve()
+        return path.resolve() == source.resolve()

@@ -193,14 +193,14 @@ def _listed(homes: Mapping[Path, Path], outputs: Sequence[Output]) -> list[_Fold
         written = home / STAGED / output.path.name
         if not _is_file(written):
             raise OutputError(f"'{output.path.name}' wasn't written")
-        for place in output.places:
-            path = home / STAGED / place.name
+        for target in output.files:
+            path = home / STAGED / target.name
             try:
                 if _is_file(path):
                     sync_file(path)
-                    moves[home].append(_Move(place.name, path.stat().st_size, checksum(path)))
-                elif os.path.lexists(place):
-                    moves[home].append(_Move(place.name))
+                    moves[home].append(_Move(target.name, path.stat().st_size, checksum(path)))
+                elif os.path.lexists(target):
+                    moves[home].append(_Move(target.name))
             except OSError as error:
                 reason = f"{error.strerror or error}{room_left(home)}"
                 raise OutputError(f"can't write '{output.path.name}': {reason}") from error

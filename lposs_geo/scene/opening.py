@@ -155,7 +155,7 @@ def open_raster(raster: Raster, warp: Warp | None = None) -> Iterator[rasterio.D
             f"'{path}' isn't UTF-8, as GDAL's own names for parts of files must be", hint="rename the file"
         )
     if network.is_forbidden() and (is_remote(opened) or any(map(network.is_of_net, _unfound(opened)))):
-        raise SceneError(network.refusal(path))
+        raise SceneError(network.refusal(path), hint=network.HINT)
     with ExitStack() as stack:
         options = remote_options(opened)
         # a packed archive gets no index beside it: the folder is the user's
@@ -169,8 +169,7 @@ def open_raster(raster: Raster, warp: Warp | None = None) -> Iterator[rasterio.D
                     f"'{path}' can't be opened as a raster: its server sends no parts of files",
                     hint="download it first",
                 ) from error
-            advice = advice_on_files(error).removeprefix("; ")
-            raise SceneError(f"'{path}' can't be opened as a raster: {reason}", hint=advice) from error
+            raise SceneError(f"'{path}' can't be opened as a raster: {reason}", hint=advice_on_files(error)) from error
         _check_sidecar(dataset, raster)
         if dataset.count == 0:
             inside = listed([shown(name) for name in dataset.subdatasets])

@@ -82,7 +82,7 @@ def read_outlines(path: str, layer: str | None) -> tuple[list[shapely.Polygon], 
     elif ":" not in path and not path.startswith("/vsi"):
         raise ParameterError(f"the area of interest '{named}' is neither a file nor a box (xmin,ymin,xmax,ymax)")
     elif network.is_forbidden() and network.is_of_net(path):
-        raise ParameterError(network.refusal(path.partition("?")[0]))
+        raise ParameterError(network.refusal(path.partition("?")[0]), hint=network.HINT)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what an outline doesn't need, such as odd field types

@@ -151,7 +151,7 @@ def _load_masked(
         if is_remote(raster.opened):
             what, advice = ("can't be read", "try again")
         if is_short_of_files(error):
-            what, advice = ("can't be read", advice_on_files(error).removeprefix("; "))
+            what, advice = ("can't be read", advice_on_files(error))
         raise SceneError(f"'{raster.path}' {what} {where}", hint=advice) from error
     if np.issubdtype(stored.dtype, np.floating):
         most = min(LARGEST, float(np.finfo(stored.dtype).max))

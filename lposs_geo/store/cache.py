@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 
 from lposs_geo.errors import OutputError, ParameterError
 from lposs_geo.files.durable import replace_with, sync_folder
+from lposs_geo.hints import Notice
 from lposs_geo.memory import parse_size
 from lposs_geo.models import cache_folder
 from lposs_geo.store.journal import Journal, open_journal
@@ -68,7 +69,7 @@ class Store:
 
 
 def folder() -> Path:
-    """Where the stores lie."""
+    """The folder of all stores."""
     return cache_folder() / "features"
 
 
@@ -78,21 +79,21 @@ def limit() -> int:
     try:
         return parse_size(chosen) if chosen else DEFAULT_LIMIT
     except ParameterError as error:
-        raise ParameterError(f"LPOSS_GEO_CACHE_LIMIT: {error}") from None
+        raise ParameterError(f"LPOSS_GEO_CACHE_LIMIT: {error.problem}", hint=error.hint) from None
 
 
 def stores() -> list[Store]:
     """All that the cache holds, the latest used first; also what a kill has left of a store."""
     try:
-        named = [place for place in folder().iterdir() if _NAME.fullmatch(place.name)]
+        named = [path for path in folder().iterdir() if _NAME.fullmatch(path.name)]
     except OSError:  # there is none
         return []
-    found = [store for place in named if (store := _look_at(place)) is not None]
-    return sorted(found, key=lambda store: -store.used)
+    known = [store for path in named if (store := _look_at(path)) is not None]
+    return sorted(known, key=lambda store: -store.used)
 
 
 def clear() -> list[Store]:
-    """Remove all stores that no run is using, and give back those that were removed."""
+    """Remove all stores that no run is using; those that were removed."""
     return [store for store in stores() if _remove(store.folder)]
 
 
@@ -127,10 +128,12 @@ def open_store(facts: Mapping[str, object], spare: Path) -> Iterator[Journal]:
             try:
                 journal = _open(own, text, stack)
             except Timeout:
-                log.warning("another run is at work on the same scene and keeps its features: this one won't")
+                log.warning(
+                    "%s", Notice("another run is at work on the same scene and keeps its features", "this one won't")
+                )
                 journal = stack.enter_context(open_journal(spare))
             except (OSError, NotImplementedError) as error:  # the latter where the file system has no locks
-                log.warning("%s: this scene's features won't be kept", _reason(error, own))
+                log.warning("%s", Notice(_reason(error, own), "this scene's features won't be kept"))
                 journal = stack.enter_context(open_journal(spare))
             yield journal
             if journal.folder == own:
@@ -143,7 +146,7 @@ def open_store(facts: Mapping[str, object], spare: Path) -> Iterator[Journal]:
 def _open(own: Path, facts: str, stack: ExitStack) -> Journal:
     own.mkdir(parents=True, exist_ok=True)
     if own.is_symlink():
-        raise OutputError(f"'{own}' is a link: remove it")
+        raise OutputError(f"'{own}' is a link", hint="remove it")
     before = own.lstat()
     stack.enter_context(_lock(own).acquire(timeout=0))
     if not os.path.samestat(before, own.lstat()):  # who removes it took it away, with the lock that we hold
@@ -152,25 +155,25 @@ def _open(own: Path, facts: str, stack: ExitStack) -> Journal:
     return stack.enter_context(open_journal(own))
 
 
-def _lock(place: Path) -> FileLock:
-    lock = place / "lock"
+def _lock(store: Path) -> FileLock:
+    lock = store / "lock"
     if lock.is_symlink():  # which would be followed, and its end emptied
         lock.unlink()
     return FileLock(lock)
 
 
-def _mark_as_used(place: Path, facts: str) -> None:
-    if _read(place) == facts.encode():
-        os.utime(place)
+def _mark_as_used(file: Path, facts: str) -> None:
+    if _read(file) == facts.encode():
+        os.utime(file)
     else:
-        replace_with(place, facts.encode())
+        replace_with(file, facts.encode())
 
 
-def _read(place: Path) -> bytes:
+def _read(file: Path) -> bytes:
     """A store's facts as they were written, or nothing where they are none."""
     try:
-        found = place.lstat()
-        return place.read_bytes() if stat.S_ISREG(found.st_mode) and found.st_size <= _MOST_FACTS else b""
+        status = file.lstat()
+        return file.read_bytes() if stat.S_ISREG(status.st_mode) and status.st_size <= _MOST_FACTS else b""
     except OSError:
         return b""
 
@@ -181,36 +184,36 @@ def _sync(journal: Journal) -> None:
         for parent in (journal.folder.parent, journal.folder.parent.parent):
             sync_folder(parent)
     except OSError as error:
-        log.warning("%s: this scene's features may be lost", _reason(error, journal.folder))
+        log.warning("%s", Notice(_reason(error, journal.folder), "this scene's features may be lost"))
 
 
-def _reason(error: Exception, place: Path) -> str:
+def _reason(error: Exception, store: Path) -> str:
     if isinstance(error, OutputError):
         return str(error)
-    return f"can't write into '{place}': {getattr(error, 'strerror', None) or error}"
+    return f"can't write into '{store}': {getattr(error, 'strerror', None) or error}"
 
 
-def _look_at(place: Path) -> Store | None:
+def _look_at(path: Path) -> Store | None:
     """A store, whole or not; None where it is none, or is just being removed."""
     try:
-        if not stat.S_ISDIR(place.lstat().st_mode):
+        if not stat.S_ISDIR(path.lstat().st_mode):
             return None
-        files = {file.name: file.lstat() for file in place.iterdir()}
-        used = place.stat().st_mtime
+        files = {file.name: file.lstat() for file in path.iterdir()}
+        used = path.stat().st_mtime
     except OSError:
         return None
-    own = {name: found for name, found in files.items() if name in _FILES}
+    own = {name: status for name, status in files.items() if name in _FILES}
     if files and not own:
         return None
     if own:
-        used = own[_FACTS].st_mtime if _FACTS in own else max(found.st_mtime for found in own.values())
-    return Store(place, *_names(place), sum(found.st_size for found in own.values()), used)
+        used = own[_FACTS].st_mtime if _FACTS in own else max(status.st_mtime for status in own.values())
+    return Store(path, *_names(path), sum(status.st_size for status in own.values()), used)
 
 
-def _names(place: Path) -> tuple[str | None, str | None]:
+def _names(store: Path) -> tuple[str | None, str | None]:
     """Of a store's scene and model, unless its facts were cut off."""
     try:
-        facts: Any = json.loads(_read(place / _FACTS))
+        facts: Any = json.loads(_read(store / _FACTS))
     except (ValueError, RecursionError):
         return None, None
     match facts:
@@ -227,8 +230,8 @@ def _prune(room: int, spared: Path | None) -> None:
             room -= store.size
 
 
-def _is_leftover(place: Path) -> bool:
-    match = _NAME.fullmatch(place.name)
+def _is_leftover(path: Path) -> bool:
+    match = _NAME.fullmatch(path.name)
     return match is not None and match["is_leftover"] is not None
 
 
@@ -251,11 +254,11 @@ def _remove(doomed: Path) -> bool:
     return _delete(away)
 
 
-def _delete(place: Path) -> bool:
+def _delete(store: Path) -> bool:
     """Remove a store's own files, and its folder unless somebody keeps something else in it."""
     for name in _FILES:
         with suppress(OSError):
-            (place / name).unlink()
+            (store / name).unlink()
     with suppress(OSError):
-        place.rmdir()
-    return not any((place / name).exists() for name in _FILES)
+        store.rmdir()
+    return not any((store / name).exists() for name in _FILES)

@@ -38,7 +38,7 @@ _OLD = "old"
 
 
 def run_folder(output: Path) -> Path:
-    """Where a run on this output keeps what is finished."""
+    """The folder in which a run on this output keeps what is finished."""
     return output.with_name(f".{output.name}.lposs-geo")
 
 
@@ -50,7 +50,7 @@ def settle(output: Path) -> None:
     Raises
     ------
     OutputError
-        If what lies in the place of the run's folder is none, or a file can't be moved.
+        If what is called as the run's folder would be is none, or a file can't be moved.
     """
     folder = run_folder(output)
     for old in folder.parent.glob(f"{glob.escape(folder.name)}.*.{_OLD}"):
@@ -91,7 +91,7 @@ def staged(*outputs: Output) -> Iterator[list[Path]]:
     output = outputs[0].path
     with _claimed(output) as folder:
         if staging.roll_forward(folder):
-            raise OutputError(f"another run wrote '{output}' just now: look at it, then try again")
+            raise OutputError(f"another run wrote '{output}' just now", hint="look at it, then try again")
         with staging.staged_in(folder, outputs) as paths:
             yield paths
 
@@ -134,7 +134,7 @@ def open_run(
     """
     with _claimed(output) as folder:
         if staging.roll_forward(folder):
-            raise OutputError(f"another run wrote '{output}' just now: look at it, then try again")
+            raise OutputError(f"another run wrote '{output}' just now", hint="look at it, then try again")
         _prepare(folder, output, json.loads(json.dumps(facts)), resume, overwrite, replaces)
         is_worth_keeping = True
         try:
@@ -146,7 +146,7 @@ def open_run(
                     is_worth_keeping = finished > 0 or _has_records(folder, besides=journal.folder)
                     if is_worth_keeping:
                         what = f"{finished} finished {kind}" if finished else "what was encoded"
-                        error.add_note(f"add --resume to go on: {what} will not be done again")
+                        error.add_note(f"<resume=True> goes on: {what} will not be done again")
                     raise
         except BaseException:
             if not is_worth_keeping:
@@ -155,7 +155,7 @@ def open_run(
 
 
 def may_replace(output: Path, facts: Mapping[str, object], outputs: Sequence[Path]) -> bool:
-    """Whether the run that was cut off on an output was begun with these facts, and was let replace these outputs."""
+    """True if the run that was cut off on an output was begun with these facts, and may replace these outputs."""
     before, replaces = _begun_with(run_folder(output))
     return before == json.loads(json.dumps(facts)) and {str(path.absolute()) for path in outputs} <= replaces
 
@@ -166,7 +166,7 @@ def _claimed(output: Path) -> Iterator[Path]:
     folder = run_folder(output)
     lock = _claim(output)
     if lock is None:
-        raise OutputError(f"another run is at work on '{output}': wait for it, or name another output")
+        raise OutputError(f"another run is at work on '{output}'", hint="wait for it, or name another output")
     try:
         yield folder
     except BaseException:
@@ -206,14 +206,14 @@ def _claim(output: Path) -> FileLock | None:
 
 
 def _check_ours(folder: Path, output: Path) -> None:
-    """Refuse what lies in the place of a run's folder and wasn't made by a run of this user."""
-    found = folder.lstat()
+    """Refuse what is called as a run's folder is and wasn't made by a run of this user."""
+    status = folder.lstat()
     why = ""
-    if stat.S_ISLNK(found.st_mode):
+    if stat.S_ISLNK(status.st_mode):
         why = "it is a link"
-    elif not stat.S_ISDIR(found.st_mode):
+    elif not stat.S_ISDIR(status.st_mode):
         why = "it is no folder"
-    elif hasattr(os, "geteuid") and found.st_uid != os.geteuid():
+    elif hasattr(os, "geteuid") and status.st_uid != os.geteuid():
         why = "it belongs to another user"
     else:
         inside = list(folder.iterdir())
@@ -221,8 +221,8 @@ def _check_ours(folder: Path, output: Path) -> None:
         why = f"it holds '{strange[0]}'" if strange else ""
     if why:
         raise OutputError(
-            f"can't write into '{folder}', where a run on '{output}' keeps what is finished: {why}; move it away, or "
-            "name another output"
+            f"can't write into '{folder}', where a run on '{output}' keeps what is finished, as {why}",
+            hint="move it away, or name another output",
         )
 
 
@@ -260,12 +260,21 @@ def _clear(folder: Path, besides: str = "") -> None:
 
 
 def _has_records(folder: Path, besides: Path | None = None) -> bool:
-    """Whether a journal in the folder holds anything."""
-    return any(index.stat().st_size > 0 for index in folder.glob("*/index.jsonl") if index.parent != besides)
+    """True if a journal in the folder holds anything; links, which no run makes, hold nothing."""
+    journals = (path for path in folder.glob("*") if path != besides and not path.is_symlink())
+    return any(_size(path / "index.jsonl") > 0 for path in journals)
+
+
+def _size(path: Path) -> int:
+    """Bytes of a regular file; of all else none."""
+    with suppress(OSError):
+        status = path.lstat()
+        return status.st_size if stat.S_ISREG(status.st_mode) else 0
+    return 0
 
 
 def _begun_with(folder: Path) -> tuple[dict[str, object], set[str]]:
-    """What a run was begun with, and the outputs that it may replace; nothing where that can't be read."""
+    """The facts that a run was begun with, and the outputs that it may replace; empty where they can't be read."""
     try:
         if not stat.S_ISREG((folder / _FACTS).lstat().st_mode):
             return {}, set()
@@ -289,7 +298,8 @@ def _prepare(
     """Make sure that what lies in the folder belongs to this run."""
     if _has_records(folder) and not resume and not overwrite:
         raise OutputError(
-            f"an earlier run on '{output}' was cut off: add --resume to go on with it, or --overwrite to start anew"
+            f"an earlier run on '{output}' was cut off",
+            hint="<resume=True> goes on with it, <overwrite=True> starts anew",
         )
     before, replaced = _begun_with(folder)
     allowed = {str(path.absolute()) for path in replaces}
@@ -302,7 +312,8 @@ def _prepare(
         elif resume and _has_records(folder) and not overwrite:
             raise OutputError(
                 f"can't go on with the run on '{output}', since it was begun with another "
-                f"{' and another '.join(changed)}: add --overwrite to start anew"
+                f"{' and another '.join(changed)}",
+                hint="<overwrite=True> starts anew",
             )
         else:
             for name in _NAMES - {_LOCK}:  # with the journal goes all else that the run before put beside it

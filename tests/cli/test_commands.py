@@ -125,7 +125,7 @@ def test_a_map_that_is_finished_is_said_to_be(run, chip):
     assert (code, out) == (0, "")
     assert err.splitlines()[-1] == "'m.tif' is finished already, with the same scene, words and numbers"
     code, _, err = run(*arguments, "--vector", "m.gpkg")
-    assert (code, "'m.tif' exists: add --overwrite" in err) == (1, True)
+    assert (code, "'m.tif' exists: --overwrite replaces it" in err) == (1, True)
 
 
 def test_several_scenes_are_one_mosaic(run, chip, tmp_path):
@@ -210,7 +210,7 @@ BAD = {
     "a repeated class": (["CHIP", "--classes", "forest,Forest"], 2, "'forest' is named twice"),
     "too many classes": (["CHIP", "--classes", ",".join(f"c{k}" for k in range(201))], 2, "201 classes are more"),
     "classes twice": (["CHIP", "--legend", "l.toml"], 2, "--classes, or a legend with --legend"),
-    "an output that exists": (["CHIP", "-o", "notes.tif"], 1, "'notes.tif' exists: add --overwrite"),
+    "an output that exists": (["CHIP", "-o", "notes.tif"], 1, "'notes.tif' exists: --overwrite replaces it"),
     "output equal to input": (["CHIP", "-o", "CHIP", "--overwrite"], 1, "is the input itself"),
     "no such folder": (["CHIP", "-o", "none/m.tif"], 1, "folder 'none' of output 'm.tif' doesn't exist"),
     "a wrong suffix": (["CHIP", "-o", "m.png"], 1, "'m.png' must end in .tif or .tiff"),
@@ -223,7 +223,11 @@ BAD = {
     "a resolution out of reach": (["CHIP", "--gsd", "100"], 2, "choose --gsd from 0.0375 to 9.6 m"),
     "no resolution": (["CHIP", "--gsd", "0"], 2, "0.0 is not in the range x>0"),
     "a memory that is none": (["CHIP", "--max-memory", "much"], 2, "'much' is no amount of memory"),
-    "too little memory": (["CHIP", "--max-memory", "5MB"], 2, "max_memory must be at least 500MB"),
+    "too little memory": (
+        ["CHIP", "--max-memory", "5MB"],
+        2,
+        "--max-memory 500MB is the least",
+    ),
     "a tolerance that is no number": (
         ["CHIP", "--simplify", "nan"],
         2,
@@ -264,7 +268,7 @@ def test_an_interrupt_is_one_line_and_leaves_no_output(run, chip, monkeypatch, t
 
     monkeypatch.setattr("lposs_geo.polygons.vectorize.write_polygons", interrupt)
     code, _, err = run("map", chip, "--classes", "water,forest", "-o", "m.tif", "--vector", "m.gpkg", "-q")
-    said = "Error: interrupted; no output was written; add --resume to go on: 1 finished tiles will not be done again"
+    said = "Error: interrupted; no output was written; --resume goes on: 1 finished tiles will not be done again"
     assert (code, err.strip()) == (130, said)
     assert [path for path in tmp_path.iterdir() if path.suffix in (".tif", ".gpkg")] == [chip]
 
@@ -286,11 +290,11 @@ def test_a_kill_is_one_line_and_keeps_finished_tiles(run, chip, tmp_path, name):
         "lposs_geo.cli.main('map chip.tif --classes water,forest -o m.tif --vector m.gpkg -q'.split())"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
-    said = "Error: terminated; no output was written; add --resume to go on: 1 finished tiles will not be done again\n"
+    said = "Error: terminated; no output was written; --resume goes on: 1 finished tiles will not be done again\n"
     assert (done.returncode, done.stderr) == (143, said)
     assert {path.name for path in tmp_path.iterdir()} - {"cache"} == {"chip.tif", ".m.tif.lposs-geo"}
     arguments = ["map", chip, "--classes", "water,forest", "-o", "m.tif", "--vector", "m.gpkg"]
-    assert "add --resume to go on with it, or --overwrite" in run(*arguments)[2]
+    assert "--resume goes on with it, --overwrite starts anew" in run(*arguments)[2]
     code, _, err = run(*arguments, "--resume")
     assert code == 0, err
     assert "1 of 1 tiles are finished already" in err
@@ -763,7 +767,7 @@ def test_info(run, lakeside):
     assert (code, out.splitlines()[-1]) == (0, "quicklook  look.png")
     with Image.open("look.png") as picture:
         assert picture.width > 700
-    assert "exists: add --overwrite" in run("info", lakeside, "--quicklook", "look.png")[2]
+    assert "exists: --overwrite replaces it" in run("info", lakeside, "--quicklook", "look.png")[2]
     facts = json.loads(run("info", lakeside, "--json", "--bands", "4,3,2")[1])
     assert facts["bands"] == [4, 3, 2]
     assert facts["pixel_size_m"] == [0.6, 0.6]

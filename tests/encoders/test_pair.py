@@ -81,6 +81,8 @@ def test_a_pair_of_local_checkpoints_becomes_an_encoder(checkpoints):
     # the VLM's 7 x 7 patches of 32 px are brought onto the VM's 14 x 14 of 16 px
     assert features.vm.shape == (2, 192, 14, 14)
     assert features.vlm.shape == (2, 256, 14, 14)
+    assert features.vm.is_inference()
+    assert features.vlm.is_inference()  # what autograd would keep for it is let go
     for part in (features.vm, features.vlm):
         assert torch.allclose(part.norm(dim=1), torch.ones(2, 14, 14), atol=1e-4)
     text = encoder.text_embeddings([["forest"], ["water", "lake"]])
@@ -105,7 +107,7 @@ def test_a_pair_of_local_checkpoints_becomes_an_encoder(checkpoints):
         ("open_clip:ViT-S-32-alt@{folder}/clip.safetensors", "timm:resnet18@{folder}/vit.pth", "resnet18"),
         ("open_clip:ViT-X@{folder}/clip.safetensors", "timm:vit_tiny_patch16_224@{folder}/vit.pth", "'ViT-X'"),
         ("open_clip:ViT-S-32-alt@{folder}/clip.safetensors", "timm:nonsense@{folder}/vit.pth", "'nonsense'"),
-        ("timm:vit_tiny_patch16_224@{folder}/vit.pth", "timm:vit_tiny_patch16_224@{folder}/vit.pth", "--vlm takes"),
+        ("timm:vit_tiny_patch16_224@{folder}/vit.pth", "timm:vit_tiny_patch16_224@{folder}/vit.pth", "write vlm="),
     ],
 )
 def test_checkpoints_that_do_not_fit_are_refused_and_run_no_code(checkpoints, tmp_path, vlm, vm, said):

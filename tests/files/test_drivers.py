@@ -31,9 +31,13 @@ def test_all_that_can_be_asked_for_can_be_written(suffix):
         (
             "COG",
             ["map", "scene.tif", "--classes", "a,b", "-o", "m.tif"],
-            "'m.tif': this GDAL has no driver COG (GDAL_SKIP",
+            "'m.tif' can't be written: this GDAL has no driver COG (GDAL_SKIP",
         ),
-        ("GPKG", ["vectorize", "scene.tif", "m.gpkg"], "'m.gpkg': this GDAL has no driver GPKG that writes"),
+        (
+            "GPKG",
+            ["vectorize", "scene.tif", "m.gpkg"],
+            "'m.gpkg' can't be written: this GDAL has no driver GPKG",
+        ),
         ("GeoJSON", ["vectorize", "scene.tif", "m.geojson"], "take .gpkg or .fgb or .parquet, or reinstall"),
     ],
 )
@@ -56,5 +60,5 @@ def test_doctor_names_the_formats_that_cannot_be_written(tmp_path):
 def test_parquet_needs_pyarrow(monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     assert drivers.missing_vector(".gpkg") is None
-    with pytest.raises(OutputError, match=r"'m.parquet': .*pyarrow.*; take .gpkg or .fgb or .geojson, or reinstall"):
+    with pytest.raises(OutputError, match=r"'m.parquet' can't be written: .*pyarrow.*: take .gpkg or .fgb or .geojson"):
         check_vector_driver(Path("m.parquet"))

@@ -72,7 +72,7 @@ def test_an_error_before_anything_worth_keeping_leaves_nothing(output, tmp_path,
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_an_error_keeps_what_is_finished_and_says_so(output, error):
     caught = _cut_off(output, error)
-    assert caught.__notes__ == ["add --resume to go on: 2 finished tiles will not be done again"]
+    assert caught.__notes__ == ["<resume=True> goes on: 2 finished tiles will not be done again"]
     with _open(output, resume=True) as journal:
         assert journal.count("tiles") == 2
         assert journal.read("tiles/1").tolist() == [1, 1, 1]
@@ -85,7 +85,7 @@ def test_a_run_may_be_cut_off_again_and_again(output):
     with pytest.raises(RuntimeError) as caught, _open(output, resume=True) as journal:
         journal.append("tiles/2", np.zeros(3))
         raise RuntimeError("again")
-    assert caught.value.__notes__ == ["add --resume to go on: 3 finished tiles will not be done again"]
+    assert caught.value.__notes__ == ["<resume=True> goes on: 3 finished tiles will not be done again"]
     with _open(output, resume=True) as journal:
         assert journal.count("tiles") == 3
 
@@ -93,7 +93,7 @@ def test_a_run_may_be_cut_off_again_and_again(output):
 def test_what_was_cut_off_is_not_dropped_unasked(output):
     _cut_off(output)
     for _ in range(2):
-        _refused(output, "was cut off: add --resume .* or --overwrite")
+        _refused(output, "was cut off: resume=True goes on with it, overwrite=True starts anew")
     with _open(output, resume=True) as journal:
         assert journal.count("tiles") == 2
 
@@ -101,7 +101,7 @@ def test_what_was_cut_off_is_not_dropped_unasked(output):
 def test_to_go_on_with_other_facts_is_refused_by_name(output):
     _cut_off(output)
     other_classes = FACTS | {"classes": ["lake"]}
-    _refused(output, r"with another classes: add --overwrite", other_classes, resume=True)
+    _refused(output, r"with another classes: overwrite=True starts anew", other_classes, resume=True)
     _refused(output, "another scene and another classes:", other_classes | {"scene": {"name": "b"}}, resume=True)
     _refused(output, "another area:", FACTS | {"area": [0, 0, 9, 9]}, resume=True)
     (run_folder(output) / "facts.json").rename(output.with_name("aside.json"))
@@ -152,7 +152,7 @@ def test_nothing_of_another_scene_is_left_beside_the_journal(output):
     _leave_features(output)
     other = FACTS | {"scene": {"name": "b"}}
     for options in ({}, {"resume": True}):
-        with pytest.raises(OutputError, match="--overwrite"), _open(output, other, **options):
+        with pytest.raises(OutputError, match="overwrite=True"), _open(output, other, **options):
             pass
     with _open(output, other, overwrite=True) as journal:
         assert _everything(journal.folder.parent) == ["facts.json", "journal", "lock"]
@@ -163,7 +163,7 @@ def test_features_of_its_own_are_worth_keeping(output):
         with open_journal(journal.folder.parent / "features") as features:
             features.append("vlm/0/0", np.zeros(3))
         raise KeyboardInterrupt
-    assert caught.value.__notes__ == ["add --resume to go on: what was encoded will not be done again"]
+    assert caught.value.__notes__ == ["<resume=True> goes on: what was encoded will not be done again"]
     with _open(output, resume=True) as journal:
         assert (journal.folder.parent / "features").exists()
 
@@ -262,7 +262,7 @@ def test_a_link_in_the_place_of_the_runs_folder_is_not_followed(output, tmp_path
     (documents / "thesis.odt").write_text("mine")
     run_folder(output).symlink_to(documents)
     for options in ({}, {"resume": True}, {"overwrite": True}):
-        _refused(output, r"'.*\.map\.tif\.lposs-geo'.*: it is a link; move it away, or name another output", **options)
+        _refused(output, r"'.*\.map\.tif\.lposs-geo'.* as it is a link: move it away", **options)
     with pytest.raises(OutputError, match="it is a link"):
         settle(output)
     assert _everything(documents) == ["thesis.odt"]
@@ -277,6 +277,16 @@ def test_a_link_within_the_runs_folder_is_not_followed(output, tmp_path, name):
     for options in ({}, {"resume": True}, {"overwrite": True}):
         _refused(output, f"it holds '{name}'", **options)
     assert _everything(tmp_path / "documents") == ["thesis.odt"]
+
+
+def test_an_index_that_is_a_link_holds_nothing_of_a_run(output, tmp_path):
+    (tmp_path / "notes.jsonl").write_text("mine")
+    (run_folder(output) / "features").mkdir(parents=True)
+    (run_folder(output) / "features" / "index.jsonl").symlink_to(tmp_path / "notes.jsonl")
+    with _open(output):  # nothing to go on with: the run isn't refused
+        pass
+    assert not run_folder(output).exists()
+    assert (tmp_path / "notes.jsonl").read_text() == "mine"
 
 
 def test_a_folder_that_no_run_made_stays_as_it_is(output):
