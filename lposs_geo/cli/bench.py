@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 __all__ = ["bench_command"]
 
 
-@click.command("bench")
+@click.command("bench", short_help="Measure speed and memory.")
 @click.argument("scene", required=False)
 @click.option("--classes", metavar="WORDS", help="Classes to map.  [default: six usual ones]")
 @MODEL
 @DEVICE
 @MAX_MEMORY
-@click.option("--side", type=click.IntRange(min=64), default=1000, show_default=True, help="Px of the invented scene.")
+@click.option(
+    "--side", type=click.IntRange(min=64), default=1000, show_default=True, help="Side of the invented scene, px."
+)
 @NO_NETWORK
 @JSON
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
@@ -38,7 +40,7 @@ def bench_command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Measure speed and memory of mapping SCENE, or of an invented one, from scratch."""
+    """Measure speed and memory of mapping SCENE, or an invented one, from scratch."""
     import tempfile
 
     from lposs_geo import bench, legend

@@ -13,14 +13,14 @@ from lposs_geo.cli.options import JSON
 __all__ = ["cache_group"]
 
 
-@click.group("cache", invoke_without_command=True)
+@click.group("cache", invoke_without_command=True, short_help="Show and empty the cache of features.")
 @click.pass_context
 def cache_group(context: click.Context) -> None:
-    """See and empty the cache of scenes' features."""
+    """Show and empty the cache of scenes' features."""
     help_without_command(context)
 
 
-@cache_group.command("list")
+@cache_group.command("list", short_help="List scenes whose features are kept.")
 @JSON
 def cache_list(as_json: bool) -> None:
     """List the scenes whose features are kept, the latest used first."""

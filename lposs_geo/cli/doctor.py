@@ -11,10 +11,10 @@ from lposs_geo.errors import LpossGeoError
 __all__ = ["doctor_command"]
 
 
-@click.command("doctor")
+@click.command("doctor", short_help="Check the installation.")
 @JSON
 def doctor_command(as_json: bool) -> None:
-    """Show versions, device, models, cache and GDAL; exit 1 if something is amiss."""
+    """Check versions, device, models, cache and GDAL; exit 1 if something is amiss."""
     from lposs_geo.doctor import examine
 
     checks = []

@@ -21,13 +21,13 @@ THUMBNAIL = 900
 """Longer side, px, of the picture."""
 
 
-@click.command("info")
+@click.command("info", short_help="Show how a scene is read.")
 @click.argument("scenes", metavar="SCENE...", nargs=-1, required=True)
 @BANDS
 @SCALE
 @COLLAR
 @WARP
-@click.option("--quicklook", type=FILE, metavar="PNG", help="Write a picture of what the model would see.")
+@click.option("--quicklook", type=FILE, metavar="PNG", help="Write a picture of what the model sees.")
 @OVERWRITE
 @NO_NETWORK
 @JSON
@@ -41,7 +41,7 @@ def info_command(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Show how SCENE would be read; a folder, or several scenes, are one mosaic."""
+    """Show how SCENE is read; a folder, or several scenes, are one mosaic."""
     from lposs_geo.scene.description import describe
 
     scene = describe(scenes[0] if len(scenes) == 1 else scenes, bands=bands, scale=scale, collar=collar, warp=warp)

@@ -14,11 +14,11 @@ __all__ = ["legends_group"]
 @click.group("legends", invoke_without_command=True)
 @click.pass_context
 def legends_group(context: click.Context) -> None:
-    """See the legends that come along."""
+    """Show the bundled legends."""
     help_without_command(context)
 
 
-@legends_group.command("list")
+@legends_group.command("list", short_help="List the bundled legends.")
 @JSON
 def legends_list(as_json: bool) -> None:
     """List the legends that --legend takes by name."""
@@ -44,10 +44,10 @@ def legends_list(as_json: bool) -> None:
         click.echo(answers.to_json(line))
 
 
-@legends_group.command("show")
+@legends_group.command("show", short_help="Print a legend as TOML.")
 @click.argument("name")
 def legends_show(name: str) -> None:
-    """Print legend NAME, or a legend file, as TOML, to be changed and given to --legend."""
+    """Print legend NAME, or a legend file, as TOML, to edit and give to --legend."""
     from lposs_geo import legend
 
     click.echo(legend.to_toml(legend.find_legend(name)), nl=False)

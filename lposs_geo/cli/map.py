@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from lposs_geo.cli import answers
 from lposs_geo.cli.console import messages, remark, say, show_progress, tell
 from lposs_geo.cli.failing import Misuse, as_failure
+from lposs_geo.cli.grouped import GroupedCommand, options
 from lposs_geo.cli.like import model_of, with_settings
 from lposs_geo.cli.options import (
     BANDS,
@@ -34,7 +35,7 @@ from lposs_geo.cli.options import (
 from lposs_geo.cli.wording import words_here
 from lposs_geo.errors import FinishedError, LegendError, LpossGeoError, OutputError, SceneError
 from lposs_geo.files.outputs import PLACEHOLDER, for_scene
-from lposs_geo.products import BESIDE_LABELS, PRODUCTS
+from lposs_geo.products import BESIDE_LABELS, PRODUCTS, Product
 from lposs_geo.writers.area_units import unit_for
 
 if TYPE_CHECKING:
@@ -52,22 +53,17 @@ BESIDE = "beside the map"
 _ENDINGS = {product.name: product.default_ending for product in PRODUCTS if product.default_ending is not None}
 
 
-def _outputs(command: Callable[..., Any]) -> Callable[..., Any]:
-    """An option for each kind of file beside the labels; some need no name, and then lie beside the map."""
-    for product in reversed(PRODUCTS):
-        if product.name == "labels":
-            continue
-        endings = [ending.removeprefix(".").upper() for ending in product.endings.split()]
-        metavar = endings[0] if len(endings) < 3 else "FILE"
-        if product.name in _ENDINGS:
-            text = f"{product.summary}  [without a name: MAP{product.default_ending}]"
-            command = click.option(f"--{product.name}", metavar=f"[={metavar}]", help=text)(command)
-        else:
-            command = click.option(f"--{product.name}", type=FILE, metavar=metavar, help=product.summary)(command)
-    return command
+def _output(product: Product) -> Callable[[Any], Any]:
+    """The option for a kind of file; some need no name, and then lie beside the map."""
+    endings = [ending.removeprefix(".").upper() for ending in product.endings.split()]
+    metavar = endings[0] if len(endings) < 3 else "FILE"
+    if product.default_ending is None:
+        return click.option(f"--{product.name}", type=FILE, metavar=metavar, help=product.summary)
+    text = f"{product.summary}  [without a name: MAP{product.default_ending}]"
+    return click.option(f"--{product.name}", metavar=f"[={metavar}]", help=text)
 
 
-class _MapCommand(click.Command):
+class _MapCommand(GroupedCommand):
     """Names of outputs that may be left out follow an equals sign: what stands behind a blank is the scene."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -77,54 +73,78 @@ class _MapCommand(click.Command):
         return super().parse_args(ctx, filled + args[options:])
 
 
-@click.command("map", cls=_MapCommand)
+@click.command("map", cls=_MapCommand, short_help="Map the land cover of a scene.")
 @click.argument("scenes", metavar="SCENE...", nargs=-1, required=True)
-@click.option("--classes", metavar="WORDS", help='Classes, like "forest,water=river|lake,road" (| joins synonyms).')
-@click.option(
-    "--legend", "legend_name", metavar="FILE|NAME", help="Legend file, or one of `lposs-geo legends list`, instead."
+@options(
+    "Classes",
+    click.option("--classes", metavar="WORDS", help='Classes, like "forest,water=river|lake,road" (| joins synonyms).'),
+    click.option(
+        "--legend", "legend_name", metavar="FILE|NAME", help="Legend file, or one of `lposs-geo legends list`, instead."
+    ),
 )
-@click.option("-o", "--output", type=FILE, metavar="TIF", help="Map to write.  [default: SCENE_landcover.tif, here]")
-@_outputs
-@click.option(
-    "--batch", is_flag=True, help="Map each SCENE, or each in a folder, by itself: {name} in names of outputs."
+@options(
+    "Outputs",
+    click.option(
+        "-o", "--output", type=FILE, metavar="TIF", help="Map to write.  [default: SCENE_landcover.tif, here]"
+    ),
+    *map(_output, PRODUCTS[1:]),
+    OVERWRITE,
 )
-@click.option(
-    "--like", type=FILE, metavar="MAP", help="Earlier map whose model and settings hold where no option is named."
+@options(
+    "The scene and how it is read",
+    click.option(
+        "--batch", is_flag=True, help="Map each SCENE, or each in a folder, by itself: {name} in names of outputs."
+    ),
+    BANDS,
+    SCALE,
+    COLLAR,
+    WARP,
+    NO_NETWORK,
 )
-@MODEL
-@click.option("--vlm", metavar="SOURCE", help="Vision-and-language model of your own: open_clip:ARCH/TAG[@FILE].")
-@click.option("--vm", metavar="SOURCE", help="Vision model of your own: timm:NAME[@FILE].")
-@BANDS
-@SCALE
-@COLLAR
-@WARP
-@click.option(
-    "--gsd",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="M",
-    help="Resolution to work at, metres per pixel; the map keeps the scene's grid.  [default: what suits the model]",
+@options(
+    "The area",
+    click.option(
+        "--aoi", metavar="FILE|BOX", help="Area of interest: polygons, or xmin,ymin,xmax,ymax in the scene's CRS."
+    ),
+    click.option("--aoi-layer", metavar="NAME", help="Layer of that file."),
 )
-@click.option(
-    "--aoi", metavar="FILE|BOX", help="Area of interest: a file of polygons, or xmin,ymin,xmax,ymax in the scene's CRS."
+@options(
+    "The model",
+    MODEL,
+    click.option("--vlm", metavar="SOURCE", help="Vision-and-language model of your own: open_clip:ARCH/TAG[@FILE]."),
+    click.option("--vm", metavar="SOURCE", help="Vision model of your own: timm:NAME[@FILE]."),
+    click.option(
+        "--gsd",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="M",
+        help="Resolution to work at, metres per pixel; the map keeps the scene's grid.  [default: what suits the model]",
+    ),
 )
-@click.option("--aoi-layer", metavar="NAME", help="Layer of that file.")
-@click.option("--refine/--no-refine", default=True, show_default=True, help="Sharpen borders over pixels (LPOSS+).")
-@click.option(
-    "--min-confidence", type=click.FloatRange(0, 1), default=0.0, metavar="0..1",
-    help="Pixels less confident than that become 0, unknown.",
-)  # fmt: skip
-@SIMPLIFY
-@MIN_AREA
-@DEVICE
-@MAX_MEMORY
-@click.option("--tile-size", type=click.IntRange(min=64), metavar="PX", help="Size of tiles.  [default: what fits]")
-@click.option("--cache/--no-cache", "use_cache", default=True, show_default=True, help="Keep features for new words.")
-@click.option("--resume", is_flag=True, help="Go on with a run that was cut off.")
-@OVERWRITE
-@NO_NETWORK
-@JSON
-@VERBOSE
-@QUIET
+@options(
+    "The map",
+    click.option("--like", type=FILE, metavar="MAP", help="Take the model and all settings not named from this map."),
+    click.option("--refine/--no-refine", default=True, show_default=True, help="Sharpen borders over pixels (LPOSS+)."),
+    click.option(
+        "--min-confidence",
+        type=click.FloatRange(0, 1),
+        default=0.0,
+        metavar="0..1",
+        help="Make pixels of less confidence 0, unknown.",
+    ),
+    SIMPLIFY,
+    MIN_AREA,
+)
+@options(
+    "The work",
+    DEVICE,
+    MAX_MEMORY,
+    click.option("--tile-size", type=click.IntRange(min=64), metavar="PX", help="Size of tiles.  [default: what fits]"),
+    click.option(
+        "--cache/--no-cache", "use_cache", default=True, show_default=True, help="Keep features for new words."
+    ),
+    click.option("--resume", is_flag=True, help="Go on with a run that was cut off."),
+)
+@options("Messages", JSON, VERBOSE, QUIET)
 @click.pass_context
 def map_command(
     context: click.Context,
@@ -141,7 +161,7 @@ def map_command(
     as_json: bool,
     verbose: bool,
     quiet: bool,
-    **options: Any,
+    **settings: Any,
 ) -> None:
     """Map the land cover of SCENE, any georeferenced raster; several, or a folder, are one mosaic."""
     with messages(as_json, verbose, quiet):
@@ -150,18 +170,18 @@ def map_command(
     if like is not None:
         from lposs_geo import provenance
 
-        settings = provenance.settings_of(like)
-        named = frozenset(name for name in options if context.get_parameter_source(name) != ParameterSource.DEFAULT)
-        options = with_settings(settings, like, options, named)
-        model = model or model_of(settings, like)
+        earlier = provenance.settings_of(like)
+        named = frozenset(name for name in settings if context.get_parameter_source(name) != ParameterSource.DEFAULT)
+        settings = with_settings(earlier, like, settings, named)
+        model = model or model_of(earlier, like)
     source = scenes[0] if len(scenes) == 1 else scenes
     output = output or Path(f"{PLACEHOLDER if batch else _stem(source)}_landcover.tif")
     for name, ending in _ENDINGS.items():
-        if options[name] is not None:
-            beside = options[name] == BESIDE
-            options[name] = output.with_name(output.stem + ending) if beside else Path(options[name])
+        if settings[name] is not None:
+            beside = settings[name] == BESIDE
+            settings[name] = output.with_name(output.stem + ending) if beside else Path(settings[name])
     sources = _each(scenes) if batch else []
-    outputs = [output, *(options[name] for name in BESIDE_LABELS if options[name] is not None)]
+    outputs = [output, *(settings[name] for name in BESIDE_LABELS if settings[name] is not None)]
     places = [for_scene(path, _stem(each)) for each in sources for path in outputs] or outputs
     if legend_name is not None:
         _keep(Path(legend_name), "the legend", places)
@@ -169,12 +189,12 @@ def map_command(
         _keep(like, "the earlier map", places)
     with messages(as_json, verbose, quiet), show_progress(as_json, quiet) as progress:
         if batch:
-            mapper = _mapper(context, model, options)
-            _map_each(mapper, sources, chosen, output, options, progress, as_json, verbose, quiet)
+            mapper = _mapper(context, model, settings)
+            _map_each(mapper, sources, chosen, output, settings, progress, as_json, verbose, quiet)
             return
-        mapper = _mapper(context, model, options)
+        mapper = _mapper(context, model, settings)
         try:
-            result = mapper.map(source, chosen, output, progress=progress, **options)
+            result = mapper.map(source, chosen, output, progress=progress, **settings)
         except FinishedError as error:
             _say_finished(str(source), str(error), as_json, quiet)
         else:

@@ -14,11 +14,11 @@ __all__ = ["models_group"]
 @click.group("models", invoke_without_command=True)
 @click.pass_context
 def models_group(context: click.Context) -> None:
-    """See and fetch models."""
+    """Show and fetch models."""
     help_without_command(context)
 
 
-@models_group.command("list")
+@models_group.command("list", short_help="List the models.")
 @JSON
 def models_list(as_json: bool) -> None:
     """List the models and whether they are installed."""
@@ -37,10 +37,10 @@ def models_list(as_json: bool) -> None:
             click.echo(f"{model.name:<8} {state:<20} {model.summary}")
 
 
-@models_group.command("show")
+@models_group.command("show", short_help="Show one model.")
 @click.argument("name")
 def models_show(name: str) -> None:
-    """Show one model: sources, licence, files."""
+    """Show sources, licence and files of model NAME."""
     from lposs_geo import models
 
     model = models.find(name)
@@ -57,7 +57,7 @@ def models_show(name: str) -> None:
         click.echo(f"hash       {models.fingerprint(model)}")
 
 
-@models_group.command("pull")
+@models_group.command("pull", short_help="Fetch a model once.")
 @click.argument("name")
 def models_pull(name: str) -> None:
     """Fetch model NAME (or a source like timm:vit_small_patch16_224.dino) once."""

@@ -68,13 +68,18 @@ MIN_AREA = click.option(
     help="Merge smaller polygons into the neighbour with the longest common border, square metres.",
 )  # fmt: skip
 MAX_MEMORY = click.option(
-    "--max-memory", type=_Size(), default=DEFAULT, show_default="4GB", help="What the work may take beside the model."
+    "--max-memory",
+    type=_Size(),
+    default=DEFAULT,
+    help="Memory that the work may take beside the model.  [default: 4GB]",
 )
 MODEL = click.option("--model", "model_name", metavar="NAME", help="Model to use.  [default: the best installed]")
-DEVICE = click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda", help="Where to compute.")
+DEVICE = click.option(
+    "--device", default="auto", show_default=True, metavar="auto|cpu|cuda", help="Device to compute on."
+)
 BANDS = click.option(
     "--bands", metavar="R,G,B",
-    help="Bands as red, green and blue: numbers (4,3,2), names (B4,B3,B2), one for grey, or rgb, nrg, s2, naip, "
+    help="Bands to read as red, green and blue: numbers (4,3,2), names (B4,B3,B2), one for grey, or rgb, nrg, s2, naip, "
     "landsat, planet.  [default: what the scene tells]",
 )  # fmt: skip
 SCALE = click.option(
@@ -84,15 +89,17 @@ COLLAR = click.option(
     "--collar/--no-collar",
     default=True,
     show_default=True,
-    help="Take a black or white frame, and holes, for nodata where none is declared.",
+    help="Treat a black or white frame, and holes, as nodata where none is declared.",
 )
 WARP = click.option(
     "--warp", is_flag=True, help="Map a scene that only has ground control points or RPCs on a north-up grid."
 )
 NO_NETWORK = click.option(
     "--no-network", is_flag=True, is_eager=True, expose_value=False, callback=_keep_local,
-    help="Read nothing from the net, whatever a file names.  [also: LPOSS_GEO_LOCAL_ONLY=1]",
+    help="Read nothing from the network, whatever a file names.  [also: LPOSS_GEO_LOCAL_ONLY=1]",
 )  # fmt: skip
-VERBOSE = click.option("-v", "--verbose", is_flag=True, help="Say more; show where an unexpected error arose.")
-QUIET = click.option("-q", "--quiet", is_flag=True, help="Say nothing but the result and errors.")
-JSON = click.option("--json", "as_json", is_flag=True, help="Result on stdout, progress on stderr, as JSON lines.")
+VERBOSE = click.option("-v", "--verbose", is_flag=True, help="Print more; show where an unexpected error arose.")
+QUIET = click.option("-q", "--quiet", is_flag=True, help="Print only the result and errors.")
+JSON = click.option(
+    "--json", "as_json", is_flag=True, help="Print the result on stdout and progress on stderr, as JSON lines."
+)

@@ -13,12 +13,12 @@ from lposs_geo.cli.options import FILE, JSON, MIN_AREA, NO_NETWORK, OVERWRITE, Q
 __all__ = ["vectorize_command"]
 
 
-@click.command("vectorize")
+@click.command("vectorize", short_help="Turn a map into polygons.")
 @click.argument("labels", type=FILE)
 @click.argument("output", type=FILE)
 @SIMPLIFY
 @MIN_AREA
-@click.option("--confidence", type=FILE, metavar="TIF", help="The map's confidence, whose mean each polygon gets.")
+@click.option("--confidence", type=FILE, metavar="TIF", help="Confidence of the map: each polygon gets its mean.")
 @OVERWRITE
 @NO_NETWORK
 @JSON
