@@ -117,7 +117,7 @@ class _MapCommand(GroupedCommand):
         "--gsd",
         type=click.FloatRange(min=0, min_open=True),
         metavar="M",
-        help="Resolution to work at, metres per pixel; the map keeps the scene's grid.  [default: what suits the model]",
+        help="Resolution to work at, metres per px; the map keeps the scene's grid.  [default: what suits the model]",
     ),
 )
 @options(

@@ -79,7 +79,7 @@ DEVICE = click.option(
 )
 BANDS = click.option(
     "--bands", metavar="R,G,B",
-    help="Bands to read as red, green and blue: numbers (4,3,2), names (B4,B3,B2), one for grey, or rgb, nrg, s2, naip, "
+    help="Bands read as red, green and blue: numbers (4,3,2), names (B4,B3,B2), one for grey, or rgb, nrg, s2, naip, "
     "landsat, planet.  [default: what the scene tells]",
 )  # fmt: skip
 SCALE = click.option(
