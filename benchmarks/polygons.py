@@ -89,7 +89,7 @@ def write_map(labels_file: Path, path: Path, side: int) -> None:
 
 
 def ours(labels_file: Path, target: Path, simplify: float, min_area: float) -> None:
-    """Vectorise a label raster."""
+    """Vectorize a label raster."""
     with rasterio.open(labels_file) as dataset, tempfile.TemporaryDirectory(dir=target.parent) as folder:
         grid = Grid(dataset.height, dataset.width, dataset.crs, dataset.transform)
 

@@ -31,19 +31,21 @@ LABELS = {
     "aoi": "… or area of interest",
     "bands": "Bands for red, green, blue",
     "scale": "Values for black and white",
-    "collar": "A black frame holds no data",
+    "collar": "A frame, and holes, hold no data",
     "warp": "Warp a scene with control points",
     "model": "Model",
     "gsd": "Resolution to work at, metres per pixel",
     "refine": "Sharpen borders over pixels (LPOSS+)",
-    "min-confidence": "Minimum confidence (0 to 1; 0.6 is 60 %)",
+    "min_confidence": "Minimum confidence (0 to 1; 0.6 is 60 %)",
     "simplify": "Simplify polygons, pixels",
-    "min-area": "Minimum polygon area, m²",
+    "min_area": "Minimum polygon area, m²",
     "device": "Compute on",
-    "max-memory": "Memory for the work, GB",
+    "max_memory": "Memory for the work, GB",
     "resume": "Go on with a run that was cut off",
 }
-"""What the command line's options are called in QGIS."""
+"""The labels of settings in QGIS, by the keywords that the engine's hints name them by."""
+
+_SETTING = re.compile(r"<([a-z][a-z_]*)(?:=([^<>]*))?>")
 
 
 @dataclass(frozen=True)
@@ -84,17 +86,26 @@ def plain(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def for_qgis(message: str) -> str:
-    """A message with the names that options have in QGIS, without what only helps on the command line."""
-    message = plain(message)
-    message = re.sub(r" \(see lposs-geo[^)]*\)$", "", message)
-    message = message.replace("add --resume to go on", "run again with the same output to go on")
+def for_qgis(event: Event) -> str:
+    """A line of the engine in QGIS's words: the problem, what can be done about it, and what else there is to say."""
+    problem, hint, notes = (event.facts.get(name) for name in ("problem", "hint", "notes"))
+    if not isinstance(problem, str) or not isinstance(hint, str):
+        return plain(event.message)
+    text = f"{problem}: {_worded(hint)}" if hint else problem
+    more = [_worded(note) for note in notes if isinstance(note, str)] if isinstance(notes, list) else []
+    return plain("; ".join([text, *more]))
 
-    def named(match: re.Match[str]) -> str:
-        label = LABELS.get(re.sub("^no-", "", match[1]))
-        return f"'{label.lstrip('… ')}'" if label else match[0]
 
-    return re.sub(r"(?<![^\s(])--([a-z]+(?:-[a-z]+)*)\b", named, message)
+def _worded(hint: str) -> str:
+    """A hint with the labels of the settings that it names."""
+
+    def named(setting: re.Match[str]) -> str:
+        keyword, value = setting[1], setting[2]
+        label = LABELS.get(keyword)
+        name = f"'{label.lstrip('… ')}'" if label else keyword.replace("_", " ")
+        return name if value in (None, "True") else f"{name} {'off' if value == 'False' else value}"
+
+    return _SETTING.sub(named, hint)
 
 
 def doing(stage: str) -> str:

@@ -101,8 +101,7 @@ class _Listener:
 
     def _shown(self, event: events.Event) -> str:
         """A message for people, who may send it to others."""
-        said = events.plain(event.message) if event.kind == "text" else events.for_qgis(event.message)
-        return scrubbing.scrub(said, self._environ)
+        return scrubbing.scrub(events.for_qgis(event), self._environ)
 
     def _advance(self, facts: Mapping[str, Any]) -> None:
         stage, share = str(facts.get("stage")), events.share(facts)

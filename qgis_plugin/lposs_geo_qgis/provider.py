@@ -9,7 +9,7 @@ from qgis.PyQt.QtGui import QIcon
 
 from lposs_geo_qgis.algorithms.map_land_cover import MapLandCover
 from lposs_geo_qgis.algorithms.reword import Reword
-from lposs_geo_qgis.algorithms.vectorise import Vectorise
+from lposs_geo_qgis.algorithms.vectorize import Vectorize
 
 __all__ = ["Provider", "icon"]
 
@@ -35,7 +35,7 @@ class Provider(QgsProcessingProvider):
         return icon()
 
     def loadAlgorithms(self) -> None:
-        for algorithm in (MapLandCover(), Reword(), Vectorise()):
+        for algorithm in (MapLandCover(), Reword(), Vectorize()):
             self.addAlgorithm(algorithm)
 
     def supportedOutputRasterLayerExtensions(self) -> list[str]:

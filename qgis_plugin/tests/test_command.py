@@ -218,7 +218,8 @@ class AsTheEngineTakesThem(unittest.TestCase):
 
     def assert_no_such_file(self, name: str, *arguments: str) -> None:
         run = ask(*arguments)
-        self.assertEqual(self.said(run), {"event": "error", "message": f"no such file: '{name}'"})
+        said = self.said(run)
+        self.assertEqual((said["event"], said["message"]), ("error", f"no such file: '{name}'"))
         self.assertEqual(run.returncode, 1)
 
     def test_each_option_is_in_its_help(self):

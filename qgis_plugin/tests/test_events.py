@@ -145,7 +145,7 @@ class Plain(unittest.TestCase):
             self.assertEqual(plain(wanted), wanted)
 
     def test_messages_are_plain(self):
-        self.assertEqual(for_qgis("a\x1b[2J\nb"), "a [2J b")
+        self.assertEqual(for_qgis(Event("text", "a\x1b[2J\nb")), "a [2J b")
         self.assertEqual(doing("po\nlish"), "Po lish")
         self.assertEqual(summary({"classes": [{"name": "a\nb", "share": 1}]}), ["a b: 100.0 %"])
 
@@ -180,29 +180,43 @@ class Words(unittest.TestCase):
 
 
 class InWordsOfQgis(unittest.TestCase):
-    def test_options_are_called_as_the_dialog_calls_them(self):
-        said = "bands 3,2,1 as red, green, blue; name others with --bands"
-        self.assertEqual(
-            for_qgis(said), "bands 3,2,1 as red, green, blue; name others with 'Bands for red, green, blue'"
-        )
-        said = "choose a smaller --max-memory, fewer classes, or --device cpu"
-        self.assertEqual(
-            for_qgis(said), "choose a smaller 'Memory for the work, GB', fewer classes, or 'Compute on' cpu"
-        )
-        self.assertEqual(for_qgis("(--no-collar keeps it)"), "('A black frame holds no data' keeps it)")
+    def said(self, problem, hint="", *notes):
+        facts = {"event": "error", "message": "--unused", "problem": problem, "hint": hint, "notes": list(notes)}
+        return for_qgis(parse(json.dumps(facts)))
 
-    def test_what_only_helps_on_the_command_line_is_left_out(self):
-        self.assertEqual(for_qgis("no such option (see lposs-geo map --help)"), "no such option")
-        said = for_qgis("the disk is full; add --resume to go on: 3 finished tiles will not be done again")
+    def test_settings_are_called_as_the_dialog_calls_them(self):
         self.assertEqual(
-            said, "the disk is full; run again with the same output to go on: 3 finished tiles will not be done again"
+            self.said("bands 3,2,1 as red, green, blue", "name others by <bands>"),
+            "bands 3,2,1 as red, green, blue: name others by 'Bands for red, green, blue'",
+        )
+        self.assertEqual(
+            self.said("the memory is full", "choose a smaller <max_memory>, fewer classes, or <device=cpu>"),
+            "the memory is full: choose a smaller 'Memory for the work, GB', fewer classes, or 'Compute on' cpu",
+        )
+        self.assertEqual(
+            self.said("taken as nodata", "<collar=False> keeps it"),
+            "taken as nodata: 'A frame, and holes, hold no data' off keeps it",
         )
 
-    def test_words_and_files_that_look_like_options_stay(self):
-        for said in ("no such file: '/a--aoi.tif'", "the class '--forest' is unknown", "a -- b", "--unheard-of"):
-            self.assertEqual(for_qgis(said), said)
+    def test_notes_follow(self):
+        self.assertEqual(
+            self.said("the disk is full", "", "<resume=True> goes on: 3 finished tiles will not be done again"),
+            "the disk is full; 'Go on with a run that was cut off' goes on: 3 finished tiles will not be done again",
+        )
+
+    def test_words_and_files_that_look_like_settings_stay(self):
+        for said in ("no such file: '/a<aoi>.tif'", "the class '--forest' is unknown", "a < b > c", "--unheard-of"):
+            self.assertEqual(self.said(said), said)
+        self.assertEqual(
+            self.said("so", "<no_such_setting=3> helps, <B1> doesn't"), "so: no such setting 3 helps, <B1> doesn't"
+        )
+
+    def test_a_line_without_these_halves_is_shown_as_it_is(self):
+        self.assertEqual(for_qgis(parse('{"event": "info", "message": "a\\u001b[2J"}')), "a [2J")
+        self.assertEqual(for_qgis(parse('{"event": "error", "message": "m", "problem": 3, "hint": []}')), "m")
+        self.assertEqual(for_qgis(parse("a line of a library")), "a line of a library")
 
     def test_each_option_that_can_be_asked_for_has_a_name(self):
         files = {"scene", "output", "vector", "confidence", "report", "overwrite", "aoi_layer"}
-        asked = {field.name.replace("_", "-") for field in fields(MapRequest) if field.name not in files}
+        asked = {field.name for field in fields(MapRequest) if field.name not in files}
         self.assertEqual(asked, set(LABELS))

@@ -297,12 +297,12 @@ class Reword(unittest.TestCase):
         self.assertIn(Path(scene).name, str(caught.exception))
 
 
-class Vectorise(unittest.TestCase):
+class Vectorize(unittest.TestCase):
     def test_with_confidence_polygons_have_classes_colours_and_confidence(self) -> None:
         first = first_map()
         parameters = {"INPUT": first.results["OUTPUT"], "CONFIDENCE": first.results["CONFIDENCE"], "OUTPUT": loaded()}
-        results, feedback, context = run("vectorise", parameters)
-        self.assertTrue(load_results("vectorise", parameters, context, feedback), feedback.said)
+        results, feedback, context = run("vectorize", parameters)
+        self.assertTrue(load_results("vectorize", parameters, context, feedback), feedback.said)
         made = polygons(results["OUTPUT"])
         of_the_map = polygons(first.results["VECTOR"])
         self.assertEqual(
@@ -322,7 +322,7 @@ class Vectorise(unittest.TestCase):
 
     def test_without_confidence_and_any_edge_kept(self) -> None:
         output = folder() / "polygons.gpkg"
-        run("vectorise", {"INPUT": first_map().results["OUTPUT"], "SIMPLIFY": 0, "OUTPUT": str(output)})
+        run("vectorize", {"INPUT": first_map().results["OUTPUT"], "SIMPLIFY": 0, "OUTPUT": str(output)})
         made = polygons(output)
         labels = pixels(first_map().results["OUTPUT"])
         for value, name in ((1, "water"), (3, "crop field")):
@@ -332,7 +332,7 @@ class Vectorise(unittest.TestCase):
 
     def test_a_scene_is_no_map(self) -> None:
         with self.assertRaises(Exception) as caught:
-            run("vectorise", {"INPUT": str(first_map().scene), "OUTPUT": str(folder() / "polygons.gpkg")})
+            run("vectorize", {"INPUT": str(first_map().scene), "OUTPUT": str(folder() / "polygons.gpkg")})
         self.assertNotIn("Traceback", str(caught.exception))
         self.assertIn("band", str(caught.exception))
 

@@ -19,7 +19,7 @@ from lposs_geo_qgis.algorithms.map_parameters import LEGENDS
 from lposs_geo_qgis.events import LABELS
 from tests.qgis_session import LAKESIDE, Feedback, a_context, algorithm, command_line, folder
 
-NAMES = ("map", "reword", "vectorise")
+NAMES = ("map", "reword", "vectorize")
 
 FRESH_QGIS = """
 import sys
@@ -102,7 +102,7 @@ class Algorithms(unittest.TestCase):
             ]
             for name in NAMES
         }
-        self.assertEqual(needed, {"map": ["INPUT"], "reword": ["INPUT", "MAP"], "vectorise": ["INPUT"]})
+        self.assertEqual(needed, {"map": ["INPUT"], "reword": ["INPUT", "MAP"], "vectorize": ["INPUT"]})
 
     def test_defaults_alone_are_accepted(self) -> None:
         given = {"INPUT": str(LAKESIDE), "OUTPUT": "map.tif"}
@@ -119,7 +119,7 @@ class Algorithms(unittest.TestCase):
         for name in NAMES:
             for parameter in ALGORITHMS[name].destinationParameterDefinitions():
                 with self.subTest(f"{name} {parameter.name()}"):
-                    is_vector = parameter.name() == "VECTOR" or name == "vectorise"
+                    is_vector = parameter.name() == "VECTOR" or name == "vectorize"
                     wanted = "html" if parameter.name() == "REPORT" else "gpkg" if is_vector else "tif"
                     self.assertEqual(parameter.defaultFileExtension(), wanted)
 

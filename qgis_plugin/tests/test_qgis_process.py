@@ -51,7 +51,7 @@ class QgisProcess(unittest.TestCase):
 
     def test_the_three_algorithms_are_listed(self) -> None:
         done = self.call("list")
-        for name in ("map", "reword", "vectorise"):
+        for name in ("map", "reword", "vectorize"):
             self.assertIn(f"lposs_geo:{name}\t", done.stdout)
 
     def test_help_tells_the_parameters_and_what_they_mean(self) -> None:

@@ -181,30 +181,30 @@ class OtherEngines(OneLine):
 
     def test_one_that_is_not_there(self) -> None:
         with mock.patch.dict(os.environ, {engine.VARIABLE: "/nowhere/lposs-geo"}):
-            self.assertIn("/nowhere/lposs-geo", self.failure("vectorise", self.parameters))
+            self.assertIn("/nowhere/lposs-geo", self.failure("vectorize", self.parameters))
 
     def test_another_program(self) -> None:
         for program in ("/bin/true", "/bin/cat"):
             with mock.patch.dict(os.environ, {engine.VARIABLE: program}):
-                self.assertIn(f"'{program}' isn't lposs-geo", self.failure("vectorise", self.parameters))
+                self.assertIn(f"'{program}' isn't lposs-geo", self.failure("vectorize", self.parameters))
 
     def test_one_that_does_not_answer_can_be_cancelled(self) -> None:
         feedback = Feedback()
         threading.Timer(0.5, feedback.cancel).start()
         began = time.monotonic()
         with engine_script("exec sleep 25"):
-            self.assertEqual(self.failure("vectorise", self.parameters, feedback), "Cancelled.")
+            self.assertEqual(self.failure("vectorize", self.parameters, feedback), "Cancelled.")
         self.assertLess(time.monotonic() - began, 4)
 
     def test_a_file_that_cannot_be_run(self) -> None:
         with engine_script("") as _:
             script = Path(os.environ[engine.VARIABLE])
             script.write_bytes(b"\x7fELF no program")
-            self.assertIn("can't be started", self.failure("vectorise", self.parameters))
+            self.assertIn("can't be started", self.failure("vectorize", self.parameters))
 
     def test_an_older_one_is_refused(self) -> None:
         with engine_script("echo 'lposs-geo, version 0.0.9'"):
-            message = self.failure("vectorise", self.parameters)
+            message = self.failure("vectorize", self.parameters)
         self.assertIn("lposs-geo 0.0.9", message)
         self.assertIn("0.1 or newer", message)
 
@@ -212,7 +212,7 @@ class OtherEngines(OneLine):
         real = os.environ[engine.VARIABLE]
         script = ('[ "$1" = --version ] && echo "lposs-geo, version 0.9.0" && exit', f'exec "{real}" "$@"')
         with engine_script(*script):
-            results, feedback, _ = run("vectorise", self.parameters)
+            results, feedback, _ = run("vectorize", self.parameters)
         self.assertEqual(len(feedback.of("warning")), 1)
         self.assertIn("0.9.0", feedback.of("warning")[0])
         self.assertTrue(QgsVectorLayer(results["OUTPUT"], "", "ogr").isValid())
@@ -220,7 +220,7 @@ class OtherEngines(OneLine):
     def test_one_that_ends_without_a_word_is_told_by_its_last_line(self) -> None:
         script = ('[ "$1" = --version ] && echo "lposs-geo, version 0.1.0" && exit', "echo oh dear >&2", "exit 3")
         with engine_script(*script):
-            message = self.failure("vectorise", self.parameters)
+            message = self.failure("vectorize", self.parameters)
         self.assertIn("status 3", message)
         self.assertIn("oh dear", message)
 
@@ -241,7 +241,7 @@ class OtherEngines(OneLine):
         version = '[ "$1" = --version ] && echo "lposs-geo, version 0.1.0" && exit'
         feedback = Feedback()
         with engine_script(version, f"cat {shlex.quote(str(said))}", f"cat {shlex.quote(str(said))} >&2", "exit 1"):
-            run_through = algorithm("vectorise").run(self.parameters, a_context(feedback), feedback)
+            run_through = algorithm("vectorize").run(self.parameters, a_context(feedback), feedback)
         self.assertEqual(feedback.of("error"), ["https://me:***@host/x?token=*** isn't there at all"])
         self.assertTrue(run_through[1])  # there was a result
         told = [text for _, text in feedback.said]
@@ -255,7 +255,7 @@ class OtherEngines(OneLine):
         feedback = Feedback()
         with engine_script(version, "pwd", "exit 1"), self.assertRaises(QgsProcessingException):
             where = os.path.dirname(os.environ[engine.VARIABLE])
-            run("vectorise", {**self.parameters, "INPUT": str(labels)}, feedback)
+            run("vectorize", {**self.parameters, "INPUT": str(labels)}, feedback)
         self.assertEqual(feedback.of("console"), [where])
         self.assertIn("token=***", feedback.of("command")[0])
         self.assertNotIn("hunter2", feedback.of("command")[0])
@@ -309,7 +309,7 @@ class ManyAndInside(unittest.TestCase):
         from processing.gui.AlgorithmDialog import AlgorithmDialog
 
         output = str(folder() / "polygons.gpkg")
-        dialog = AlgorithmDialog(algorithm("vectorise"))
+        dialog = AlgorithmDialog(algorithm("vectorize"))
         dialog.setParameters({"INPUT": first_map().results["OUTPUT"], "OUTPUT": output})
         before = set(QgsProject.instance().mapLayers())
         dialog.runAlgorithm()
@@ -360,7 +360,7 @@ class ManyAndInside(unittest.TestCase):
         mapping = {"INPUT": source.fromModelParameter("scene"), "CLASSES": source.fromStaticValue("water,crop field")}
         mapped = source.fromChildOutput("mapping", "OUTPUT")
         self._add(model, "mapping", "lposs_geo:map", mapping)
-        self._add(model, "polygons", "lposs_geo:vectorise", {"INPUT": mapped}, "OUTPUT")
+        self._add(model, "polygons", "lposs_geo:vectorize", {"INPUT": mapped}, "OUTPUT")
         counting = {"INPUT": mapped, "BAND": source.fromStaticValue(1)}
         self._add(model, "counting", "native:rasterlayeruniquevaluesreport", counting, "OUTPUT_TABLE")
 
@@ -376,7 +376,7 @@ class ManyAndInside(unittest.TestCase):
         self.assertTrue(succeeded, feedback.said)
         table = context.getMapLayer(results["counting:result"])
         self.assertEqual({int(row["value"]) for row in table.getFeatures()}, {1, 2})
-        self.assertTrue(load_results("vectorise", parameters, context, feedback), feedback.said)
+        self.assertTrue(load_results("vectorize", parameters, context, feedback), feedback.said)
         layer = next(
             each
             for each in QgsProject.instance().mapLayers().values()

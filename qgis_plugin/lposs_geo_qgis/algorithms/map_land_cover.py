@@ -124,7 +124,7 @@ class MapLandCover(EngineAlgorithm):
         )
         add_parameter(
             self,
-            QgsProcessingParameterBoolean("COLLAR", self.tr("A black frame holds no data"), True),
+            QgsProcessingParameterBoolean("COLLAR", self.tr("A frame, and holes, hold no data"), True),
             self.tr("Take a black frame round the picture for missing data, where the file declares none."),
             advanced=True,
         )

@@ -1,4 +1,4 @@
-"""How polygons are drawn: parameters that mapping and vectorising share."""
+"""How polygons are drawn: parameters that mapping and vectorizing share."""
 
 from __future__ import annotations
 

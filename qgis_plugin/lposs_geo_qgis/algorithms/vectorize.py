@@ -1,4 +1,4 @@
-"""Vectorise labels: `lposs-geo vectorize`."""
+"""Vectorize labels: `lposs-geo vectorize`."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from lposs_geo_qgis.algorithms.polygon_parameters import add_min_area, add_simpl
 from lposs_geo_qgis.command import VectorizeRequest
 from lposs_geo_qgis.inputs import raster_file
 
-__all__ = ["Vectorise"]
+__all__ = ["Vectorize"]
 
 
-class Vectorise(EngineAlgorithm):
+class Vectorize(EngineAlgorithm):
     """From a map to its polygons."""
 
     def name(self) -> str:
-        return "vectorise"
+        return "vectorize"
 
     def displayName(self) -> str:
-        return self.tr("Vectorise a land-cover map")
+        return self.tr("Vectorize a land-cover map")
 
     def tags(self) -> list[str]:
         return self.tr("polygonize,polygons,vectorize,raster to vector,classification,LPOSS").split(",")
