@@ -32,8 +32,9 @@ from qgis.PyQt.QtWidgets import (
     QWidget,
 )
 
-from lposs_geo_qgis import child, command, engine, events, host, installation, private_engine, pythons, scrubbing
+from lposs_geo_qgis import command, events, host
 from lposs_geo_qgis.background import Work
+from lposs_geo_qgis.engine import child, finding, installation, private_engine, pythons, scrubbing
 
 __all__ = ["EngineDialog"]
 
@@ -200,10 +201,10 @@ class EngineDialog(QDialog):
         self.other.lineEdit().editingFinished.connect(self._apply_other)
         self.other.fileChanged.connect(self._other_changed)
         form.addRow(self.tr("lposs-geo or its Python"), self.other)
-        named = os.environ.get(engine.VARIABLE, "")
+        named = os.environ.get(finding.VARIABLE, "")
         if named:
             text = self.tr("The variable {0} names '{1}', which is used whatever stands here.")
-            form.addRow("", _wrapped(text.format(engine.VARIABLE, named)))
+            form.addRow("", _wrapped(text.format(finding.VARIABLE, named)))
         return group
 
     def _progress_line(self) -> QVBoxLayout:
@@ -320,17 +321,17 @@ class EngineDialog(QDialog):
     def _look_at_engine(self) -> None:
         try:
             found = host.find_engine()
-        except engine.EngineError as error:
+        except finding.EngineError as error:
             self._leave("engine")
-            named = host.engine_setting() or os.environ.get(engine.VARIABLE)
+            named = host.engine_setting() or os.environ.get(finding.VARIABLE)
             self._show_state(_BAD, str(error) if named else self.tr("There is no engine yet: set it up below."))
             return
         environ = host.engine_environment()
         self._show_state(_REMARK, self.tr("Looking at the engine {0}…").format(found.prefix[0]))
 
         def look(work: Work) -> tuple[str, str | None]:
-            version = engine.version(found, environ, work.isCanceled)
-            return version, engine.check(version)
+            version = finding.version(found, environ, work.isCanceled)
+            return version, finding.check(version)
 
         def show(work: Work) -> None:
             if work.error is not None:
@@ -391,7 +392,7 @@ class EngineDialog(QDialog):
         def show(work: Work) -> None:
             self._look_for_pythons()
             if work.result:
-                if self.other.filePath() or os.environ.get(engine.VARIABLE):
+                if self.other.filePath() or os.environ.get(finding.VARIABLE):
                     self._show_doing(self.tr("The engine is set up; another one is used, since it is named below."))
                 else:
                     self._check()
@@ -403,7 +404,7 @@ class EngineDialog(QDialog):
     def _check(self) -> None:
         try:
             found = host.find_engine()
-        except engine.EngineError as error:
+        except finding.EngineError as error:
             self._show_problem(str(error))
             return
         environ = host.engine_environment()

@@ -8,7 +8,8 @@ from typing import Any
 
 from qgis.core import QgsProcessingException, QgsProcessingFeedback, QgsProcessingUtils
 
-from lposs_geo_qgis import child, command, engine, events, host, private_engine, scrubbing
+from lposs_geo_qgis import command, events, host
+from lposs_geo_qgis.engine import child, finding, private_engine, scrubbing
 
 __all__ = ["run"]
 
@@ -24,8 +25,8 @@ def run(request: command.MapRequest | command.VectorizeRequest, feedback: QgsPro
     environ = host.engine_environment()
     try:
         found = host.find_engine()
-        remark = engine.check(engine.version(found, environ, feedback.isCanceled))
-    except engine.EngineError as error:
+        remark = finding.check(finding.version(found, environ, feedback.isCanceled))
+    except finding.EngineError as error:
         raise QgsProcessingException("Cancelled." if feedback.isCanceled() else str(error)) from error
     if remark:
         feedback.pushWarning(remark)

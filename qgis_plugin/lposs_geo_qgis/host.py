@@ -10,7 +10,7 @@ from qgis.core import QgsApplication, QgsNetworkAccessManager, QgsSettings
 from qgis.PyQt.QtCore import QStandardPaths, QUrl
 from qgis.PyQt.QtNetwork import QNetworkProxy
 
-from lposs_geo_qgis import engine, environment, private_engine
+from lposs_geo_qgis.engine import environment, finding, private_engine
 
 __all__ = [
     "engine_environment",
@@ -68,7 +68,7 @@ def proxy_variables() -> dict[str, str]:
     return variables | {name.lower(): value for name, value in variables.items()}
 
 
-def find_engine() -> engine.Engine:
+def find_engine() -> finding.Engine:
     """The engine that would be run now.
 
     Raises
@@ -77,4 +77,4 @@ def find_engine() -> engine.Engine:
         If there is none; the message says what to do.
     """
     private = private_engine.executable(engines_folder())
-    return engine.find(environment.clean(os.environ), engine_setting(), private)
+    return finding.find(environment.clean(os.environ), engine_setting(), private)

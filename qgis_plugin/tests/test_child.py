@@ -15,7 +15,7 @@ import unittest
 from collections.abc import Callable
 from pathlib import Path
 
-from lposs_geo_qgis import child
+from lposs_geo_qgis.engine import child
 
 SOON = 4.0
 """Seconds: two are promised, and this machine may be busy."""

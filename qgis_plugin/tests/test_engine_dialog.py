@@ -17,7 +17,8 @@ from qgis.PyQt.QtCore import QEvent
 from qgis.PyQt.QtTest import QTest
 from qgis.PyQt.QtWidgets import QMessageBox
 
-from lposs_geo_qgis import background, child, engine, engine_dialog, host, private_engine, pythons
+from lposs_geo_qgis import background, engine_dialog, host
+from lposs_geo_qgis.engine import child, finding, private_engine, pythons
 from tests import qgis_session  # noqa: F401, first: starts QGIS or skips
 from tests.little_wheel import little_wheel
 from tests.test_private_engine import FIRST
@@ -29,7 +30,7 @@ class Dialog(unittest.TestCase):
         folder = Path(tempfile.mkdtemp(prefix="lposs geo é "))
         self.addCleanup(shutil.rmtree, folder, True)
         self.wheels = folder / "wheels"
-        changed = {name: value for name, value in os.environ.items() if name != engine.VARIABLE}
+        changed = {name: value for name, value in os.environ.items() if name != finding.VARIABLE}
         changed.update({"XDG_DATA_HOME": str(folder / "data"), "PATH": os.defpath})
         environ = mock.patch.dict(os.environ, changed, clear=True)
         environ.start()
@@ -351,10 +352,10 @@ class Dialog(unittest.TestCase):
         self.idle()
 
     def test_the_variable_wins(self) -> None:
-        with mock.patch.dict(os.environ, {engine.VARIABLE: "/no/such"}):
+        with mock.patch.dict(os.environ, {finding.VARIABLE: "/no/such"}):
             dialog = self.open()
             labels = [label.text() for label in dialog.findChildren(engine_dialog.QLabel)]
-            self.assertTrue(any(engine.VARIABLE in text and "whatever stands here" in text for text in labels))
+            self.assertTrue(any(finding.VARIABLE in text and "whatever stands here" in text for text in labels))
             self.assertIn("the variable LPOSS_GEO_EXECUTABLE names", dialog.state.text())
 
 

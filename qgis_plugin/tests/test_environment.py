@@ -10,7 +10,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from lposs_geo_qgis import child, environment
+from lposs_geo_qgis.engine import child, environment
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ENGINE = os.environ.get("LPOSS_GEO_EXECUTABLE") or str(REPOSITORY / ".venv" / "bin" / "lposs-geo")

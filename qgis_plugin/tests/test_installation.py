@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import unittest
 
-from lposs_geo_qgis import installation
-from lposs_geo_qgis.installation import REQUIREMENT, Source, SourceError
+from lposs_geo_qgis.engine import installation
+from lposs_geo_qgis.engine.installation import REQUIREMENT, Source, SourceError
 from tests.little_wheel import WithFolder, little_wheel
 
 

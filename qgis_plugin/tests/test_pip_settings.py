@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import unittest
 
-from lposs_geo_qgis import pip_settings
+from lposs_geo_qgis.engine import pip_settings
 
 SAID = r"""
 WARNING: something else

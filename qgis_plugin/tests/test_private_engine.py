@@ -21,9 +21,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
-from lposs_geo_qgis import child, environment, installation, private_engine, pythons
-from lposs_geo_qgis.installation import Source
-from lposs_geo_qgis.private_engine import SetupCancelled, SetupError
+from lposs_geo_qgis.engine import child, environment, installation, private_engine, pythons
+from lposs_geo_qgis.engine.installation import Source
+from lposs_geo_qgis.engine.private_engine import SetupCancelled, SetupError
 from tests.little_wheel import WithFolder, little_wheel
 from tests.local_index import local_index, wheel_of_pip
 

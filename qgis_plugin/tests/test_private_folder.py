@@ -8,8 +8,8 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from lposs_geo_qgis import private_folder
-from lposs_geo_qgis.private_folder import FolderError
+from lposs_geo_qgis.engine import private_folder
+from lposs_geo_qgis.engine.private_folder import FolderError
 from tests.little_wheel import WithFolder
 
 

@@ -13,9 +13,10 @@ from unittest import mock
 from qgis.core import QgsApplication, QgsProcessingParameterDefinition
 
 import lposs_geo_qgis
-from lposs_geo_qgis import child, engine, host
+from lposs_geo_qgis import host
 from lposs_geo_qgis.algorithms.map_land_cover import DEVICES, MODELS
 from lposs_geo_qgis.algorithms.map_parameters import LEGENDS
+from lposs_geo_qgis.engine import child, finding
 from lposs_geo_qgis.events import LABELS
 from tests.qgis_session import LAKESIDE, Feedback, a_context, algorithm, command_line, folder
 
@@ -60,7 +61,7 @@ def parameters(name: str) -> list[QgsProcessingParameterDefinition]:
 def without_engine():
     """An environment in which nothing is found, and where each program that is started is an error."""
     empty = folder()
-    variables = {name: value for name, value in os.environ.items() if name != engine.VARIABLE}
+    variables = {name: value for name, value in os.environ.items() if name != finding.VARIABLE}
     variables |= {"PATH": str(empty), "XDG_DATA_HOME": str(empty)}
     return mock.patch.dict(os.environ, variables, clear=True)
 
@@ -159,7 +160,7 @@ class WhatComesIntoQgis(unittest.TestCase):
     def setUpClass(cls) -> None:
         plugins = str(Path(lposs_geo_qgis.__file__).parents[1])
         called = [sys.executable, "-c", FRESH_QGIS, plugins, QgsApplication.prefixPath(), str(folder())]
-        variables = {name: value for name, value in os.environ.items() if name != engine.VARIABLE}
+        variables = {name: value for name, value in os.environ.items() if name != finding.VARIABLE}
         done = subprocess.run(called, env=variables, check=True, stdout=subprocess.PIPE, encoding="utf-8")
         cls.names, cls.modules, cls.left = (part.split() for part in done.stdout.split("---\n"))
 
@@ -195,14 +196,14 @@ class WithoutAnEngine(unittest.TestCase):
             self.assertEqual(algorithm("map").canExecute(), (True, ""))
 
     def test_a_variable_that_names_nothing_is_told(self) -> None:
-        with mock.patch.dict(os.environ, {engine.VARIABLE: "/nowhere/lposs-geo"}):
+        with mock.patch.dict(os.environ, {finding.VARIABLE: "/nowhere/lposs-geo"}):
             fit, message = algorithm("map").canExecute()
         self.assertFalse(fit)
         self.assertIn("/nowhere/lposs-geo", message)
-        self.assertIn(engine.VARIABLE, message)
+        self.assertIn(finding.VARIABLE, message)
 
     def test_an_engine_on_the_path_is_found(self) -> None:
-        named = os.environ[engine.VARIABLE]
+        named = os.environ[finding.VARIABLE]
         with without_engine(), mock.patch.dict(os.environ, {"PATH": str(Path(named).parent)}):
             self.assertEqual(host.find_engine().prefix, (named,))
 

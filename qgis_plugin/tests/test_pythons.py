@@ -12,7 +12,7 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from lposs_geo_qgis import environment, pythons
+from lposs_geo_qgis.engine import environment, pythons
 
 GOOD = {
     "executables": [None, "/nowhere/python3.12"],

@@ -30,8 +30,8 @@ from qgis.core import (
 )
 from qgis.PyQt.QtCore import QTimer
 
-from lposs_geo_qgis import engine
 from lposs_geo_qgis.command import MapRequest, VectorizeRequest
+from lposs_geo_qgis.engine import finding
 from lposs_geo_qgis.execution import _how_to_go_on
 from tests.qgis_session import (
     WORDS,
@@ -95,7 +95,7 @@ def engine_script(*lines: str):
     script = folder() / "lposs-geo"
     script.write_text("\n".join(["#!/bin/sh", *lines, ""]))
     script.chmod(0o755)
-    return mock.patch.dict(os.environ, {engine.VARIABLE: str(script)})
+    return mock.patch.dict(os.environ, {finding.VARIABLE: str(script)})
 
 
 class OneLine(unittest.TestCase):
@@ -180,12 +180,12 @@ class OtherEngines(OneLine):
         self.parameters = {"INPUT": str(self.labels), "OUTPUT": str(self.labels.with_name("polygons.gpkg"))}
 
     def test_one_that_is_not_there(self) -> None:
-        with mock.patch.dict(os.environ, {engine.VARIABLE: "/nowhere/lposs-geo"}):
+        with mock.patch.dict(os.environ, {finding.VARIABLE: "/nowhere/lposs-geo"}):
             self.assertIn("/nowhere/lposs-geo", self.failure("vectorize", self.parameters))
 
     def test_another_program(self) -> None:
         for program in ("/bin/true", "/bin/cat"):
-            with mock.patch.dict(os.environ, {engine.VARIABLE: program}):
+            with mock.patch.dict(os.environ, {finding.VARIABLE: program}):
                 self.assertIn(f"'{program}' isn't lposs-geo", self.failure("vectorize", self.parameters))
 
     def test_one_that_does_not_answer_can_be_cancelled(self) -> None:
@@ -198,7 +198,7 @@ class OtherEngines(OneLine):
 
     def test_a_file_that_cannot_be_run(self) -> None:
         with engine_script("") as _:
-            script = Path(os.environ[engine.VARIABLE])
+            script = Path(os.environ[finding.VARIABLE])
             script.write_bytes(b"\x7fELF no program")
             self.assertIn("can't be started", self.failure("vectorize", self.parameters))
 
@@ -209,7 +209,7 @@ class OtherEngines(OneLine):
         self.assertIn("0.1 or newer", message)
 
     def test_a_newer_one_is_warned_of_and_run(self) -> None:
-        real = os.environ[engine.VARIABLE]
+        real = os.environ[finding.VARIABLE]
         script = ('[ "$1" = --version ] && echo "lposs-geo, version 0.9.0" && exit', f'exec "{real}" "$@"')
         with engine_script(*script):
             results, feedback, _ = run("vectorize", self.parameters)
@@ -254,7 +254,7 @@ class OtherEngines(OneLine):
         version = '[ "$1" = --version ] && echo "lposs-geo, version 0.1.0" && exit'
         feedback = Feedback()
         with engine_script(version, "pwd", "exit 1"), self.assertRaises(QgsProcessingException):
-            where = os.path.dirname(os.environ[engine.VARIABLE])
+            where = os.path.dirname(os.environ[finding.VARIABLE])
             run("vectorize", {**self.parameters, "INPUT": str(labels)}, feedback)
         self.assertEqual(feedback.of("console"), [where])
         self.assertIn("token=***", feedback.of("command")[0])

@@ -6,7 +6,7 @@ import base64
 import time
 import unittest
 
-from lposs_geo_qgis.scrubbing import scrub
+from lposs_geo_qgis.engine.scrubbing import scrub
 
 SECRETS = ("hunter2", "s3cr3t", "pa/ss", "pa?ss", "pa#ss", "p@ss", "t0ken")
 """Nothing of these may be left in what follows."""

@@ -9,8 +9,8 @@ import zipfile
 from pathlib import Path
 from unittest import mock
 
-from lposs_geo_qgis import wheels
-from lposs_geo_qgis.wheels import WheelError
+from lposs_geo_qgis.engine import wheels
+from lposs_geo_qgis.engine.wheels import WheelError
 from tests.little_wheel import WithFolder, little_wheel
 
 

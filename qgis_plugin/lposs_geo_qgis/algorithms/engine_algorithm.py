@@ -22,7 +22,7 @@ from qgis.PyQt.QtGui import QIcon
 
 from lposs_geo_qgis import execution, host, results
 from lposs_geo_qgis.command import MapRequest, VectorizeRequest
-from lposs_geo_qgis.engine import EngineError
+from lposs_geo_qgis.engine.finding import EngineError
 from lposs_geo_qgis.inputs import InputError, raster_file
 
 __all__ = ["EngineAlgorithm", "Task", "add_parameter", "choice", "raster_layer"]

@@ -59,8 +59,8 @@ def add_classes(algorithm: QgsProcessingAlgorithm) -> None:
         algorithm,
         QgsProcessingParameterString("CLASSES", tr("Classes, in words"), DEFAULT_CLASSES, optional=True),
         tr(
-            "What to look for: any words, with commas, semicolons or line breaks between, or a JSON list. Synonyms of a class are joined by |, and a name may "
-            "stand before them: water=river|lake|pond."
+            "What to look for: any words, with commas, semicolons or line breaks between, or a JSON list. Synonyms of "
+            "a class are joined by |, and a name may stand before them: water=river|lake|pond."
         ),
     )
     add_parameter(

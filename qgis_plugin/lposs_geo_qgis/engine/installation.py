@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lposs_geo_qgis import engine, wheels
+from lposs_geo_qgis.engine import finding, wheels
 
 __all__ = [
     "REQUIREMENT",
@@ -24,7 +24,7 @@ __all__ = [
     "steps",
 ]
 
-REQUIREMENT = "lposs-geo>={0}.{1},<{0}.{2}".format(*engine.RELEASE, engine.RELEASE[1] + 1)
+REQUIREMENT = "lposs-geo>={0}.{1},<{0}.{2}".format(*finding.RELEASE, finding.RELEASE[1] + 1)
 """What is asked for where more than one release may be had."""
 
 _CPU_INDEX = "https://download.pytorch.org/whl/cpu"
@@ -110,8 +110,8 @@ def choose_source(path: str = "", cpu_only: bool = False) -> Source:
     if not _is_ours(place.name):
         raise SourceError(f"'{place}' isn't a wheel of lposs-geo: choose one, lposs_geo-...whl, or a folder of wheels.")
     try:
-        engine.check(place.name.split("-")[1])
-    except engine.EngineError as error:
+        finding.check(place.name.split("-")[1])
+    except finding.EngineError as error:
         raise SourceError(f"{error} Choose a newer file or folder.") from error
     return Source(str(place), cpu_only=cpu_only)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lposs_geo_qgis import child
+from lposs_geo_qgis.engine import child
 
 __all__ = ["Found", "Python", "PythonError", "advice", "candidates", "find", "judge", "launcher_paths", "probe"]
 

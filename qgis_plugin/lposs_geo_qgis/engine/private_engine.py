@@ -15,11 +15,19 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from lposs_geo_qgis import child, command, engine, pip_settings, wheels
+from lposs_geo_qgis import command
+from lposs_geo_qgis.engine import child, finding, pip_settings, wheels
+from lposs_geo_qgis.engine.installation import Source, Step, explain, lposs_geo, pip, progress, room, steps
+from lposs_geo_qgis.engine.private_folder import (
+    NOBODY_ELSE,
+    FolderError,
+    is_real_folder,
+    new_file,
+    own_file,
+    own_folder,
+)
+from lposs_geo_qgis.engine.scrubbing import scrub
 from lposs_geo_qgis.events import plain
-from lposs_geo_qgis.installation import Source, Step, explain, lposs_geo, pip, progress, room, steps
-from lposs_geo_qgis.private_folder import NOBODY_ELSE, FolderError, is_real_folder, new_file, own_file, own_folder
-from lposs_geo_qgis.scrubbing import scrub
 
 if sys.platform == "win32":
     import msvcrt
@@ -371,10 +379,10 @@ def _fill(
 
 
 def _check_version(said: Sequence[str]) -> None:
-    found = engine.version_in(said)
+    found = finding.version_in(said)
     if found is None:
         raise SetupError("What was installed isn't lposs-geo: choose another file or folder.")
     try:
-        engine.check(found)
-    except engine.EngineError as error:
+        finding.check(found)
+    except finding.EngineError as error:
         raise SetupError(f"{error} Choose a newer file or folder.") from error

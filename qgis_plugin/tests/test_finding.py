@@ -11,8 +11,8 @@ import time
 import unittest
 from pathlib import Path
 
-from lposs_geo_qgis import engine, environment
-from lposs_geo_qgis.engine import VARIABLE, Engine, EngineError, check, find, version
+from lposs_geo_qgis.engine import environment, finding
+from lposs_geo_qgis.engine.finding import VARIABLE, Engine, EngineError, check, find, version
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ENGINE = Path(os.environ.get("LPOSS_GEO_EXECUTABLE") or REPOSITORY / ".venv" / "bin" / "lposs-geo")
@@ -218,9 +218,9 @@ class Version(WithFolder):
         self.assertIn("can't be started", self.failure(str(path)))
 
     def test_one_that_hangs_is_given_up(self):
-        before = engine.PATIENCE
-        self.addCleanup(setattr, engine, "PATIENCE", before)
-        engine.PATIENCE = 0.5
+        before = finding.PATIENCE
+        self.addCleanup(setattr, finding, "PATIENCE", before)
+        finding.PATIENCE = 0.5
         began = time.monotonic()
         self.assertIn("didn't tell its version", self.failure(self.program("lposs-geo", "sleep 60")))
         self.assertLess(time.monotonic() - began, 20)
@@ -247,7 +247,7 @@ class Version(WithFolder):
 
 class Check(unittest.TestCase):
     def test_this_release_is_as_it_should_be(self):
-        release = ".".join(map(str, engine.RELEASE))
+        release = ".".join(map(str, finding.RELEASE))
         for found in (
             release,
             f"{release}.0",
@@ -260,7 +260,7 @@ class Check(unittest.TestCase):
                 self.assertIsNone(check(found))
 
     def test_a_newer_one_is_remarked(self):
-        major, minor = engine.RELEASE
+        major, minor = finding.RELEASE
         for found in (f"{major}.{minor + 1}.0", f"{major}.{minor + 10}", f"{major + 1}.0", f"{major + 1}"):
             with self.subTest(found):
                 self.assertIn(found, check(found))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lposs_geo_qgis import child
+from lposs_geo_qgis.engine import child
 from lposs_geo_qgis.events import plain
 
 __all__ = ["RELEASE", "VARIABLE", "Engine", "EngineError", "check", "find", "version", "version_in"]
