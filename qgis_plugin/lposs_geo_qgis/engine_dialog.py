@@ -8,42 +8,24 @@ from collections.abc import Callable
 from typing import Any
 
 from qgis.core import QgsApplication
-from qgis.gui import QgsFileWidget
-from qgis.PyQt.QtCore import Qt
-from qgis.PyQt.QtGui import QFontDatabase, QFontInfo, QShowEvent
+from qgis.PyQt.QtGui import QShowEvent
 from qgis.PyQt.QtWidgets import (
-    QCheckBox,
-    QComboBox,
-    QDialog,
-    QDialogButtonBox,
     QFileDialog,
-    QFormLayout,
-    QGroupBox,
-    QHBoxLayout,
-    QLabel,
-    QLineEdit,
     QMessageBox,
-    QPlainTextEdit,
-    QProgressBar,
-    QPushButton,
-    QRadioButton,
-    QSizePolicy,
-    QVBoxLayout,
     QWidget,
 )
 
 from lposs_geo_qgis import command, events, host
 from lposs_geo_qgis.background import Work
 from lposs_geo_qgis.engine import child, finding, installation, private_engine, pythons, scrubbing
+from lposs_geo_qgis.engine_view import BAD, GOOD, REMARK, EngineView
 
 __all__ = ["EngineDialog"]
 
-_GOOD, _REMARK, _BAD = "/mIconSuccess.svg", "/mIconWarning.svg", "/mIconDelete.svg"
-_MARK, _TEXT = 20, 480  # pixels
 _LAST_WORDS = 6.0  # seconds that programs are given to end when QGIS does
 
 
-class EngineDialog(QDialog):
+class EngineDialog(EngineView):
     """Shows the engine's state and what can be done about it.
 
     What takes time is done by tasks of QGIS, one main task at once; it may be closed and opened again.
@@ -55,14 +37,13 @@ class EngineDialog(QDialog):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setWindowTitle(self.tr("LPOSS-Geo: engine"))
         self._main: Work | None = None
         self._quiet: dict[str, Work] = {}
         self._left: set[Work] = set()
         self._stopped = False
         self._typed: str | None = None
         self._python_picked = False
-        self._build()
+        self._connect()
         self._show_plan()
         self._show_work()
         QgsApplication.instance().aboutToQuit.connect(self.stop)
@@ -96,90 +77,14 @@ class EngineDialog(QDialog):
             self._cancel()
         super().reject()
 
-    # What is seen
+    # What is shown
 
-    def _build(self) -> None:
-        layout = QVBoxLayout(self)
-        layout.addLayout(self._state_line())
-        layout.addWidget(self._set_up_group())
-        layout.addWidget(self._other_group())
-        layout.addLayout(self._progress_line())
-        self.log = QPlainTextEdit()
-        self.log.setReadOnly(True)
-        font = QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont)
-        if not QFontInfo(font).fixedPitch():  # a desktop that hasn't been told of one
-            font.setFamily("monospace")
-        self.log.setFont(font)
-        self.log.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
-        self.log.setMaximumBlockCount(20000)
-        self.log.setMinimumHeight(90)
-        self.log.setPlaceholderText(self.tr("What the programs say is shown here."))
-        layout.addWidget(self.log, 1)
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
-        self.check_button = buttons.addButton(self.tr("Check engine"), QDialogButtonBox.ButtonRole.ActionRole)
-        self.check_button.setToolTip(self.tr("Runs lposs-geo doctor, which looks at all that the engine needs."))
+    def _connect(self) -> None:
         self.check_button.clicked.connect(self._check)
-        buttons.rejected.connect(self.reject)
-        for button in buttons.buttons():
-            button.setAutoDefault(False)  # Enter in a field is for the field
-        layout.addWidget(buttons)
-        self.setMinimumSize(620, 600)
-        self.resize(760, 720)
-
-    def _state_line(self) -> QHBoxLayout:
-        self._mark = QLabel()
-        self._mark.setFixedSize(_MARK, _MARK)
-        self.state = _wrapped("")
-        self.state.setMinimumHeight(2 * self.fontMetrics().lineSpacing())  # what is below stays where it is
-        line = QHBoxLayout()
-        line.addWidget(self._mark, 0, Qt.AlignmentFlag.AlignTop)
-        line.addWidget(self.state, 1)
-        return line
-
-    def _set_up_group(self) -> QGroupBox:
-        group = QGroupBox(self.tr("Set up"))
-        form = QFormLayout(group)
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        self.from_internet = QRadioButton(self.tr("From the internet (PyPI)"))
-        self.from_files = QRadioButton(self.tr("From a file or folder:"))
-        self.from_internet.setChecked(True)
-        self.files = QLineEdit()
-        self.files.setPlaceholderText(self.tr("wheel of lposs-geo, or a folder with all wheels"))
-        self._file_button, self._folder_button = QPushButton(self.tr("File…")), QPushButton(self.tr("Folder…"))
-        files = QHBoxLayout()
-        for widget in (self.from_files, self.files, self._file_button, self._folder_button):
-            files.addWidget(widget)
-        form.addRow(self.tr("Source"), self.from_internet)
-        form.addRow("", files)
-        self.python = QComboBox()
-        self.python.setEditable(True)
-        self.python.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
-        self.python.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.python.lineEdit().setPlaceholderText(self.tr("looking for Pythons…"))
+        self.buttons.rejected.connect(self.reject)
         self.python.activated.connect(self._pick_python)
-        form.addRow(self.tr("Python"), self.python)
-        self.python_advice = _wrapped("")
-        self.python_advice.setVisible(False)
-        form.addRow("", self.python_advice)
-        self.cpu_only = QCheckBox(self.tr("Only the processor, no NVIDIA GPU (a much smaller download)"))
-        if sys.platform.startswith("linux"):
-            form.addRow("", self.cpu_only)
-        self.plan = _wrapped("")
-        form.addRow("", self.plan)
-        self.set_up_button = QPushButton(self.tr("Set up engine"))
-        self.cancel_button = QPushButton(self.tr("Cancel"))
-        self.remove_button = QPushButton(self.tr("Remove"))
-        self.remove_button.setToolTip(self.tr("Removes the engine that this plugin has set up."))
-        buttons = QHBoxLayout()
-        for button in (self.set_up_button, self.cancel_button, self.remove_button):
-            button.setAutoDefault(False)
-            buttons.addWidget(button)
-        buttons.addStretch(1)
-        form.addRow("", buttons)
-        for button in (self._file_button, self._folder_button):
-            button.setAutoDefault(False)
-        self._file_button.clicked.connect(self._browse_file)
-        self._folder_button.clicked.connect(self._browse_folder)
+        self.file_button.clicked.connect(self._browse_file)
+        self.folder_button.clicked.connect(self._browse_folder)
         self.files.textEdited.connect(lambda _: self.from_files.setChecked(True))
         self.files.textChanged.connect(self._show_plan)
         self.from_internet.toggled.connect(self._show_plan)
@@ -187,41 +92,9 @@ class EngineDialog(QDialog):
         self.set_up_button.clicked.connect(self._set_up)
         self.cancel_button.clicked.connect(self._cancel)
         self.remove_button.clicked.connect(self._remove)
-        return group
-
-    def _other_group(self) -> QGroupBox:
-        group = QGroupBox(self.tr("Use another engine"))
-        form = QFormLayout(group)
-        self.other = QgsFileWidget()
-        self.other.setStorageMode(QgsFileWidget.StorageMode.GetFile)
-        self.other.setDialogTitle(self.tr("lposs-geo, or the Python that it is installed for"))
-        self.other.lineEdit().setPlaceholderText(self.tr("found by itself"))
-        self.other.setFilePath(host.engine_setting())
         self.other.lineEdit().textEdited.connect(self._type_other)  # comes before fileChanged
         self.other.lineEdit().editingFinished.connect(self._apply_other)
         self.other.fileChanged.connect(self._other_changed)
-        form.addRow(self.tr("lposs-geo or its Python"), self.other)
-        named = os.environ.get(finding.VARIABLE, "")
-        if named:
-            text = self.tr("The variable {0} names '{1}', which is used whatever stands here.")
-            form.addRow("", _wrapped(text.format(finding.VARIABLE, named)))
-        return group
-
-    def _progress_line(self) -> QVBoxLayout:
-        self.doing = _wrapped("")
-        self.progress = QProgressBar()
-        self.progress.setRange(0, 100)
-        policy = self.progress.sizePolicy()
-        policy.setRetainSizeWhenHidden(True)  # the log below it stays where it is
-        self.progress.setSizePolicy(policy)
-        layout = QVBoxLayout()
-        layout.addWidget(self.doing)
-        layout.addWidget(self.progress)
-        return layout
-
-    def _show_state(self, mark: str, text: str) -> None:
-        self._mark.setPixmap(QgsApplication.getThemeIcon(mark).pixmap(_MARK, _MARK))
-        self.state.setText(text)
 
     def _show_plan(self, *_: Any) -> None:
         """Say, before anything is done, where the engine will be and how much it takes."""
@@ -252,22 +125,13 @@ class EngineDialog(QDialog):
         busy = work is not None
         for widget in (self.set_up_button, self.check_button, self.from_internet, self.from_files, self.python):
             widget.setEnabled(not busy)
-        for widget in (self.files, self._file_button, self._folder_button, self.cpu_only):
+        for widget in (self.files, self.file_button, self.folder_button, self.cpu_only):
             widget.setEnabled(not busy)
         self.cancel_button.setEnabled(work is not None and not work.stopping)
         self.remove_button.setEnabled(not busy and bool(private_engine.executable(host.engines_folder())))
         self.progress.setVisible(busy)
         if not busy:
             self._show_plan()
-
-    def _show_problem(self, text: str) -> None:
-        self.doing.setStyleSheet("color: #c62828")
-        self.doing.setText(text)
-        self._note(text)
-
-    def _show_doing(self, text: str) -> None:
-        self.doing.setStyleSheet("")
-        self.doing.setText(text)
 
     # What the user chooses
 
@@ -324,10 +188,10 @@ class EngineDialog(QDialog):
         except finding.EngineError as error:
             self._leave("engine")
             named = host.engine_setting() or os.environ.get(finding.VARIABLE)
-            self._show_state(_BAD, str(error) if named else self.tr("There is no engine yet: set it up below."))
+            self.show_state(BAD, str(error) if named else self.tr("There is no engine yet: set it up below."))
             return
         environ = host.engine_environment()
-        self._show_state(_REMARK, self.tr("Looking at the engine {0}…").format(found.prefix[0]))
+        self.show_state(REMARK, self.tr("Looking at the engine {0}…").format(found.prefix[0]))
 
         def look(work: Work) -> tuple[str, str | None]:
             version = finding.version(found, environ, work.isCanceled)
@@ -335,11 +199,11 @@ class EngineDialog(QDialog):
 
         def show(work: Work) -> None:
             if work.error is not None:
-                self._show_state(_BAD, str(work.error))
+                self.show_state(BAD, str(work.error))
             elif work.result is not None:
                 version, remark = work.result
                 text = self.tr("Engine: lposs-geo {0}, {2}\n{1}").format(version, found.prefix[0], found.origin)
-                self._show_state(_REMARK if remark else _GOOD, f"{text}\n{remark}" if remark else text)
+                self.show_state(REMARK if remark else GOOD, f"{text}\n{remark}" if remark else text)
 
         self._start_quiet("engine", self.tr("Looking at LPOSS-Geo's engine"), look, show)
 
@@ -378,7 +242,7 @@ class EngineDialog(QDialog):
         try:
             source = self._source()
         except installation.SourceError as error:
-            self._show_problem(str(error))
+            self.show_problem(str(error))
             return
         environ, folder, chosen = host.engine_environment(), host.engines_folder(), self._chosen_python()
 
@@ -393,7 +257,7 @@ class EngineDialog(QDialog):
             self._look_for_pythons()
             if work.result:
                 if self.other.filePath() or os.environ.get(finding.VARIABLE):
-                    self._show_doing(self.tr("The engine is set up; another one is used, since it is named below."))
+                    self.show_doing(self.tr("The engine is set up; another one is used, since it is named below."))
                 else:
                     self._check()
             self._look_at_engine()
@@ -405,7 +269,7 @@ class EngineDialog(QDialog):
         try:
             found = host.find_engine()
         except finding.EngineError as error:
-            self._show_problem(str(error))
+            self.show_problem(str(error))
             return
         environ = host.engine_environment()
         called = [*found.prefix, "doctor"]
@@ -421,9 +285,9 @@ class EngineDialog(QDialog):
 
         def show(work: Work) -> None:
             if work.result:
-                self._show_doing(self.tr("The engine has all that it needs."))
+                self.show_doing(self.tr("The engine has all that it needs."))
             elif work.error is None and not work.stopping:
-                self._show_problem(
+                self.show_problem(
                     self.tr(
                         "The engine lacks something, see the lines that don't begin with ok: press Set up engine, or "
                         "send them when you ask for help."
@@ -450,7 +314,7 @@ class EngineDialog(QDialog):
 
         def show(work: Work) -> None:
             if work.result:
-                self._show_doing(self.tr("The engine was removed."))
+                self.show_doing(self.tr("The engine was removed."))
             self._look_at_engine()
 
         self._start(self.tr("Removing LPOSS-Geo's engine"), remove, show)
@@ -458,7 +322,7 @@ class EngineDialog(QDialog):
     def _cancel(self) -> None:
         if self._main is not None:
             self._main.stop()
-            self._show_doing(self.tr("Cancelling…"))
+            self.show_doing(self.tr("Cancelling…"))
             self._show_work()
 
     def _start(self, name: str, function: Callable[[Work], Any], show: Callable[[Work], None]) -> None:
@@ -469,18 +333,18 @@ class EngineDialog(QDialog):
             self._main = None
             self._show_work()
             if work.stopping and not work.result:
-                self._show_doing(self.tr("Cancelled: everything is as it was before."))
+                self.show_doing(self.tr("Cancelled: everything is as it was before."))
             elif work.error is not None:
-                self._show_problem(str(work.error))
+                self.show_problem(str(work.error))
             show(work)
 
         self._main = work
-        self._show_doing(name + "…")
-        self._show_progress(-1.0)
+        self.show_doing(name + "…")
+        self.show_progress(-1.0)
         self.cancel_button.setEnabled(True)
         self.cancel_button.setFocus()  # else a field would get it from the button that is switched off
         work.relay.said.connect(self._hear)
-        work.relay.moved.connect(self._show_progress)
+        work.relay.moved.connect(self.show_progress)
         self._show_work()
         self._run(work, ended)
 
@@ -513,30 +377,11 @@ class EngineDialog(QDialog):
         if not self._stopped:
             work.when_ended()
 
-    def _note(self, line: str) -> None:
-        self.log.appendPlainText(line)
-        self.log.verticalScrollBar().setValue(self.log.verticalScrollBar().maximum())
-
     def _hear(self, line: str) -> None:
-        self._note(line)
+        self.note(line)
         text = line.strip()
         if text.startswith(("Downloading ", "Collecting ", "Installing collected packages")):
-            self._show_doing(text if len(text) < 100 else text[:99] + "…")
-
-    def _show_progress(self, percent: float) -> None:
-        known = percent >= 0
-        self.progress.setRange(0, 100 if known else 0)  # 0, 0 moves without a number
-        if known:
-            self.progress.setValue(round(percent))
-
-
-def _wrapped(text: str) -> QLabel:
-    label = QLabel(text)
-    label.setWordWrap(True)
-    label.setMinimumWidth(_TEXT)  # without it Qt makes room for a narrow column of text
-    label.setTextFormat(Qt.TextFormat.PlainText)  # a path may look like markup
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    return label
+            self.show_doing(text if len(text) < 100 else text[:99] + "…")
 
 
 def _python(chosen: str, environ: dict[str, str], cancelled: Callable[[], bool]) -> pythons.Python:

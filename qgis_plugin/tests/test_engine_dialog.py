@@ -15,7 +15,7 @@ from unittest import mock
 from qgis.core import QgsApplication
 from qgis.PyQt.QtCore import QEvent
 from qgis.PyQt.QtTest import QTest
-from qgis.PyQt.QtWidgets import QMessageBox
+from qgis.PyQt.QtWidgets import QLabel, QMessageBox
 
 from lposs_geo_qgis import background, engine_dialog, host
 from lposs_geo_qgis.engine import child, finding, private_engine, pythons
@@ -354,7 +354,7 @@ class Dialog(unittest.TestCase):
     def test_the_variable_wins(self) -> None:
         with mock.patch.dict(os.environ, {finding.VARIABLE: "/no/such"}):
             dialog = self.open()
-            labels = [label.text() for label in dialog.findChildren(engine_dialog.QLabel)]
+            labels = [label.text() for label in dialog.findChildren(QLabel)]
             self.assertTrue(any(finding.VARIABLE in text and "whatever stands here" in text for text in labels))
             self.assertIn("the variable LPOSS_GEO_EXECUTABLE names", dialog.state.text())
 
