@@ -176,7 +176,7 @@ class TheEngine(unittest.TestCase):
             "status = child.run(sys.argv[2:], environment.clean(os.environ), hear, lambda: False)\n"
             "print(json.dumps([status, said[False], said[True]]))"
         )
-        plugin = str(Path(child.__file__).parents[1])
+        plugin = str(Path(child.__file__).parents[2])
         command = [sys.executable, "-I", "-c", program, plugin, ENGINE, *arguments]
         done = subprocess.run(command, env=self.hostile, stdout=subprocess.PIPE, encoding="utf-8", check=True)
         return tuple(json.loads(done.stdout))
