@@ -225,7 +225,7 @@ def test_a_run_that_breaks_off_later_keeps_its_tiles_for_resume(mapped, tmp_path
     kept = done if stage == "refine" else 9
     assert caught.value.__notes__ == [f"<resume=True> goes on: {kept} finished tiles will not be done again"]
     assert [path.name for path in tmp_path.iterdir()] == [".map.tif.lposs-geo"]
-    with pytest.raises(OutputError, match="--resume"):
+    with pytest.raises(OutputError, match="resume=True"):
         map_scene(folder / "chip.tif", WORDS, tmp_path / "map.tif", **options)
     for changed, name in (
         ({"classes": "water,land"}, "classes"),
