@@ -34,7 +34,7 @@ _LINKS = _Links()
 
 
 def is_plain(text: str) -> bool:
-    """Whether a name is UTF-8."""
+    """True for a name in UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -76,15 +76,16 @@ def linked(path: str) -> str:
     except OSError as error:
         raise SceneError(
             f"'{escaped(path)}' has a name that isn't UTF-8, and no link to it can be made in "
-            f"'{tempfile.gettempdir()}' ({error.strerror or error}): rename it"
+            f"'{tempfile.gettempdir()}' ({error.strerror or error})",
+            hint="rename it",
         ) from error
     return str(folder / plain(real.name))
 
 
 def _new_folder() -> Path:
     if _LINKS.folder is None:
-        place = tempfile.gettempdir()
-        _LINKS.folder = Path(tempfile.mkdtemp(prefix="lposs-geo-names-", dir=place if is_plain(place) else "/tmp"))
+        usual = tempfile.gettempdir()
+        _LINKS.folder = Path(tempfile.mkdtemp(prefix="lposs-geo-names-", dir=usual if is_plain(usual) else "/tmp"))
         atexit.register(forget_links)
     return Path(tempfile.mkdtemp(prefix="", dir=_LINKS.folder))
 

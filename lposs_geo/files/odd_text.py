@@ -55,10 +55,10 @@ def _made_plain(raw: bytes, path: Path, above: tuple[Path, ...]) -> str:
     """The text of a VRT, with whole names by which its sources can be opened, and other text decoded."""
     folder = path.parent
 
-    def with_plain_name(found: re.Match[str]) -> str:
-        kind, attributes, name = found[1], found[2], html.unescape(found[3]).strip()
+    def with_plain_name(match: re.Match[str]) -> str:
+        kind, attributes, name = match[1], match[2], html.unescape(match[3]).strip()
         if name.startswith("<"):
-            return found[0]
+            return match[0]
         is_relative = re.search(r"""relativeToVRT\s*=\s*["']1""", attributes)
         # GDAL takes the bytes as they are, though a VRT may be in another encoding than the names on the disk
         for candidate in (name, _decoded(fsencode(name))):
@@ -104,18 +104,18 @@ def _raw_vrt(opened: str | rasterio.DatasetReader) -> bytes:
 
 
 def descriptions_of(dataset: rasterio.DatasetReader) -> tuple[str | None, ...]:
-    """What a file says of each of its bands, whatever it is encoded in."""
+    """The description of each band of a file, in whatever encoding."""
     try:
         return tuple(dataset.descriptions)
     except UnicodeDecodeError:
         pass
-    told: list[str | None] = [None] * dataset.count
+    descriptions: list[str | None] = [None] * dataset.count
     try:
         pieces = re.split(rb'<VRTRasterBand [^>]*\bband="(\d+)"[^>]*>', _raw_vrt(dataset))[1:]
     except RasterioError:
-        return tuple(told)
+        return tuple(descriptions)
     for band, facts in zip(pieces[::2], pieces[1::2], strict=True):
-        found = re.search(rb"<Description>([^<]*)</Description>", facts)
-        if found:
-            told[int(band) - 1] = html.unescape(_decoded(found[1]))
-    return tuple(told)
+        match = re.search(rb"<Description>([^<]*)</Description>", facts)
+        if match:
+            descriptions[int(band) - 1] = html.unescape(_decoded(match[1]))
+    return tuple(descriptions)

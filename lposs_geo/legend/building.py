@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lposs_geo.errors import LegendError
+from lposs_geo.hints import Notice
 from lposs_geo.legend.colours import Colour, next_colour
 from lposs_geo.legend.legend import MAX_CLASSES, LandClass, Legend
 from lposs_geo.legend.words import SIGNS, key, quoted, shown, split_list, tidy, unfit
@@ -22,7 +23,7 @@ log = logging.getLogger("lposs_geo")
 
 @dataclass(frozen=True)
 class Entry:
-    """What is given of a class: `LandClass`, whose colour may still be missing."""
+    """A class as it is given: `LandClass`, whose colour may still be missing."""
 
     name: str
     prompts: tuple[str, ...]
@@ -55,10 +56,11 @@ def from_words(classes: str | Sequence[str]) -> Legend:
     if not all(isinstance(item, str) for item in items):
         raise LegendError(f"classes must be words, not {shown(classes)}")
     if not any(item.strip() for item in items):
-        raise LegendError('no class is named: write --classes "forest,water,road"')
+        raise LegendError("no class is named", hint='write <classes="forest,water,road">')
     legend = Legend(build([_written(item, f"class {k} of {len(items)}") for k, item in enumerate(items, start=1)]))
     if isinstance(classes, str) and items != [part.strip() for part in classes.split(",") if part.strip()]:
-        log.warning("the list of classes was read as %d: %s", len(legend), ", ".join(map(quoted, legend.names)))
+        names = ", ".join(map(quoted, legend.names))
+        log.warning("%s", Notice(f"the list of classes was read as {len(legend)}", names))
     return legend
 
 
@@ -69,9 +71,9 @@ def _written(item: str, where: str) -> Entry:
     prompts = [tidy(word) for word in (rest if equals else name).split("|")]
     name = tidy(name) if equals else prompts[0]
     if "=" in rest:
-        raise LegendError(f"{where} has two equals signs: write name=word|word")
+        raise LegendError(f"{where} has two equals signs", hint="write name=word|word")
     if not name or not all(prompts):
-        raise LegendError(f"{where} has an empty word: fill it or remove it")
+        raise LegendError(f"{where} has an empty word", hint="fill it or remove it")
     return Entry(name, tuple(prompts))
 
 
@@ -87,8 +89,8 @@ def build(entries: Sequence[Entry], where: str = "") -> tuple[LandClass, ...]:
                 raise LegendError(f"class {quoted(entry.name)}{where} {fault}{at}")
         if re.sub(r"[\W_]", "", key(entry.name)) in RESERVED:
             raise LegendError(
-                f"no class{where} may be called {quoted(entry.name)}, as pixels without a class or without data are: "
-                "give it another name, like other"
+                f"no class{where} may be called {quoted(entry.name)}, as pixels without a class or without data are",
+                hint="give it another name, like other",
             )
     _check_words(entries, where)
     _check_codes(entries, where)
@@ -104,15 +106,15 @@ def _check_words(entries: Sequence[Entry], where: str) -> None:
             if word in owner:
                 first, second = quoted(owner[word]), quoted(entry.name)
                 raise LegendError(
-                    f"{quoted(word)} is named twice (in {first} and {second}){where}: name each word once"
+                    f"{quoted(word)} is named twice (in {first} and {second}){where}", hint="name each word once"
                 )
             owner[word] = entry.name
         own, seen, of = set(prompts), set[str](), f"of class {quoted(entry.name)}{where}"
         for word in map(key, entry.negatives):
             if word in own:
-                raise LegendError(f"{quoted(word)} is a prompt and a negative {of}: it can't be both")
+                raise LegendError(f"{quoted(word)} is a prompt and a negative {of}", hint="it can't be both")
             if word in seen:
-                raise LegendError(f"{quoted(word)} is named twice in the negatives {of}: once will do")
+                raise LegendError(f"{quoted(word)} is named twice in the negatives {of}", hint="once will do")
             seen.add(word)
 
 
@@ -121,8 +123,8 @@ def _check_codes(entries: Sequence[Entry], where: str) -> None:
     for entry in entries:
         if entry.code in owner:
             raise LegendError(
-                f"code {entry.code} is given to both {quoted(owner[entry.code])} and {quoted(entry.name)}{where}: "
-                "each has its own"
+                f"code {entry.code} is given to both {quoted(owner[entry.code])} and {quoted(entry.name)}{where}",
+                hint="each has its own",
             )
         if entry.code is not None:
             owner[entry.code] = entry.name
@@ -131,9 +133,9 @@ def _check_codes(entries: Sequence[Entry], where: str) -> None:
 def _coloured(entries: Sequence[Entry]) -> Iterator[LandClass]:
     # colours that are given stand, wherever in the legend they are; the others keep away from them
     taken = [entry.colour for entry in entries if entry.colour is not None]
-    for place, entry in enumerate(entries, start=1):
+    for number, entry in enumerate(entries, start=1):
         colour = entry.colour
         if colour is None:
             colour = next_colour(entry.words, taken)
             taken.append(colour)
-        yield LandClass(place, entry.name, entry.prompts, colour, entry.negatives, entry.code)
+        yield LandClass(number, entry.name, entry.prompts, colour, entry.negatives, entry.code)

@@ -30,7 +30,7 @@ _NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 @dataclass(frozen=True)
 class Categories:
-    """What a raster says of its values.
+    """Names and colours of a raster's values.
 
     Attributes
     ----------
@@ -63,10 +63,10 @@ def read_categories(dataset: rasterio.DatasetReader) -> Categories:
     band = ElementTree.fromstring(_NOT_IN_XML.sub(" ", text)).find("VRTRasterBand[@band='1']")
     if band is None:
         return Categories()
-    names = {value: found.text or "" for value, found in enumerate(band.iterfind("CategoryNames/Category"))}
+    names = {value: element.text or "" for value, element in enumerate(band.iterfind("CategoryNames/Category"))}
     palette = {
-        value: _colour([found.get(f"c{channel}") for channel in (1, 2, 3)])
-        for value, found in enumerate(band.iterfind("ColorTable/Entry"))
+        value: _colour([element.get(f"c{channel}") for channel in (1, 2, 3)])
+        for value, element in enumerate(band.iterfind("ColorTable/Entry"))
     }
     table = list(_rows(band.find("GDALRasterAttributeTable")))
     names |= {value: row["name"] for value, row in table if row.get("name")}

@@ -104,7 +104,7 @@ class Legend:
 
     @property
     def with_unknown(self) -> tuple[LandClass, ...]:
-        """All that labels may be: the classes, then what no class was given to, unless that is a class of this map."""
+        """All that labels may be: the classes, then unknown, unless that is a class of this map."""
         has_own = any(land_class.id == UNKNOWN for land_class in self.classes)
         return self.classes if has_own else (*self.classes, UNKNOWN_CLASS)
 

@@ -43,12 +43,13 @@ def read_legend(file: str | Path) -> Legend:
 
 
 def _text_of(path: Path) -> str:
-    """What a small regular file holds: others, such as pipes and devices, may have no end."""
+    """The text of a small regular file: others, such as pipes and devices, may have no end."""
     where = f"legend {_shown_path(path)}"
     try:
         kind = path.stat().st_mode
         if not stat.S_ISREG(kind):
-            raise LegendError(f"{where} is {'a folder' if stat.S_ISDIR(kind) else 'a device or a pipe'}: name a file")
+            what = "a folder" if stat.S_ISDIR(kind) else "a device or a pipe"
+            raise LegendError(f"{where} is {what}", hint="name a file")
         with path.open("rb") as file:
             raw = file.read(LARGEST_FILE + 1)
     except (OSError, ValueError) as error:  # ValueError: no name that a file may have
@@ -57,12 +58,13 @@ def _text_of(path: Path) -> str:
         reason = (error.strerror if isinstance(error, OSError) else None) or one_line(error)
         raise LegendError(f"can't read {where}: {reason}") from error
     if len(raw) > LARGEST_FILE:
-        raise LegendError(f"{where} is larger than {LARGEST_FILE // 1_000_000} MB: a legend is a short text in TOML")
+        most = f"{LARGEST_FILE // 1_000_000} MB"
+        raise LegendError(f"{where} is larger than {most}", hint="a legend is a short text in TOML")
     try:
         return raw.decode("utf-8-sig").replace("\r\n", "\n")  # some editors put a byte order mark first
     except UnicodeDecodeError as error:
         raise LegendError(
-            f"{where} is not valid TOML: byte {error.start + 1} is no UTF-8 text: save it as UTF-8"
+            f"{where} is not valid TOML: byte {error.start + 1} is no UTF-8 text", hint="save it as UTF-8"
         ) from error
 
 
@@ -86,7 +88,7 @@ def preset(name: str) -> Legend:
     """
     known = name.casefold()
     if known not in PRESETS:
-        raise LegendError(f"no legend is called {quoted(name)}: the presets are {', '.join(PRESETS)}")
+        raise LegendError(f"no legend is called {quoted(name)}", hint=f"the presets are {', '.join(PRESETS)}")
     text = resources.files("lposs_geo.legend").joinpath("presets", f"{known}.toml").read_text(encoding="utf-8")
     return _parse(text, f"legend '{known}'")
 
@@ -107,8 +109,8 @@ def find_legend(name_or_file: str | Path) -> Legend:
         is_there = True
     if not is_there:
         raise LegendError(
-            f"there is no legend file {_shown_path(name_or_file)}, and no preset of that name: "
-            f"these are {', '.join(PRESETS)}"
+            f"there is no legend file {_shown_path(name_or_file)}, and no preset of that name",
+            hint=f"the presets are {', '.join(PRESETS)}",
         )
     return read_legend(name_or_file)
 
@@ -157,28 +159,29 @@ def _parse(text: str, where: str) -> Legend:
         raise LegendError(f"{where} is not valid TOML: it holds a number that nothing can hold, or a date") from error
     tables = data.get("classes")
     if not isinstance(tables, list) or not tables:
-        raise LegendError(f"{where} has no [[classes]] table: add one for each class, with a name")
+        raise LegendError(f"{where} has no [[classes]] table", hint="add one for each class, with a name")
     unknown = set(data) - {"title", "source", "classes"}
     if unknown:
         raise LegendError(
-            f"{where} has an unknown key {quoted(min(unknown))}: above its classes stand title and source"
+            f"{where} has an unknown key {quoted(min(unknown))}", hint="above its classes stand title and source"
         )
     about = {name: data.get(name, "") for name in ("title", "source")}
     for name, value in about.items():
         if not isinstance(value, str) or (fault := unfit(value)) is not None:
             because = f": it {fault}" if isinstance(value, str) else ""
             raise LegendError(f"{where}: {name} must be text on one line{because}")
-    entries = [_entry(table, f"class {place} of {where}") for place, table in enumerate(tables, start=1)]
+    entries = [_entry(table, f"class {number} of {where}") for number, table in enumerate(tables, start=1)]
     return Legend(build(entries, f" in {where}"), **about)
 
 
 def _entry(table: Any, where: str) -> Entry:
     if not isinstance(table, dict):
-        raise LegendError(f"{where} is not a table: write [[classes]] above it")
+        raise LegendError(f"{where} is not a table", hint="write [[classes]] above it")
     unknown = set(table) - {"name", "prompts", "negatives", "colour", "code"}
     if unknown:
         raise LegendError(
-            f"{where} has an unknown key {quoted(min(unknown))}: a class has name, prompts, negatives, colour and code"
+            f"{where} has an unknown key {quoted(min(unknown))}",
+            hint="a class has name, prompts, negatives, colour and code",
         )
     name = table.get("name")
     if not isinstance(name, str) or not tidy(name):

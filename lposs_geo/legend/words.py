@@ -84,7 +84,7 @@ def split_list(text: str) -> list[str]:
         If a quote isn't closed, or it is a list of something else, or of lists.
     """
     if len(text) > LONGEST_LIST:
-        raise LegendError(f"the list of classes has {len(text)} letters: write a legend file instead")
+        raise LegendError(f"the list of classes has {len(text)} letters", hint="write a legend file instead")
     text = text.strip().removeprefix("\ufeff").strip()
     if text[:1] in ("[", "{"):
         read = _from_json(text)
@@ -94,7 +94,7 @@ def split_list(text: str) -> list[str]:
     items = [item.strip(_ENDS) for item in items]
     for item in items:
         if _is_unbalanced(item):
-            raise LegendError(f'{quoted(item)} holds a bracket too many: write classes like "forest,water,road"')
+            raise LegendError(f"{quoted(item)} holds a bracket too many", hint='write classes like "forest,water,road"')
     return _without_marks(items)
 
 
@@ -105,12 +105,12 @@ def tidy(text: str) -> str:
 
 
 def key(word: str) -> str:
-    """What all spellings of a word have in common: neither capitals nor the way that letters are stored count."""
+    """A form that all spellings of a word share: neither capitals nor the way that letters are stored count."""
     return unicodedata.normalize("NFC", tidy(word).casefold())
 
 
 def unfit(text: str) -> str | None:
-    """What keeps a text out of a map's files, as the end of "it ..."; None if nothing does."""
+    """The reason that keeps a text out of a map's files, as the end of "it ..."; None if nothing does."""
     if len(text) > MOST_LETTERS:
         return f"is longer than {MOST_LETTERS} letters: cut it"
     for index, letter in enumerate(text):
@@ -141,7 +141,7 @@ def shown(value: object) -> str:
 
 
 def said(error: object) -> str:
-    """What an error of another library says, on one line that can be printed, and cut if it is long."""
+    """The text of another library's error, on one line that can be printed, and cut if it is long."""
     words = " ".join(str(error).split()) or type(error).__name__
     cut = words if len(words) <= MOST_SAID else f"{words[: MOST_SAID - 1]}…"
     return "".join(letter if letter.isprintable() else _escaped(letter) for letter in cut)
@@ -152,7 +152,7 @@ def _escaped(letter: str) -> str:
 
 
 def _joins(text: str, index: int) -> bool:
-    """Whether a letter is a joiner between parts of a word, or behind a virama."""
+    """True for a joiner between parts of a word, or behind a virama."""
     if text[index] not in _JOINERS or index == 0:
         return False
     before, after = text[index - 1], text[index + 1 : index + 2]
@@ -173,12 +173,12 @@ def _from_json(text: str) -> list[str] | None:
     except (RecursionError, ValueError):
         return None
     if not isinstance(read, list) or not all(isinstance(item, str) for item in read):
-        raise LegendError(f'classes must be words, not {shown(read)}: write them like "forest,water,road"')
+        raise LegendError(f"classes must be words, not {shown(read)}", hint='write them like "forest,water,road"')
     return read
 
 
 def _without_brackets(text: str) -> str:
-    """What stands in the brackets, of whatever language, that hold a whole list."""
+    """The text within the brackets, of whatever language, that hold a whole list."""
     text = re.sub(r"^(?:c|list|set|tuple)\s*(?=\()", "", text) if text.endswith(")") else text
     close = _BRACKETS.get(text[:1])
     if close is None or not text.endswith(close) or len(text) < 2 or _closing(text, text[0], close) != len(text) - 1:
@@ -189,7 +189,7 @@ def _without_brackets(text: str) -> str:
 
 
 def _closing(text: str, opening: str, closing: str) -> int | None:
-    """Where the bracket is closed that a text begins with; None if nowhere."""
+    """Index of the letter that closes the bracket which a text begins with; None if there is none."""
     depth = 0
     for index, letter in enumerate(text):
         depth += (letter == opening) - (letter == closing)
@@ -238,7 +238,7 @@ def _scan(text: str) -> list[str]:
 
 
 def _end_of_quote(text: str, start: int) -> int | None:
-    """Where the quote is closed that begins here; None if it is an apostrophe."""
+    """Index of the letter that closes the quote which begins here; None if it is an apostrophe."""
     opening = text[start]
     index = start + 1
     while index < min(len(text), start + LONGEST_PART):
@@ -260,7 +260,7 @@ def _end_of_quote(text: str, start: int) -> int | None:
 
 
 def _may_follow(following: str, rest: str, opening: str) -> bool:
-    """Whether what follows a closing quote ends a word."""
+    """True if the text behind a closing quote ends a word."""
     if not following or following in SEPARATORS or following in BREAKS or following.translate(SIGNS) in "=|":
         return True
     if not following.isspace():
@@ -278,7 +278,7 @@ def _unescaped(inner: str, opening: str) -> str:
 
 
 def _is_unbalanced(item: str) -> bool:
-    """Whether it has a bracket of a list too many, or is a list itself."""
+    """True for an item that has a bracket of a list too many, or is a list itself."""
     return any(item.count(a) != item.count(b) or (item[:1] == a and item[-1:] == b) for a, b in ("[]", "{}"))
 
 
@@ -287,7 +287,7 @@ def _without_marks(items: list[str]) -> list[str]:
     filled = [item for item in items if item]
     if filled and all(map(_BULLET.match, filled)):
         return [_BULLET.sub("", item, count=1) for item in items]
-    numbers = [found[1].lower() if (found := _NUMBER.match(item)) else "" for item in filled]
+    numbers = [match[1].lower() if (match := _NUMBER.match(item)) else "" for item in filled]
     if len(filled) > 1 and all(numbers) and _count_up(numbers):
         return [_NUMBER.sub("", item, count=1) for item in items]
     return items
