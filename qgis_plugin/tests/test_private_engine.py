@@ -129,7 +129,7 @@ class InUse(WithFolder):
         self.assertEqual(self.names(), ["2"])
 
     def test_another_process_knows(self) -> None:
-        code = "import sys; sys.path.insert(0, sys.argv[1]); from lposs_geo_qgis import private_engine\n"
+        code = "import sys; sys.path.insert(0, sys.argv[1]); from lposs_geo_qgis.engine import private_engine\n"
         code += "with private_engine.in_use(sys.argv[2]): print(flush=True); sys.stdin.read()"
         called = [sys.executable, "-c", code, str(PLUGIN), str(self.folder / "2" / "bin" / "lposs-geo")]
         with subprocess.Popen(called, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
