@@ -171,7 +171,8 @@ class TheEngine(unittest.TestCase):
         """Run the engine from a process with the hostile environment; its status, stdout and stderr."""
         # what QGIS does, in another Python that has read none of the variables: -I
         program = (
-            "import json, os, sys; sys.path.insert(0, sys.argv[1]); from lposs_geo_qgis.engine import child, environment\n"
+            "import json, os, sys; sys.path.insert(0, sys.argv[1])\n"
+            "from lposs_geo_qgis.engine import child, environment\n"
             "said = {False: [], True: []}; hear = lambda line, is_error: said[is_error].append(line)\n"
             "status = child.run(sys.argv[2:], environment.clean(os.environ), hear, lambda: False)\n"
             "print(json.dumps([status, said[False], said[True]]))"
