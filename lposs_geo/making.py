@@ -142,7 +142,7 @@ def write_vector(making: Making, path: Path) -> None:
         simplify=making.polygons.simplify,
         min_area=making.polygons.min_area,
         confidence=making.staged["confidence"],
-        report=lambda done, total: making.progress.step("vectorize", done, total),
+        progress=lambda done, total: making.progress.step("vectorize", done, total),
     )
 
 

@@ -31,8 +31,10 @@ import rasterio
 import lposs_geo.batch
 import lposs_geo.cli
 import lposs_geo.mapping
-import lposs_geo.polygons.border_kernel
-import lposs_geo.polygons.region_kernel
+import lposs_geo.polygons.arc_kernel
+import lposs_geo.polygons.merge_kernel
+import lposs_geo.polygons.ring_kernel
+import lposs_geo.polygons.simplify_kernel
 import lposs_geo.polygons.vectorize
 from lposs_geo.mapping import Mapper
 from lposs_geo.testing.encoders import ColourEncoder

@@ -1,12 +1,13 @@
 """The inner loops of the patch graph on a CPU, compiled: choosing neighbours, and making a symmetric matrix of them.
 
-`graph` calls them; on a GPU the neighbours are chosen with torch.
+`patches` calls them; on a GPU the neighbours are chosen with torch.
 """
 
 from __future__ import annotations
 
 import functools
 import math
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -14,17 +15,38 @@ from numpy.typing import NDArray
 
 from lposs_geo.jit import jit
 
-__all__ = ["fade", "keep_most_similar", "symmetric_rows"]
+__all__ = ["Search", "fade", "keep_most_similar", "symmetric_rows"]
+
+
+class Search(NamedTuple):
+    """The search for neighbours on a lattice, as far as it has come.
+
+    Attributes
+    ----------
+    extents : (reach + 1,) int64
+        By column step, the largest row step that is within the radius.
+    number : (lattice rows, lattice cols) int32
+        Index of a node, negative where it isn't valid.
+    neighbours : (N, k) int32
+        The neighbours kept so far; the lower index wins among equals.
+    cosines : (N, k) float32
+        Theirs; at first zero, so that only positive ones enter. Each row is a heap, the least in front.
+    """
+
+    extents: NDArray[np.int64]
+    number: NDArray[np.int32]
+    neighbours: NDArray[np.int32]
+    cosines: NDArray[np.float32]
 
 
 @jit
 def _replace_least(
     cosines: NDArray[np.float32], neighbours: NDArray[np.int32], cosine: np.float32, neighbour: np.int32
 ) -> None:
-    """Put a neighbour in the place of the least one, which is on top of the heap; of equals, the later is less."""
-    place = 0
-    while 2 * place + 1 < cosines.size:
-        child = 2 * place + 1
+    """Replace the least neighbour, which is on top of the heap, by another; of equals, the later is less."""
+    index = 0
+    while 2 * index + 1 < cosines.size:
+        child = 2 * index + 1
         other = child + 1
         if other < cosines.size and (
             cosines[other] < cosines[child]
@@ -33,11 +55,11 @@ def _replace_least(
             child = other
         if cosine < cosines[child] or (cosine == cosines[child] and neighbour > neighbours[child]):
             break
-        cosines[place] = cosines[child]
-        neighbours[place] = neighbours[child]
-        place = child
-    cosines[place] = cosine
-    neighbours[place] = neighbour
+        cosines[index] = cosines[child]
+        neighbours[index] = neighbours[child]
+        index = child
+    cosines[index] = cosine
+    neighbours[index] = neighbour
 
 
 @functools.partial(jit, parallel=True)
@@ -45,10 +67,7 @@ def keep_most_similar(
     similarity: NDArray[np.float32],
     node_origin: tuple[int, int],
     candidate_origin: tuple[int, int],
-    extents: NDArray[np.int64],
-    number: NDArray[np.int32],
-    neighbours: NDArray[np.int32],
-    cosines: NDArray[np.float32],
+    search: Search,
 ) -> None:
     """Offer a rectangle of candidates to a rectangle of lattice nodes; each keeps the most similar it has seen.
 
@@ -58,15 +77,10 @@ def keep_most_similar(
         Cosine of each node and each candidate.
     node_origin, candidate_origin : (int, int)
         Lattice row and col at which the two rectangles begin.
-    extents : (reach + 1,) int64
-        By column step, the largest row step that is within the radius.
-    number : (lattice rows, lattice cols) int32
-        Index of a node, negative where it isn't valid.
-    neighbours : (N, k) int32
-        The neighbours kept so far, in place; the lower index wins among equals.
-    cosines : (N, k) float32
-        Theirs, in place; at first zero, so that only positive ones enter. Each row is a heap, the least in front.
+    search : Search
+        Neighbours and their cosines in place.
     """
+    extents, number, neighbours, cosines = search
     num_cols, num_rows, candidate_cols, candidate_rows = similarity.shape
     top, left = candidate_origin
     reach = len(extents) - 1
@@ -99,7 +113,7 @@ def keep_most_similar(
 def fade(
     cosines: NDArray[np.float32],
     neighbours: NDArray[np.int32],
-    places: NDArray[np.int64],
+    positions: NDArray[np.int64],
     gamma: float,
     decay: float,
 ) -> None:
@@ -110,7 +124,7 @@ def fade(
     cosines : (N, k) float32
         Zero where there is no neighbour.
     neighbours : (N, k) int32
-    places : (N, 2) int64
+    positions : (N, 2) int64
         Lattice row and col.
     gamma, decay : float
         Sharpness of the similarity; decay per lattice step of distance.
@@ -119,7 +133,9 @@ def fade(
         for k in range(cosines.shape[1]):
             if cosines[node, k] > 0.0:
                 other = neighbours[node, k]
-                distance = math.hypot(places[node, 0] - places[other, 0], places[node, 1] - places[other, 1])
+                distance = math.hypot(
+                    positions[node, 0] - positions[other, 0], positions[node, 1] - positions[other, 1]
+                )
                 cosines[node, k] = cosines[node, k] ** gamma * math.exp(-decay * distance)
 
 
@@ -140,7 +156,7 @@ def symmetric_rows(
     Returns
     -------
     starts : (N + 1,) int64
-        Where each node's entries begin.
+        Index of each node's first entry.
     columns : (entries,) int32
         In no particular order within a row.
     values : (entries,) float32

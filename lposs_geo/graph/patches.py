@@ -1,4 +1,4 @@
-"""Who resembles whom among patches, as a sparse symmetric operator with a `matmul` (paper section 3.2).
+"""Resemblance among patches, as a sparse symmetric operator with a `matmul` (paper section 3.2).
 
 `patch_affinity` links each patch with the patches most like it; `lattice_affinity` does so faster where the patches lie
 on a lattice. Both are normalised to ``S = D^-1/2 W D^-1/2``; a node without neighbours keeps a row of zeros.
@@ -10,7 +10,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -25,6 +25,15 @@ BLOCK_ELEMENTS = 16_000_000
 LATTICE_BLOCK = 24
 """Rows and columns of the lattice that are compared at once with what is around them. Larger blocks are compared with
 more that is too far away; smaller ones keep starting threads, which is slow where others use the processor, too."""
+
+
+class _Search(NamedTuple):
+    """`patch_kernel.Search` as tensors, in place on any device."""
+
+    extents: torch.Tensor
+    number: torch.Tensor
+    neighbours: torch.Tensor
+    cosines: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,7 @@ class PatchAffinity:
         values: NDArray[np.float32],
         device: torch.device,
     ) -> PatchAffinity:
-        """Put it together from `rows`."""
+        """Make one of what `rows` gives."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
             matrix = torch.sparse_csr_tensor(
@@ -65,7 +74,7 @@ class PatchAffinity:
         return cls(matrix)
 
     def rows(self) -> tuple[NDArray[np.integer[Any]], NDArray[np.integer[Any]], NDArray[np.float32]]:
-        """Where each row's entries begin (N + 1,), their columns and their values: all that it takes to keep it."""
+        """Index of each row's first entry (N + 1,), the entries' columns and their values: all that must be stored."""
         matrix = self.matrix
         starts, columns, values = matrix.crow_indices(), matrix.col_indices(), matrix.values()
         return starts.cpu().numpy(), columns.cpu().numpy(), values.cpu().numpy()
@@ -130,11 +139,11 @@ def patch_affinity(
         if radius is not None:
             similarity.masked_fill_(torch.cdist(positions[nodes], positions[candidates]) > radius, -torch.inf)
         best, chosen = similarity.topk(min(slots, candidates.numel()), dim=1)
-        found = candidates[chosen]
-        distance = torch.linalg.vector_norm(positions[nodes, None] - positions[found], dim=2)
+        chosen = candidates[chosen]
+        distance = torch.linalg.vector_norm(positions[nodes, None] - positions[chosen], dim=2)
         weight = best.clamp_min_(0.0).pow_(gamma).mul_(torch.exp(-sigma * distance))
-        neighbours[nodes, : found.shape[1]] = found.int()
-        weights[nodes, : found.shape[1]] = weight.masked_fill_(found == nodes[:, None], 0.0)
+        neighbours[nodes, : chosen.shape[1]] = chosen.int()
+        weights[nodes, : chosen.shape[1]] = weight.masked_fill_(chosen == nodes[:, None], 0.0)
     return _symmetric_affinity(neighbours.cpu(), weights.cpu(), features.device)
 
 
@@ -148,8 +157,7 @@ def _search_blocks(positions: torch.Tensor, radius: float | None) -> Iterator[tu
     cells = ((positions - positions.min(0).values) / radius).floor().long()
     order = torch.argsort(cells[:, 0] * (cells[:, 1].max() + 1) + cells[:, 1], stable=True)
     distinct, sizes = torch.unique_consecutive(cells[order], dim=0, return_counts=True)
-    places = [(row, col) for row, col in distinct.tolist()]
-    members = dict(zip(places, order.split(sizes.tolist()), strict=True))
+    members = dict(zip(map(tuple, distinct.tolist()), order.split(sizes.tolist()), strict=True))
     for (row, col), nodes in members.items():
         around = [members.get((row + down, col + right)) for down in (-1, 0, 1) for right in (-1, 0, 1)]
         yield from _chunks(nodes, torch.cat([group for group in around if group is not None]))
@@ -214,13 +222,16 @@ def lattice_affinity(
 
     extents = _circle(radius / patch_size, max(valid.shape))
     reach = len(extents) - 1
-    places = np.argwhere(valid)
+    positions = np.argwhere(valid)
     number = np.full(valid.shape, -1, dtype=np.int32)
-    number[valid] = np.arange(len(places))
-    slots = max(0, min(n_neighbors, len(places)) - 1)
-    neighbours = torch.full((len(places), slots), -1, dtype=torch.int32, device=device)
-    cosines = torch.zeros(len(places), slots, device=device)
-    state = (extents.to(device), torch.from_numpy(number).to(device), neighbours, cosines)
+    number[valid] = np.arange(len(positions))
+    slots = max(0, min(n_neighbors, len(positions)) - 1)
+    search = _Search(
+        extents.to(device),
+        torch.from_numpy(number).to(device),
+        torch.full((len(positions), slots), -1, dtype=torch.int32, device=device),
+        torch.zeros(len(positions), slots, device=device),
+    )
     keep = _keep_on_cpu if device.type == "cpu" else _keep_in_torch
     for first, top, window in _strips(read_rows, valid.shape, reach, device) if slots else ():
         for left in range(0, valid.shape[1], LATTICE_BLOCK):
@@ -231,11 +242,11 @@ def lattice_affinity(
             block, around = window[left:right, top - first :], window[begin : right + reach]
             similarity = block.flatten(0, 1) @ around.flatten(0, 1).T
             similarity = similarity.view(*block.shape[:2], *around.shape[:2])
-            keep(similarity, (top, left), (first, begin), *state)
+            keep(similarity, (top, left), (first, begin), search)
             if first < top:  # the rows above have only now seen these; within the strip, each block has its turn
-                keep(similarity.permute(2, 3, 0, 1)[:, : top - first], (first, begin), (top, left), *state)
-    neighbours, weights = neighbours.cpu(), cosines.cpu()
-    fade(weights.numpy(), neighbours.numpy(), places, gamma, sigma * patch_size)
+                keep(similarity.permute(2, 3, 0, 1)[:, : top - first], (first, begin), (top, left), search)
+    neighbours, weights = search.neighbours.cpu(), search.cosines.cpu()
+    fade(weights.numpy(), neighbours.numpy(), positions, gamma, sigma * patch_size)
     return _symmetric_affinity(neighbours, weights, device)
 
 
@@ -263,34 +274,24 @@ def _strips(
 
 
 def _keep_on_cpu(
-    similarity: torch.Tensor,
-    node_origin: tuple[int, int],
-    candidate_origin: tuple[int, int],
-    extents: torch.Tensor,
-    number: torch.Tensor,
-    neighbours: torch.Tensor,
-    cosines: torch.Tensor,
+    similarity: torch.Tensor, node_origin: tuple[int, int], candidate_origin: tuple[int, int], search: _Search
 ) -> None:
-    from lposs_geo.graph.patch_kernel import keep_most_similar
+    """Call `patch_kernel.keep_most_similar`."""
+    from lposs_geo.graph.patch_kernel import Search, keep_most_similar
 
-    arrays = (tensor.numpy() for tensor in (extents, number, neighbours, cosines))
-    keep_most_similar(similarity.numpy(), node_origin, candidate_origin, *arrays)
+    arrays = Search(*(tensor.numpy() for tensor in search))
+    keep_most_similar(similarity.numpy(), node_origin, candidate_origin, arrays)
 
 
 def _keep_in_torch(
-    similarity: torch.Tensor,
-    node_origin: tuple[int, int],
-    candidate_origin: tuple[int, int],
-    extents: torch.Tensor,
-    number: torch.Tensor,
-    neighbours: torch.Tensor,
-    cosines: torch.Tensor,
+    similarity: torch.Tensor, node_origin: tuple[int, int], candidate_origin: tuple[int, int], search: _Search
 ) -> None:
-    """What `patch_kernel.keep_most_similar` does."""
+    """Do as `patch_kernel.keep_most_similar` does, on any device."""
+    extents, number, neighbours, cosines = search
     starts = (*node_origin[::-1], *candidate_origin[::-1])
     axes = [torch.arange(size, device=number.device) for size in similarity.shape]
-    places = [axis + start for axis, start in zip(axes, starts, strict=True)]
-    col, row, candidate_col, candidate_row = torch.meshgrid(*places, indexing="ij")
+    indices = [axis + start for axis, start in zip(axes, starts, strict=True)]
+    col, row, candidate_col, candidate_row = torch.meshgrid(*indices, indexing="ij")
     node, candidate = number[row, col], number[candidate_row, candidate_col]
     extent = F.pad(extents, (0, 1), value=-1)[(col - candidate_col).abs().clamp_max(len(extents))]
     counts = ((row - candidate_row).abs() <= extent) & (candidate >= 0) & (candidate != node)

@@ -1,6 +1,6 @@
 """The inner loops of the pixel stage on a CPU, compiled.
 
-`graph.PixelAffinity` calls them; on a GPU the same is done with torch. Innermost loops don't branch and run over
+`pixels.PixelAffinity` calls them; on a GPU the same is done with torch. Innermost loops don't branch and run over
 slices that are contiguous and indexed from zero: the form that compiles to vector instructions.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from lposs_geo.jit import jit
 
-__all__ = ["colour_weights", "neighbour_sums"]
+__all__ = ["Weights", "colour_weights", "neighbour_sums"]
 
 CLASSES = 6
 """Most classes summed at once: a weight that is loaded serves all of them, and so many addresses fit the registers."""
@@ -30,6 +30,42 @@ STRIDE = 528
 
 LOG2_E = np.float32(math.log2(math.e))
 C1, C2, C3, C4, C5, C6, C7 = (np.float32(math.log(2) ** n / math.factorial(n)) for n in range(1, 8))
+
+
+class Weights(NamedTuple):
+    """The operator ``D W D``: D a diagonal, W a symmetric affinity of which the upper half is stored.
+
+    Attributes
+    ----------
+    planes : (radius + H, K, W) float32
+        ``planes[radius + r, k, c]``: weight between pixel (r, c) and (r, c) + ``offsets[k]``. Where that is outside,
+        as in the first `radius` rows, any finite number will do: it meets a score of zero.
+    offsets : (K, 2) int64
+        (row, col) steps of half a square; K is a multiple of four.
+    scale : (H, W) float32
+        The diagonal.
+    """
+
+    planes: NDArray[np.float32]
+    offsets: NDArray[np.int64]
+    scale: NDArray[np.float32]
+
+
+class Span(NamedTuple):
+    """Some pixels of a row.
+
+    Attributes
+    ----------
+    row, tile_row : int
+        The row in the image and in the tile.
+    left, width : int
+        First column in the image, and number of pixels.
+    """
+
+    row: int
+    tile_row: int
+    left: int
+    width: int
 
 
 @jit
@@ -90,24 +126,12 @@ def colour_weights(
                 weights[i] = weight if squared < limit else np.float32(0)
 
 
-def neighbour_sums(
-    planes: NDArray[np.float32],
-    offsets: NDArray[np.int64],
-    scale: NDArray[np.float32],
-    x: NDArray[np.float32],
-    out: NDArray[np.float32],
-) -> None:
-    """Multiply scores with ``D W D``: D a diagonal, W a symmetric affinity of which the upper half is stored.
+def neighbour_sums(weights: Weights, x: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    """Multiply scores with ``D W D``.
 
     Parameters
     ----------
-    planes : (radius + H, K, W) float32
-        ``planes[radius + r, k, c]``: weight between pixel (r, c) and (r, c) + ``offsets[k]``. Where that is outside,
-        as in the first `radius` rows, any finite number will do: it meets a score of zero.
-    offsets : (K, 2) int64
-        (row, col) steps of half a square; K is a multiple of four.
-    scale : (H, W) float32
-        The diagonal.
+    weights : Weights
     x : (C, H, W) float32
         Scores.
     out : (C, H, W) float32
@@ -115,20 +139,15 @@ def neighbour_sums(
     """
     rounds = math.ceil(len(x) / CLASSES)
     if rounds:
-        _compiled_sums(math.ceil(len(x) / rounds))(planes, offsets, scale, x, out)
+        _compiled_sums(math.ceil(len(x) / rounds))(weights, x, out)
 
 
 @functools.cache
 def _compiled_sums(size: int) -> Callable[..., Any]:
     """`neighbour_sums` for `size` classes at a time: the compiler knows the number, and needs no loop for them."""
 
-    def sums(
-        planes: NDArray[np.float32],
-        offsets: NDArray[np.int64],
-        scale: NDArray[np.float32],
-        x: NDArray[np.float32],
-        out: NDArray[np.float32],
-    ) -> None:
+    def sums(weights: Weights, x: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+        planes, offsets, scale = weights
         classes, rows, cols = x.shape
         radius = offsets[-1, 0]
         strips = (cols - 1) // (STRIDE - 2 * radius) + 1
@@ -145,12 +164,13 @@ def _compiled_sums(size: int) -> Callable[..., Any]:
                 here = min(size, classes - first)
                 _load(x[first : first + here], scale, top - radius, left - radius, n + 2 * radius, scores)
                 for row in range(top, bottom):
+                    span = Span(row, row - top, left, n)
                     total[:] = 0
                     for k in range(0, len(offsets), 4):  # four pairs of opposite steps at a time: fewer trips to memory
-                        w0, s0, v0, t0 = _pair(planes, offsets, scores, row, k, row - top, left, n)
-                        w1, s1, v1, t1 = _pair(planes, offsets, scores, row, k + 1, row - top, left, n)
-                        w2, s2, v2, t2 = _pair(planes, offsets, scores, row, k + 2, row - top, left, n)
-                        w3, s3, v3, t3 = _pair(planes, offsets, scores, row, k + 3, row - top, left, n)
+                        w0, s0, v0, t0 = _pair(planes, offsets, scores, k, span)
+                        w1, s1, v1, t1 = _pair(planes, offsets, scores, k + 1, span)
+                        w2, s2, v2, t2 = _pair(planes, offsets, scores, k + 2, span)
+                        w3, s3, v3, t3 = _pair(planes, offsets, scores, k + 3, span)
                         for i in range(n):
                             a0, a1, a2, a3 = w0[i], w1[i], w2[i], w3[i]
                             b0, b1, b2, b3 = v0[i], v1[i], v2[i], v3[i]
@@ -192,25 +212,18 @@ def _load(
 
 @jit
 def _pair(
-    planes: NDArray[np.float32],
-    offsets: NDArray[np.int64],
-    scores: NDArray[np.float32],
-    row: int,
-    k: int,
-    tile_row: int,
-    left: int,
-    n: int,
+    planes: NDArray[np.float32], offsets: NDArray[np.int64], scores: NDArray[np.float32], k: int, span: Span
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Weights and scores of the neighbours one step on, then of those one step back, for `n` pixels of a row."""
+    """Weights and scores of the neighbours one step on, then of those one step back."""
     radius = offsets[-1, 0]
     down, right = offsets[k, 0], offsets[k, 1]
     count, cols = planes.shape[1:]
     flat = planes.reshape(-1)  # a step back may lead out of the row, where it meets a score of zero
-    on = ((radius + row) * count + k) * cols + left
+    on = ((radius + span.row) * count + k) * cols + span.left
     back = on - down * count * cols - right
     return (
-        flat[on : on + n],
-        scores[radius + tile_row + down, radius + right :],
-        flat[back : back + n],
-        scores[radius + tile_row - down, radius - right :],
+        flat[on : on + span.width],
+        scores[radius + span.tile_row + down, radius + right :],
+        flat[back : back + span.width],
+        scores[radius + span.tile_row - down, radius - right :],
     )

@@ -1,4 +1,4 @@
-"""Which neighbouring pixels have one colour, as a symmetric operator with a `matmul` (paper section 3.3).
+"""Likeness of neighbouring pixels' colours, as a symmetric operator with a `matmul` (paper section 3.3).
 
 One plane of weights for each offset, only half of them stored, normalised to ``S = D^-1/2 W D^-1/2``; a pixel without
 neighbours keeps a row of zeros.
@@ -139,10 +139,10 @@ def _neighbour_sums(
 
 
 def _sums_on_cpu(planes: torch.Tensor, offsets: torch.Tensor, scale: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
-    from lposs_geo.graph.pixel_kernel import neighbour_sums
+    from lposs_geo.graph.pixel_kernel import Weights, neighbour_sums
 
     out = torch.empty_like(image)
-    neighbour_sums(planes.numpy(), offsets.numpy(), scale.numpy(), image.numpy(), out.numpy())
+    neighbour_sums(Weights(planes.numpy(), offsets.numpy(), scale.numpy()), image.numpy(), out.numpy())
     return out
 
 

@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from lposs_geo.polygons.regions import DiskArray, Regions, Told, strips
+from lposs_geo.polygons.bundles import Arcs, Corners, Lattice, Nodes, RingList
+from lposs_geo.polygons.growing_array import GrowingArray
+from lposs_geo.polygons.regions import CountDone, Regions, strips
 
 __all__ = ["Borders", "Rings", "draw_rings", "find_borders", "find_rings", "simplify_borders"]
 
@@ -35,7 +37,7 @@ class Borders:
         (col, row) of the lattice: of each arc both ends and the corners between; a closed arc's first point is its
         last, too.
     starts : (arcs + 1,) int64
-        Where each arc begins in `points`.
+        Index in `points` of each arc's first.
     sides : (arcs, 2) int32 or int64
         Regions on the left and on the right, as seen on the raster; -1 is nodata.
     ends : (arcs, 2) int64
@@ -45,7 +47,7 @@ class Borders:
     following : (2 * arcs,) int64
         The dart after each in the ring of the region on its left.
     marks : (rows + 1, words) uint64
-        A bit for each place of the lattice: whether the unsimplified borders have a corner there.
+        A bit for each point of the lattice: 1 where the unsimplified borders have a corner.
     """
 
     points: NDArray[np.int32]
@@ -59,6 +61,11 @@ class Borders:
     def __len__(self) -> int:
         return len(self.fewest)
 
+    @property
+    def arcs(self) -> Arcs:
+        """Points, sides and ends, as compiled loops take them."""
+        return Arcs(self.points, self.starts, self.sides, self.ends)
+
 
 @dataclass(frozen=True)
 class Rings:
@@ -67,7 +74,7 @@ class Rings:
     Attributes
     ----------
     starts : (regions + 1,) int64
-        Where each region's rings begin.
+        Index of each region's shell.
     darts : (rings,) int64
         A dart of each.
     points : (rings,) int64
@@ -82,7 +89,7 @@ class Rings:
         return len(self.starts) - 1
 
 
-def find_borders(regions: Regions, folder: Path, *, report: Told | None = None) -> Borders:
+def find_borders(regions: Regions, folder: Path, *, progress: CountDone | None = None) -> Borders:
     """Find the borders of regions: exactly the sides of their pixels, without points inside straight lines.
 
     Parameters
@@ -90,71 +97,74 @@ def find_borders(regions: Regions, folder: Path, *, report: Told | None = None) 
     regions : Regions
     folder : Path
         For what is too large for memory; the result lives there.
-    report : callable, optional
-        Told how many rows are done.
+    progress : callable, optional
+        Called with the number of rows that are done.
 
     Raises
     ------
     OSError
         If the disk is full.
     """
-    from lposs_geo.polygons import border_kernel as kernel
+    from lposs_geo.polygons.corner_kernel import Found, count_corners, find_corners
 
     rows, cols = regions.shape
-    runs = cols, regions.row_starts, regions.run_end, regions.run_region
     ids = regions.run_region.dtype
     lines = [(first, last + (last == rows)) for first, last in strips(regions.shape)]  # a row more than of pixels
-    counts = [kernel.count_corners(first, last, *runs) for first, last in lines]
+    counts = [count_corners(first, last, cols, regions.runs) for first, last in lines]
     corners, nodes, tips = np.array(counts).sum(axis=0).tolist()
-    corner_arrays = [
-        _array(folder, "place", np.int32, corners, 2),
-        _array(folder, "bits", np.uint8, corners),
-        _array(folder, "link", np.int64, corners),
-        _array(folder, "node_corner", np.int64, nodes),
-        _array(folder, "node_link", np.int64, nodes, 2),
-        _array(folder, "node_cells", ids, nodes, 4),
-        _array(folder, "tip_sides", ids, tips, 2),
-    ]
-    marks = _array(folder, "marks", np.uint64, rows + 1, (cols + 64) // 64)
+    lattice = Lattice(
+        Corners(
+            _array(folder, "position", np.int32, corners, 2),
+            _array(folder, "bits", np.uint8, corners),
+            _array(folder, "link", np.int64, corners),
+        ),
+        Nodes(
+            _array(folder, "node_corner", np.int64, nodes),
+            _array(folder, "node_link", np.int64, nodes, 2),
+            _array(folder, "node_cells", ids, nodes, 4),
+        ),
+        _array(folder, "tips", ids, tips, 2),
+        _array(folder, "marks", np.uint64, rows + 1, (cols + 64) // 64),
+    )
     open_corner = np.zeros(cols + 1, np.int64)
-    found = 0, 0, 0
+    number = Found(0, 0, 0)
     for first, last in lines:
-        found = kernel.find_corners(first, last, *runs, *found, *corner_arrays, open_corner, marks)
-        if report is not None:
-            report(min(last, rows))
-    return _follow(corner_arrays, marks, folder)
+        number = find_corners(first, last, cols, regions.runs, number, lattice, open_corner)
+        if progress is not None:
+            progress(min(last, rows))
+    return _follow(lattice, folder)
 
 
-def _follow(corner_arrays: list[NDArray[Any]], marks: NDArray[np.uint64], folder: Path) -> Borders:
+def _follow(lattice: Lattice, folder: Path) -> Borders:
     """Follow the borders from corner to corner."""
-    from lposs_geo.polygons import border_kernel as kernel
+    from lposs_geo.polygons.arc_kernel import Followed, fewest_points, follow_closed, follow_open
+    from lposs_geo.polygons.ring_kernel import join
 
-    place, bits, link, node_corner, node_link, node_cells, tip_sides = corner_arrays
-    corners, nodes, tips = len(place), len(node_corner), len(tip_sides)
-    meeting = 4 * nodes - int((bits[node_corner] & 15 != 15).sum())  # a node has three sides or four
+    bits, cells = lattice.corners.sides, lattice.nodes.cells
+    corners, nodes, tips = len(bits), len(cells), len(lattice.tips)
+    meeting = 4 * nodes - int((bits[lattice.nodes.corner] & 15 != 15).sum())  # a node has three sides or four
     most = meeting // 2 + tips
-    points = _array(folder, "points", np.int32, corners - nodes + meeting + tips, 2)
-    starts = _array(folder, "starts", np.int64, most + 1)
-    sides = _array(folder, "sides", node_cells.dtype, most, 2)
-    ends = _array(folder, "ends", np.int64, most, 2)
+    arcs = Arcs(
+        _array(folder, "points", np.int32, corners - nodes + meeting + tips, 2),
+        _array(folder, "starts", np.int64, most + 1),
+        _array(folder, "sides", cells.dtype, most, 2),
+        _array(folder, "ends", np.int64, most, 2),
+    )
     leaving = _array(folder, "leaving", np.int64, nodes, 4)
     leaving[:] = -1
-    arcs = number = seen = 0
+    number = Followed(0, 0, 0)
     for first in range(0, nodes, ARCS):
-        span = first, min(first + ARCS, nodes)
-        graph = place, bits, link, node_corner, node_link, node_cells, leaving
-        arcs, number = kernel.follow_open(*span, arcs, number, *graph, points, starts, sides, ends)
+        number = follow_open(first, min(first + ARCS, nodes), number, lattice, leaving, arcs)
     for first in range(0, corners, ARCS):
-        span = first, min(first + ARCS, corners)
-        closed = place, bits, link, node_link, tip_sides
-        seen, arcs, number = kernel.follow_closed(*span, seen, arcs, number, *closed, points, starts, sides, ends)
-    starts, sides, ends = starts[: arcs + 1], sides[:arcs], ends[:arcs]
-    following = _array(folder, "following", np.int64, 2 * arcs)
-    following[:] = np.arange(2 * arcs)
-    kernel.join(leaving, node_cells, following)
-    fewest = _array(folder, "fewest", np.uint8, arcs)
-    kernel.fewest_points(starts, sides, ends, leaving, fewest)
-    return Borders(points[:number], starts, sides, ends, fewest, following, marks)
+        number = follow_closed(first, min(first + ARCS, corners), number, lattice, arcs)
+    length = number.arcs
+    arcs = Arcs(arcs.points[: number.points], arcs.starts[: length + 1], arcs.sides[:length], arcs.ends[:length])
+    following = _array(folder, "following", np.int64, 2 * length)
+    following[:] = np.arange(2 * length)
+    join(leaving, cells, following)
+    fewest = _array(folder, "fewest", np.uint8, length)
+    fewest_points(arcs, leaving, fewest)
+    return Borders(*arcs, fewest, following, lattice.marks)
 
 
 def simplify_borders(borders: Borders, tolerance: float, folder: Path) -> Borders:
@@ -181,7 +191,7 @@ def simplify_borders(borders: Borders, tolerance: float, folder: Path) -> Border
     OSError
         If the disk is full.
     """
-    from lposs_geo.polygons import border_kernel as kernel
+    from lposs_geo.polygons.simplify_kernel import Simplified, scratch_for, simplify
 
     # Beyond this every triangle goes.
     limit = min(math.floor(2 * tolerance**2 * (1 + 1e-12)), 1 << 62)
@@ -191,22 +201,9 @@ def simplify_borders(borders: Borders, tolerance: float, folder: Path) -> Border
     starts = _array(folder, "simple_starts", np.int64, len(borders) + 1)
     for first in range(0, len(borders), ARCS):
         last = min(first + ARCS, len(borders))
-        longest = 3 * int(np.diff(borders.starts[first : last + 1]).max())
-        kernel.simplify(
-            first,
-            last,
-            limit,
-            borders.points,
-            borders.starts,
-            borders.sides,
-            borders.ends,
-            borders.fewest,
-            borders.marks,
-            np.empty((5, longest), np.int64),
-            np.zeros(longest, np.bool_),
-            points,
-            starts,
-        )
+        scratch = scratch_for(int(np.diff(borders.starts[first : last + 1]).max()))
+        out = Simplified(points, starts)
+        simplify(first, last, limit, borders.arcs, borders.fewest, borders.marks, scratch, out)
     return replace(borders, points=points[: int(starts[-1])], starts=starts)
 
 
@@ -218,17 +215,15 @@ def find_rings(borders: Borders, regions: int, folder: Path) -> Rings:
     OSError
         If the disk is full.
     """
-    from lposs_geo.polygons import border_kernel as kernel
+    from lposs_geo.polygons.ring_kernel import count_rings, list_rings
 
     starts = _array(folder, "ring_starts", np.int64, regions + 1)
     done = _array(folder, "ring_done", np.uint8, 2 * len(borders))
-    total = kernel.count_rings(borders.sides, borders.following, done, starts[1:])
+    total = count_rings(borders.sides, borders.following, done, starts[1:])
     np.cumsum(starts, out=starts)
     darts, points = _array(folder, "ring_darts", np.int64, total), _array(folder, "ring_points", np.int64, total)
     hole = starts[:-1] + 1
-    kernel.list_rings(
-        borders.points, borders.starts, borders.sides, borders.following, done, starts[:-1], hole, darts, points
-    )
+    list_rings(borders.arcs, borders.following, done, starts[:-1], hole, RingList(darts, points))
     return Rings(starts, darts, points)
 
 
@@ -244,30 +239,28 @@ def draw_rings(
     first, last : int
         Regions, `last` exclusive.
     backward : bool
-        Whether regions are on the right of their rings as seen on the raster, instead of the left.
+        Regions are on the right of their rings as seen on the raster, instead of the left.
 
     Returns
     -------
     points : (n, 2) float64
         (col, row); each ring is closed.
     ring_starts : (rings + 1,) int64
-        Where each ring begins in `points`, and the last one ends.
+        Index in `points` of each ring's first, and of the end.
     polygon_starts : (last - first + 1,) int64
-        Where each region's rings begin.
+        Index of each region's first ring.
     """
-    from lposs_geo.polygons import border_kernel as kernel
+    from lposs_geo.polygons import ring_kernel
 
     polygon_starts = rings.starts[first : last + 1]
     own = slice(int(polygon_starts[0]), int(polygon_starts[-1]))
     ring_starts = np.zeros(own.stop - own.start + 1, np.int64)
     np.cumsum(rings.points[own], out=ring_starts[1:])
     points = np.empty((int(ring_starts[-1]), 2))
-    kernel.draw_rings(
-        borders.points, borders.starts, borders.following, rings.darts[own], ring_starts, backward, points
-    )
+    ring_kernel.draw_rings(borders.arcs, borders.following, rings.darts[own], ring_starts, backward, points)
     return points, ring_starts, polygon_starts - polygon_starts[0]
 
 
 def _array(folder: Path, name: str, dtype: DTypeLike, *shape: int) -> NDArray[Any]:
     """An array of zeros on the disk."""
-    return DiskArray(folder / f"{name}.borders", dtype, *shape[1:]).mapped(shape[0])
+    return GrowingArray(folder / f"{name}.borders", dtype, *shape[1:]).mapped(shape[0])

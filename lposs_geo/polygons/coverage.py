@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +59,7 @@ def polygon_batches(
     confidence: ReadRows | None = None,
     strip_pixels: int = STRIP_PIXELS,
     batch_points: int = BATCH_POINTS,
-    report: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[PolygonBatch]:
     """Turn labels into polygons, one for each connected patch of a class (pixels connect by their sides).
 
@@ -84,7 +85,7 @@ def polygon_batches(
         Like `read`: percent, 255 where unknown.
     strip_pixels, batch_points : int
         Pixels of a strip; points from which on a batch is full.
-    report : callable, optional
+    progress : callable, optional
         Called with (done, total).
 
     Raises
@@ -93,35 +94,28 @@ def polygon_batches(
         If the disk is full.
     """
     passes = 3 + (min_area > 0)  # a pass over the raster each, and one over the polygons
-    regions = find_regions(
-        read,
-        grid,
-        folder,
-        confidence=confidence,
-        strip_pixels=strip_pixels,
-        report=_part(report, 0, passes, grid.height),
-    )
+    part = functools.partial(_part, progress, passes=passes, height=grid.height)
+    regions = find_regions(read, grid, folder, confidence=confidence, strip_pixels=strip_pixels, progress=part(0))
     if min_area > 0:
-        told = _part(report, 1, passes, grid.height)
-        regions = merge_small(regions, min_area, folder, report=told)
-    told = _part(report, passes - 2, passes, grid.height)
-    borders = find_borders(regions, folder, report=told)
+        regions = merge_small(regions, min_area, folder, progress=part(1))
+    borders = find_borders(regions, folder, progress=part(passes - 2))
     borders = simplify_borders(borders, simplify, folder)
     rings = find_rings(borders, len(regions), folder)
+    drawn = part(passes - 1)
     first = 0
     while first < len(regions):
         last = _batch_end(rings, first, batch_points)
         yield _batch(regions, borders, rings, grid, first, last, confidence is not None)
         first = last
-        if report is not None:
-            report((passes - 1) * grid.height + grid.height * last // len(regions), passes * grid.height)
+        if drawn is not None:
+            drawn(grid.height * last // len(regions))
 
 
 def _part(
-    report: Callable[[int, int], None] | None, done: int, passes: int, height: int
+    progress: Callable[[int, int], None] | None, done: int, *, passes: int, height: int
 ) -> Callable[[int], None] | None:
-    """What tells of rows done, after some passes over the raster, as a part of all."""
-    return None if report is None else lambda rows: report(done * height + rows, passes * height)
+    """Progress in rows, after some passes over the raster, as a part of all passes."""
+    return None if progress is None else lambda rows: progress(done * height + rows, passes * height)
 
 
 def _batch_end(rings: Rings, first: int, batch_points: int) -> int:

@@ -6,7 +6,6 @@ them depends on how the raster was cut into strips.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,8 +15,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from lposs_geo.grid import Grid
+from lposs_geo.polygons.bundles import Members, Pieces, RegionFacts, Runs
+from lposs_geo.polygons.growing_array import GrowingArray
 
-__all__ = ["STRIP_PIXELS", "DiskArray", "ReadRows", "Regions", "find_regions", "merge_small", "strips"]
+__all__ = ["STRIP_PIXELS", "CountDone", "ReadRows", "Regions", "find_regions", "merge_small", "strips"]
 
 STRIP_PIXELS = 1 << 22
 """Pixels of a strip: some 20 MB with their labels, confidence and what is made of them on the way."""
@@ -28,57 +29,8 @@ SHORT_IDS = 1 << 31
 ReadRows = Callable[[int, int], NDArray[np.uint8]]
 """Called with (first row, last row), exclusive: gives their pixels, (rows, cols) uint8."""
 
-Told = Callable[[int], None]
-"""Called with the number of rows, or of what else there is, that are done."""
-
-
-class DiskArray:
-    """An array that grows at its end, in a file mapped into memory: the system may put it out of memory at any time.
-
-    Parameters
-    ----------
-    path : Path
-        Of the file, which is made anew.
-    dtype : dtype
-    shape : tuple of int
-        Of one entry.
-    """
-
-    def __init__(self, path: Path, dtype: DTypeLike, *shape: int) -> None:
-        self.path = path
-        self.dtype = np.dtype(dtype)
-        self.shape = shape
-        self.held = 0  # bytes
-        path.write_bytes(b"")
-
-    def mapped(self, length: int) -> NDArray[Any]:
-        """The array, grown to (at least) `length` entries; new ones are zero. Arrays given earlier stay as they are.
-
-        Raises
-        ------
-        OSError
-            If the disk is full.
-        """
-        shape = (length, *self.shape)
-        needed = int(np.prod(shape, dtype=np.int64)) * self.dtype.itemsize
-        if not needed:
-            return np.zeros(shape, self.dtype)
-        if needed > self.held:
-            with self.path.open("r+b") as file:
-                _allocate(file.fileno(), self.held, needed - self.held)
-            self.held = needed
-        return np.asarray(np.memmap(self.path, self.dtype, "r+", shape=shape))
-
-
-def _allocate(file: int, start: int, size: int) -> None:
-    """Lengthen a file by zeros that have their room on the disk: writing to a hole of a full one would be a crash."""
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(file, start, size)
-        return
-    os.lseek(file, start, os.SEEK_SET)
-    zeros = bytes(min(size, 1 << 20))
-    while size:
-        size -= os.write(file, zeros[:size])
+CountDone = Callable[[int], None]
+"""Called with the number of rows, or of other steps, that are done."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +67,16 @@ class Regions:
     def __len__(self) -> int:
         return len(self.label)
 
+    @property
+    def runs(self) -> Runs:
+        """Runs of pixels, as compiled loops take them."""
+        return Runs(self.row_starts, self.run_end, self.run_region)
+
+    @property
+    def facts(self) -> RegionFacts:
+        """Facts by region, as compiled loops take them."""
+        return RegionFacts(self.label, self.area, self.confidence_sum, self.confidence_count)
+
 
 def strips(shape: tuple[int, int], strip_pixels: int = STRIP_PIXELS) -> Iterator[tuple[int, int]]:
     """Cut a raster into strips (first row, last row) of about so many pixels, at least a row each."""
@@ -133,7 +95,7 @@ def find_regions(
     *,
     confidence: ReadRows | None = None,
     strip_pixels: int = STRIP_PIXELS,
-    report: Told | None = None,
+    progress: CountDone | None = None,
 ) -> Regions:
     """Find the connected patches of a label raster.
 
@@ -147,47 +109,51 @@ def find_regions(
     confidence : callable, optional
         Gives the confidence of some rows, percent, 255 where unknown.
     strip_pixels : int
-    report : callable, optional
-        Told how many rows are done.
+    progress : callable, optional
+        Called with the number of rows that are done.
 
     Raises
     ------
     OSError
         If the disk is full.
     """
-    from lposs_geo.polygons.region_kernel import fold, label_rows, resolve
+    from lposs_geo.polygons.region_kernel import Strip, fold, label_rows, resolve
 
     shape = grid.height, grid.width
     ids = np.dtype(np.int32 if grid.height * grid.width < SHORT_IDS else np.int64)
-    known = 0 if confidence is None else 1
-    row_starts = DiskArray(folder / "row_starts.regions", np.int64).mapped(grid.height + 1)
-    layouts: list[tuple[str, DTypeLike]] = [
-        ("run_end", np.int32),
-        ("run_region", ids),
-    ]  # of runs, and then of preliminary ids
-    layouts += [("parent", ids), ("label", np.uint8), ("area", np.float64), ("sum", np.int64), ("count", np.int64)]
-    stores = [DiskArray(folder / f"{name}.regions", dtype) for name, dtype in layouts]
+    known = confidence is not None
+    row_starts = GrowingArray(folder / "row_starts.regions", np.int64).mapped(grid.height + 1)
 
-    def arrays(runs: int, used: int) -> list[NDArray[Any]]:
-        lengths = [runs] * 2 + [used] * 3 + [known * used] * 2
-        return [store.mapped(length) for store, length in zip(stores, lengths, strict=True)]
+    def array(name: str, dtype: DTypeLike) -> GrowingArray:
+        return GrowingArray(folder / f"{name}.regions", dtype)
 
-    runs = used = 0
+    run_end, run_region, parent = array("run_end", np.int32), array("run_region", ids), array("parent", ids)
+    by_id = array("label", np.uint8), array("area", np.float64), array("sum", np.int64), array("count", np.int64)
+
+    def facts(length: int) -> RegionFacts:
+        label, area, total, number = by_id
+        confident = length if known else 0
+        return RegionFacts(label.mapped(length), area.mapped(length), total.mapped(confident), number.mapped(confident))
+
+    number = used = 0
     for first, last in strips(shape, strip_pixels):
         labels = np.array(read(first, last), np.uint8, order="C")
         sure = np.zeros((last - first, 0), np.uint8)
         if confidence is not None:
             sure = np.array(confidence(first, last), np.uint8, order="C")
         more = last - first + int(np.count_nonzero(labels[:, 1:] != labels[:, :-1]))
-        runs += more
-        held = arrays(runs, used + more)  # each run may begin a region
-        used = label_rows(labels, grid.pixel_areas(first, last), sure, first, used, row_starts, *held)
-        if report is not None:
-            report(last)
-    run_end, run_region, parent, *rest = arrays(runs, used)
-    found = fold(parent, *rest)
-    resolve(run_region, parent, run_region)
-    return Regions(shape, row_starts, run_end, run_region, *(array[:found] for array in rest))
+        number += more
+        runs = Runs(row_starts, run_end.mapped(number), run_region.mapped(number))
+        longest = used + more  # each run may begin a region
+        strip = Strip(labels, grid.pixel_areas(first, last), sure, first)
+        used = label_rows(strip, used, runs, parent.mapped(longest), facts(longest))
+        if progress is not None:
+            progress(last)
+    runs = Runs(row_starts, run_end.mapped(number), run_region.mapped(number))
+    region, of_regions = parent.mapped(used), facts(used)
+    of_regions = of_regions.of_first(fold(region, of_regions))
+    resolve(runs.region, region, runs.region)
+    return Regions(shape, *runs, **of_regions._asdict())
 
 
 def merge_small(
@@ -195,7 +161,7 @@ def merge_small(
     min_area: float,
     folder: Path,
     *,
-    report: Told | None = None,
+    progress: CountDone | None = None,
 ) -> Regions:
     """Merge small regions into their neighbours.
 
@@ -212,54 +178,61 @@ def merge_small(
         Square metres, or square map units without a CRS. What falls short of it by rounding alone isn't small.
     folder : Path
         Another one than that of `regions`, or the same.
-    report : callable, optional
-        Told how many rows are done.
+    progress : callable, optional
+        Called with the number of rows that are done.
 
     Raises
     ------
     OSError
         If the disk is full.
     """
-    from lposs_geo.polygons.region_kernel import fold_merged, list_borders, merge, resolve
+    from lposs_geo.polygons.merge_kernel import fold_merged, merge
+    from lposs_geo.polygons.region_kernel import resolve
 
     limit = min_area * (1 - 1e-9)
-    number, ids = len(regions), regions.run_region.dtype
+    ids = regions.run_region.dtype
 
-    def array(name: str, dtype: DTypeLike, length: int = number) -> NDArray[Any]:
-        return DiskArray(folder / f"{name}.merging", dtype).mapped(length)
+    def array(name: str, dtype: DTypeLike, length: int = len(regions)) -> NDArray[Any]:
+        return GrowingArray(folder / f"{name}.merging", dtype).mapped(length)
 
-    runs = regions.row_starts, regions.run_end, regions.run_region
-    starts, ends = array("starts", np.int64, number + 1), array("ends", np.int64)
-    none = np.empty(0, ids), np.empty(0, np.int32)
+    pieces = _small_pieces(regions, limit, array, progress)
+    members = Members(array("parent", ids), array("following", ids), array("last", ids))
+    members.parent[:] = members.last[:] = np.arange(len(regions), dtype=ids)
+    members.following[:] = -1
+    known = len(regions.confidence_sum)
+    facts = RegionFacts(
+        array("label", np.uint8),
+        array("area", np.float64),
+        array("sum", np.int64, known),
+        array("count", np.int64, known),
+    )
+    facts.label[:], facts.area[:] = regions.label, regions.area
+    facts.confidence_sum[:], facts.confidence_count[:] = regions.confidence_sum, regions.confidence_count
+    merge(pieces, limit, members, facts, array("tally", np.int64))
+    facts = facts.of_first(fold_merged(members.parent, facts))
+    run_region = array("run_region", ids, len(regions.run_region))
+    resolve(regions.run_region, members.parent, run_region)
+    return replace(regions, run_region=run_region, **facts._asdict())
+
+
+def _small_pieces(
+    regions: Regions, limit: float, array: Callable[..., NDArray[Any]], progress: CountDone | None
+) -> Pieces:
+    """Pieces of the borders of regions smaller than `limit`."""
+    from lposs_geo.polygons.merge_kernel import list_pieces
+
+    ids = regions.run_region.dtype
+    starts, ends = array("starts", np.int64, len(regions) + 1), array("ends", np.int64)
+    numbers = Pieces(starts[1:], np.empty(0, ids), np.empty(0, np.int32))
     for first, last in strips(regions.shape):
-        list_borders(first, last, *runs, regions.area, limit, starts[1:], *none)
+        list_pieces(first, last, regions.runs, regions.area, limit, numbers)
     np.cumsum(starts, out=starts)
     ends[:] = starts[:-1]
     listed = int(starts[-1])
     neighbours, lengths = array("neighbours", ids, listed), array("lengths", np.int32, listed)
     for first, last in strips(regions.shape):
         if listed:
-            list_borders(first, last, *runs, regions.area, limit, ends, neighbours, lengths)
-        if report is not None:
-            report(last)
-    parent, last_member, following = array("parent", ids), array("last", ids), array("following", ids)
-    parent[:] = last_member[:] = np.arange(number, dtype=ids)
-    following[:] = -1
-    ends[:] = 0
-    label, area = array("label", np.uint8), array("area", np.float64)
-    label[:], area[:] = regions.label, regions.area
-    known = len(regions.confidence_sum)
-    total, count = array("sum", np.int64, known), array("count", np.int64, known)
-    total[:], count[:] = regions.confidence_sum, regions.confidence_count
-    merge(starts, neighbours, lengths, limit, parent, label, area, following, last_member, ends)
-    left = fold_merged(parent, label, area, total, count)
-    run_region = array("run_region", ids, len(regions.run_region))
-    resolve(regions.run_region, parent, run_region)
-    return replace(
-        regions,
-        run_region=run_region,
-        label=label[:left],
-        area=area[:left],
-        confidence_sum=total[:left],
-        confidence_count=count[:left],
-    )
+            list_pieces(first, last, regions.runs, regions.area, limit, Pieces(ends, neighbours, lengths))
+        if progress is not None:
+            progress(last)
+    return Pieces(starts, neighbours, lengths)

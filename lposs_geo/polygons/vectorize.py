@@ -107,7 +107,7 @@ def vectorize(
             simplify=simplify,
             min_area=min_area,
             confidence=[*sources, None][1],
-            report=None if progress is None else functools.partial(progress, "vectorize"),
+            progress=None if progress is None else functools.partial(progress, "vectorize"),
         )
 
 
@@ -119,7 +119,7 @@ def draw_polygons(
     simplify: float | str = DEFAULT_SIMPLIFY,
     min_area: float = 0.0,
     confidence: Path | None = None,
-    report: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> int:
     """What `vectorize` does once all is checked; `target` lies in a folder that may hold temporary files.
 
@@ -153,7 +153,7 @@ def draw_polygons(
                 simplify=tolerance,
                 min_area=min_area,
                 confidence=read_confidence,
-                report=report,
+                progress=progress,
             )
             return write_polygons(batches, target, legend, grid.crs)
     except OutputError:

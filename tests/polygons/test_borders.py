@@ -15,7 +15,6 @@ from scipy import ndimage
 
 from lposs_geo.grid import Grid
 from lposs_geo.polygons import regions as module
-from lposs_geo.polygons.border_kernel import is_free
 from lposs_geo.polygons.borders import Borders, Rings, draw_rings, find_borders, find_rings, simplify_borders
 from lposs_geo.polygons.regions import Regions, find_regions
 
@@ -271,24 +270,6 @@ def test_a_bar_below_two_patches_keeps_its_area(tmp_path):
     polygons = polygons_of(regions, simplify_borders(borders, 1, tmp_path), tmp_path)
     assert (shapely.area(polygons) > 0).all()
     assert shapely.coverage_is_valid(polygons)
-
-
-@settings(max_examples=300)
-@given(
-    corners=st.lists(st.tuples(st.integers(0, 199), st.integers(0, 30)), min_size=3, max_size=3, unique=True),
-    others=st.lists(st.tuples(st.integers(0, 199), st.integers(0, 30)), max_size=30),
-    near=st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=2),
-)
-def test_a_triangle_is_free_if_no_other_mark_touches_it(corners, others, near):
-    a, v, b = np.array(corners)
-    # some are within it, or right beside
-    others = [*others, *(tuple(np.rint(a + one * (v - a) + one * two * (b - v)).astype(int)) for one, two in near)]
-    marks = np.zeros((31, 4), np.uint64)
-    for x, y in [*corners, *others]:
-        marks[y, x // 64] |= np.uint64(1 << int(x % 64))
-    hit = shapely.intersects(shapely.convex_hull(shapely.multipoints(corners)), shapely.points(others or [(-9, -9)]))
-    own = [tuple(map(int, point)) in corners for point in others or [(-9, -9)]]
-    assert is_free(marks, *(point.astype(np.int32) for point in (a, v, b))) == (not (hit & ~np.array(own)).any())
 
 
 @pytest.mark.parametrize("tolerance", [1.0, 3.0])

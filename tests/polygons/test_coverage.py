@@ -275,7 +275,9 @@ def test_areas_in_degrees_are_geodesic():
 def test_progress_comes_to_its_end(min_area):
     labels = smoothed(30, 30, 5, 1.0)
     told = []
-    vectorised(labels, min_area=min_area, report=lambda *so_far: told.append(so_far), strip_pixels=100, batch_points=50)
+    vectorised(
+        labels, min_area=min_area, progress=lambda *so_far: told.append(so_far), strip_pixels=100, batch_points=50
+    )
     done = [number for number, _ in told]
     assert done == sorted(done)
     assert len({total for _, total in told}) == 1

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from scipy import ndimage
 
 from lposs_geo.grid import Grid
 from lposs_geo.polygons import regions as module
-from lposs_geo.polygons.regions import DiskArray, Regions, find_regions, merge_small, strips
+from lposs_geo.polygons.regions import Regions, find_regions, merge_small, strips
 
 UTM = CRS.from_epsg(32632)
 VALUES = [1, 2, 3, 0, 255]
@@ -182,8 +181,8 @@ def test_large_rasters_have_long_ids(folder, monkeypatch):
 def test_rows_done_are_told(folder):
     labels = np.ones((7, 4), dtype="uint8")
     told = []
-    regions = found(labels, folder, strip_pixels=12, report=told.append)
-    merge_small(regions, 3, folder, report=told.append)
+    regions = found(labels, folder, strip_pixels=12, progress=told.append)
+    merge_small(regions, 3, folder, progress=told.append)
     assert told == [3, 6, 7, 7]
 
 
@@ -193,18 +192,3 @@ def test_strips_cover_every_row_once(rows, cols, pixels):
     assert [first for first, _ in cut] == [0, *(last for _, last in cut[:-1])]
     assert cut[-1][1] == rows
     assert all((last - first - 1) * cols < pixels for first, last in cut)
-
-
-@pytest.mark.parametrize("native", [True, False])
-def test_an_array_on_the_disk_grows(folder, monkeypatch, native):
-    if not native:
-        monkeypatch.delattr(os, "posix_fallocate", raising=False)
-    store = DiskArray(folder / "a", np.int16, 3)
-    assert store.mapped(0).shape == (0, 3)
-    first = store.mapped(2)
-    first[:] = 7
-    second = store.mapped(400_000)
-    assert second[:2].tolist() == [[7] * 3] * 2
-    assert not second[2:].any()
-    assert (folder / "a").stat().st_size == 400_000 * 6
-    assert len(store.mapped(1)) == 1
