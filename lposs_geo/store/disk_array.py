@@ -45,7 +45,7 @@ class ChunkedArray:
         return (self.rows[-1], self.cols[-1], *self.trailing)
 
     def key(self, row: int, col: int) -> str:
-        """The key of a chunk, by its place among the chunks."""
+        """The key of a chunk, by its row and column among the chunks."""
         return f"{self.name}/{row}/{col}"
 
     def __getitem__(self, window: tuple[slice, slice]) -> NDArray[Any]:
@@ -76,7 +76,7 @@ class ChunkedArray:
 
 def _overlaps(edges: Sequence[int], first: int, last: int) -> Iterator[tuple[int, int, int]]:
     """The chunks that share [first, last), each with the part that it shares."""
-    for place in range(max(0, bisect_right(edges, first) - 1), len(edges) - 1):
-        if edges[place] >= last:
+    for index in range(max(0, bisect_right(edges, first) - 1), len(edges) - 1):
+        if edges[index] >= last:
             return
-        yield place, max(first, edges[place]), min(last, edges[place + 1])
+        yield index, max(first, edges[index]), min(last, edges[index + 1])

@@ -233,7 +233,7 @@ BAD = {
         2,
         "simplify must be a tolerance of 0 or more, like 1px",
     ),
-    "a legend that is none": (["CHIP", "--legend", "corine9"], 1, "no legend file 'corine9'.* the presets are worldcover, "),
+    "a legend that is none": (["CHIP", "--legend", "corine9"], 1, "file 'corine9'.* the presets are worldcover, "),
     "a class called as no class is": (["CHIP", "--classes", "Unknown=forest,b"], 2, "may be called 'Unknown'"),
     "a box that is none": (["CHIP", "--aoi", "1,2,3"], 2, "1,2,3"),
     "an area elsewhere": (["CHIP", "--aoi", "0,0,1,1"], 2, "don't overlap"),
