@@ -18,8 +18,8 @@ from xml.etree import ElementTree
 import rasterio
 from rasterio.errors import RasterioError
 
-from lposs_geo.errors import OutputError
-from lposs_geo.files.outputs import room_left, sidecar
+from lposs_geo.files.outputs import sidecar
+from lposs_geo.files.writing import writing
 from lposs_geo.polygons.files import LAYER
 
 __all__ = ["are_as_written", "put_on_record"]
@@ -46,16 +46,13 @@ def put_on_record(labels: Path, written: Mapping[str, Path]) -> None:
         If it can't be written, or what was written can't be read.
     """
     path = sidecar(labels)
-    try:
+    with writing(path):
         files = {kind: _checksum(file) for kind, file in written.items()}
         tree = ElementTree.parse(path)
         metadata = ElementTree.SubElement(tree.getroot(), "Metadata", domain=_DOMAIN)
         ElementTree.SubElement(metadata, "MDI", key=_FILES).text = json.dumps(files)
         ElementTree.indent(tree)
         tree.write(path, encoding="utf-8")
-    except (OSError, sqlite3.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise OutputError(f"can't write '{path.name}': {reason}{room_left(path.parent)}") from error
 
 
 def are_as_written(files: Mapping[str, Path]) -> bool:

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lposs_geo.files.outputs import write_text
+from lposs_geo.files.writing import write_text
 
 if TYPE_CHECKING:
     import numpy as np

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +19,7 @@ __all__ = [
     "check_outputs",
     "for_scene",
     "may_be_output",
-    "room_left",
     "sidecar",
-    "write_text",
 ]
 
 SIDECAR = "*.aux.xml"
@@ -45,20 +42,6 @@ _ENDINGS = (".tif", ".tiff", ".gpkg", ".parquet", ".fgb", ".geojson", ".png", ".
 
 _STYLES = (".qml", ".sld")
 """Endings of styles beside a raster."""
-
-
-def room_left(folder: Path) -> str:
-    """The end of a line about a failed write: the little room that the disk has, empty where it has enough."""
-    free = shutil.disk_usage(folder).free if folder.is_dir() else 0
-    return f" (only {free / 1e6:.0f} MB are left on the disk)" if free < 100e6 else ""
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file; OutputError if it can't be written."""
-    try:
-        path.write_text(text, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise OutputError(f"can't write '{path.name}': {error.strerror or error}{room_left(path.parent)}") from error
 
 
 def for_scene(output: str | Path, name: str) -> Path:

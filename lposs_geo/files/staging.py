@@ -24,7 +24,8 @@ from typing import Any
 
 from lposs_geo.errors import OutputError
 from lposs_geo.files.durable import replace_with, sync_file, sync_folder
-from lposs_geo.files.outputs import Output, may_be_output, room_left
+from lposs_geo.files.outputs import Output, may_be_output
+from lposs_geo.files.writing import failed_write, writing
 
 __all__ = ["NAMES", "checksum", "roll_forward", "staged_in", "sweep"]
 
@@ -182,7 +183,7 @@ def _make(folder: Path, own: Sequence[Path]) -> None:
                 if not _is_folder(made):
                     raise OSError(errno.ELOOP, f"'{made}' is a link")
     except OSError as error:
-        raise OutputError(f"can't write into '{into.parent}': {error.strerror or error}") from error
+        raise failed_write(into.parent, error, f"into '{into.parent}'") from error
 
 
 def _listed(homes: Mapping[Path, Path], outputs: Sequence[Output]) -> list[_Folder]:
@@ -195,15 +196,12 @@ def _listed(homes: Mapping[Path, Path], outputs: Sequence[Output]) -> list[_Fold
             raise OutputError(f"'{output.path.name}' wasn't written")
         for target in output.files:
             path = home / STAGED / target.name
-            try:
+            with writing(path, f"'{output.path.name}'"):
                 if _is_file(path):
                     sync_file(path)
                     moves[home].append(_Move(target.name, path.stat().st_size, checksum(path)))
                 elif os.path.lexists(target):
                     moves[home].append(_Move(target.name))
-            except OSError as error:
-                reason = f"{error.strerror or error}{room_left(home)}"
-                raise OutputError(f"can't write '{output.path.name}': {reason}") from error
     first = homes[outputs[0].path.parent]
     return [_Folder(home, tuple(listed)) for home, listed in sorted(moves.items(), key=lambda item: item[0] == first)]
 
@@ -376,5 +374,4 @@ def _is_folder(path: Path) -> bool:
 
 
 def _cannot_write(error: OSError, folder: Path) -> OutputError:
-    name, reason = error.filename2 or error.filename or folder, error.strerror or error
-    return OutputError(f"can't write '{name}': {reason}{room_left(folder.parent)}")
+    return failed_write(folder.parent, error, f"'{error.filename2 or error.filename or folder}'")

@@ -20,9 +20,9 @@ import shapely
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 
-from lposs_geo.errors import OutputError, one_line
+from lposs_geo.errors import OutputError
 from lposs_geo.files.drivers import check_vector_driver
-from lposs_geo.files.outputs import room_left
+from lposs_geo.files.writing import failed_write
 from lposs_geo.grid import lonlat_transformer, to_pyproj
 from lposs_geo.legend.legend import Legend
 from lposs_geo.polygons.coverage import PolygonBatch
@@ -204,8 +204,7 @@ def _failures_named(path: Path, flow: _Flow) -> Iterator[None]:
             raise flow.failure from None
         if isinstance(error, MemoryError) or not isinstance(error, Exception):
             raise
-        reason = one_line(error) or type(error).__name__
-        raise OutputError(f"can't write '{path.name}': {reason}{room_left(path.parent)}") from error
+        raise failed_write(path, error) from error
 
 
 def _listed(words: list[str]) -> str:

@@ -20,8 +20,9 @@ from rasterio.windows import Window
 
 from lposs_geo.errors import OutputError, ParameterError, SceneError, one_line
 from lposs_geo.files.odd_names import linked
-from lposs_geo.files.outputs import GEOPACKAGE_BESIDE, Output, check_outputs, room_left
+from lposs_geo.files.outputs import GEOPACKAGE_BESIDE, Output, check_outputs
 from lposs_geo.files.room import check_size
+from lposs_geo.files.writing import failed_write
 from lposs_geo.grid import Grid
 from lposs_geo.legend.legend import NODATA, Legend
 from lposs_geo.legend.words import said
@@ -159,8 +160,7 @@ def draw_polygons(
     except OutputError:
         raise
     except OSError as error:  # of the temporary files
-        reason = f"{error.strerror or error}{room_left(target.parent)}"
-        raise OutputError(f"can't write what '{target.name}' is made from: {reason}") from error
+        raise failed_write(target, error, f"what '{target.name}' is made from") from error
 
 
 def _check_room(

@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from lposs_geo.errors import OutputError, SceneError, one_line
-from lposs_geo.files.outputs import room_left
+from lposs_geo.errors import SceneError
+from lposs_geo.files.writing import writing
 from lposs_geo.hints import Notice
 from lposs_geo.scene.description import Scene
 from lposs_geo.scene.identity import check_unchanged
@@ -95,18 +94,16 @@ def copy_in_tiles(scene: Scene, path: Path, part: Window | None = None) -> Scene
         strip = _block(dataset, scene)[0]
         rows = COPY_BLOCK * max(1, strip // COPY_BLOCK)
         handle, lost = Handle(scene.raster, dataset, scene.warp), list[tuple[int, int, str]]()
-        try:
-            with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "w", **profile) as copy:
-                for first in range(top - top % rows, bottom, rows):
-                    window = Window(left, first, right - left, min(rows, grid.height - first))
-                    for piece, values, valid in _in_strips(handle, scene.layers, window, strip, lost):
-                        copy.write(values, window=piece)
-                        copy.write_mask(valid, window=piece)
-        except (RasterioError, OSError) as error:
-            if isinstance(error, SceneError):
-                raise
-            reason = one_line(error.__cause__ or error)
-            raise OutputError(f"can't copy '{scene.path}' into tiles: {reason}{room_left(path.parent)}") from error
+        with (
+            writing(path, f"a copy of '{scene.path}' in tiles"),
+            rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+            rasterio.open(path, "w", **profile) as copy,
+        ):
+            for first in range(top - top % rows, bottom, rows):
+                window = Window(left, first, right - left, min(rows, grid.height - first))
+                for piece, values, valid in _in_strips(handle, scene.layers, window, strip, lost):
+                    copy.write(values, window=piece)
+                    copy.write_mask(valid, window=piece)
     check_unchanged(scene)
     if sum(stop - first for first, stop, _ in lost) >= bottom - top:
         raise SceneError(lost[0][2])

@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 
 from lposs_geo.errors import OutputError, ParameterError
 from lposs_geo.files.durable import replace_with, sync_folder
+from lposs_geo.files.writing import failed_write
 from lposs_geo.hints import Notice
 from lposs_geo.memory import parse_size
 from lposs_geo.models import cache_folder
@@ -188,9 +189,7 @@ def _sync(journal: Journal) -> None:
 
 
 def _reason(error: Exception, store: Path) -> str:
-    if isinstance(error, OutputError):
-        return str(error)
-    return f"can't write into '{store}': {getattr(error, 'strerror', None) or error}"
+    return str(error if isinstance(error, OutputError) else failed_write(store, error, f"into '{store}'"))
 
 
 def _look_at(path: Path) -> Store | None:

@@ -32,7 +32,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from lposs_geo.errors import DamagedError, OutputError
 from lposs_geo.files.durable import sync_folder
-from lposs_geo.files.outputs import room_left
+from lposs_geo.files.writing import failed_write, writing
 from lposs_geo.store.records import FORMAT, LONGEST_LINE, Record, aligned, parse, to_line
 
 __all__ = ["Journal", "open_journal"]
@@ -110,9 +110,7 @@ class Journal:
                 self._data.truncate(data_end)
                 self._index.truncate(index_end)
                 if isinstance(error, OSError):
-                    raise OutputError(
-                        f"can't write into '{self.folder}': {error.strerror}{room_left(self.folder)}"
-                    ) from error
+                    raise failed_write(self.folder, error, f"into '{self.folder}'") from error
                 raise
             self._records[key] = record
             self._checked.add(key)
@@ -189,12 +187,10 @@ class Journal:
         OutputError
             If the disk failed to take them.
         """
-        try:
+        with writing(self.folder, f"into '{self.folder}'"):
             for file in (self._data, self._index):
                 os.fsync(file.fileno())
             sync_folder(self.folder)
-        except OSError as error:
-            raise OutputError(f"can't write into '{self.folder}': {error.strerror}") from error
 
     def undo(self) -> None:
         """Drop all that was appended since the journal was opened, and take nothing more."""
@@ -301,7 +297,7 @@ def open_journal(folder: Path, *, check: bool = False) -> Iterator[Journal]:
         If the folder can't be written to, or it or a file in it is a link.
     """
     with ExitStack() as files:
-        try:
+        with writing(folder, f"into '{folder}'"):
             folder.mkdir(parents=True, exist_ok=True)
             if folder.is_symlink():
                 raise OutputError(f"'{folder}' is a link", hint="remove it")
@@ -309,10 +305,6 @@ def open_journal(folder: Path, *, check: bool = False) -> Iterator[Journal]:
             journal = Journal(folder, data, index)
             journal._find_records(check=check)
             journal._before = dict(journal._records), journal._ends
-        except OutputError:
-            raise
-        except OSError as error:
-            raise OutputError(f"can't write into '{folder}': {error.strerror}") from error
         yield journal
 
 

@@ -21,6 +21,7 @@ from lposs_geo.errors import OutputError
 from lposs_geo.files import staging
 from lposs_geo.files.durable import replace_with, sync_folder
 from lposs_geo.files.outputs import Output
+from lposs_geo.files.writing import failed_write, writing
 from lposs_geo.store.journal import Journal, open_journal
 
 __all__ = ["may_replace", "open_run", "run_folder", "settle", "staged"]
@@ -192,12 +193,12 @@ def _claim(output: Path) -> FileLock | None:
             return None
         except (FileExistsError, FileNotFoundError) as error:
             if not folder.parent.is_dir():
-                raise _cannot_write(output.parent, error) from error
+                raise failed_write(output.parent, error, f"into '{output.parent}'") from error
             continue  # it came or went in this moment
         except OutputError:
             raise
         except OSError as error:
-            raise _cannot_write(output.parent, error) from error
+            raise failed_write(output.parent, error, f"into '{output.parent}'") from error
         # the run that held it before may have taken it away with its lock: then this one holds nothing
         with suppress(OSError):
             if os.path.samestat(own, folder.lstat()):
@@ -304,7 +305,7 @@ def _prepare(
     before, replaced = _begun_with(folder)
     allowed = {str(path.absolute()) for path in replaces}
     changed = [name for name, fact in facts.items() if before.get(name) != fact]
-    try:
+    with writing(folder, f"into '{folder}'"):
         if resume and not changed:
             if allowed <= replaced:
                 return
@@ -324,11 +325,3 @@ def _prepare(
                     path.unlink(missing_ok=True)
         content = {"facts": facts, "replaces": sorted(allowed)}
         replace_with(folder / _FACTS, json.dumps(content, indent=1).encode())
-    except OutputError:
-        raise
-    except OSError as error:
-        raise _cannot_write(folder, error) from error
-
-
-def _cannot_write(folder: Path, error: OSError) -> OutputError:
-    return OutputError(f"can't write into '{folder}': {error.strerror or error}")

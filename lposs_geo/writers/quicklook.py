@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from lposs_geo.errors import OutputError
+from lposs_geo.files.writing import writing
 from lposs_geo.legend.legend import NODATA, UNKNOWN, UNKNOWN_CLASS, Legend
 
 __all__ = [
@@ -144,10 +144,8 @@ def draw_scene(
 
 def save_picture(picture: Image.Image, path: Path) -> None:
     """Write the picture as PNG; OutputError if it can't be written."""
-    try:
+    with writing(path):
         picture.save(path, format="PNG")
-    except OSError as error:
-        raise OutputError(f"can't write '{path.name}': {error.strerror or error}") from error
 
 
 def scene_pixels(image: NDArray[np.float32]) -> NDArray[np.uint8]:

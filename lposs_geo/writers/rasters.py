@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
-from lposs_geo.errors import LegendError, OutputError, SceneError, one_line
+from lposs_geo.errors import LegendError, SceneError
 from lposs_geo.files.odd_names import linked
-from lposs_geo.files.outputs import room_left, sidecar
+from lposs_geo.files.outputs import sidecar
+from lposs_geo.files.writing import writing
 from lposs_geo.grid import Grid
 from lposs_geo.legend.categories import read_categories
 from lposs_geo.legend.colours import next_colour
@@ -113,7 +114,7 @@ class LabelWriter:
 
     def write(self, labels: NDArray[np.uint8], window: Window, confidence: NDArray[np.uint8] | None = None) -> None:
         """Write uint8 labels (rows, cols) to their window, each window at most once; `confidence` is only counted."""
-        with _failures_named(self.path):
+        with writing(self.path):
             self.dataset.write(labels, 1, window=window)
         weights = self.grid.pixel_areas(window.row_off, window.row_off + window.height)
         percent = np.full_like(labels, NODATA) if confidence is None else confidence
@@ -156,12 +157,12 @@ def label_writer(path: Path, grid: Grid, legend: Legend, tags: Mapping[str, str]
     """
     # any other way of making overviews would invent classes
     with _cog(path, grid, 1, "MODE") as dataset:
-        with _failures_named(path):
+        with writing(path):
             dataset.write_colormap(1, _colour_table(legend))
             dataset.update_tags(**tags, **{LEGEND_TAG: json.dumps(legend.as_dict(), ensure_ascii=False)})
         writer = LabelWriter(path, dataset, grid)
         yield writer
-    with _failures_named(path):
+    with writing(path):
         _write_sidecar(path, legend, writer)
         _check_complete(path, writer.pixels)
 
@@ -196,19 +197,19 @@ def percent_writer(
     # band by band: blocks of many bands would be too large to stay in the cache until they are full
     overviews = "AVERAGE" if lasts else None
     with _cog(path, grid, len(names), overviews, photometric="minisblack", interleave="band") as dataset:
-        with _failures_named(path):
+        with writing(path):
             dataset.descriptions = tuple(names)
             dataset.units = ("percent",) * len(names)
             dataset.colorinterp = (ColorInterp.gray,) + (ColorInterp.undefined,) * (len(names) - 1)
             dataset.update_tags(**tags)
 
         def write(layers: NDArray[np.uint8], window: Window) -> None:
-            with _failures_named(path):
+            with writing(path):
                 dataset.write(layers, window=window)
             counts[:] += np.bincount(layers.ravel(), minlength=256)
 
         yield write
-    with _failures_named(path):
+    with writing(path):
         _check_complete(path, counts)
 
 
@@ -237,12 +238,12 @@ def _cog(
         **options,
     }
     with ExitStack() as stack:
-        with _failures_named(path):
+        with writing(path):
             dataset = stack.enter_context(rasterio.open(plain, "w", **profile))
         yield dataset
     if not overviews:
         return
-    with _failures_named(path):
+    with writing(path):
         rasterio.shutil.copy(plain, path, driver="COG", OVERVIEW_RESAMPLING=overviews, **_COG_OPTIONS)
         plain.unlink()
         sidecar(plain).unlink(missing_ok=True)
@@ -253,18 +254,6 @@ def _georeference(grid: Grid) -> dict[str, Affine]:
     """Where a file says that it lies; nothing for a plain picture, so that a GIS lays the map over it."""
     is_picture = grid.crs is None and grid.transform.is_identity
     return {} if is_picture else {"transform": grid.transform}
-
-
-@contextmanager
-def _failures_named(path: Path) -> Iterator[None]:
-    """Turn what GDAL and the system say of a failed write into one line."""
-    try:
-        yield
-    except MemoryError:
-        raise
-    except Exception as error:  # GDAL's errors come in several families, not all of them public
-        reason = one_line(error.__cause__ or error)
-        raise OutputError(f"can't write '{path.name}': {reason}{room_left(path.parent)}") from error
 
 
 def _check_complete(path: Path, pixels: NDArray[np.int64]) -> None:

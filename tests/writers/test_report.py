@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from lposs_geo.errors import OutputError
-from lposs_geo.files.outputs import write_text
+from lposs_geo.files.writing import write_text
 from lposs_geo.legend.building import from_words
 from lposs_geo.legend.legend import LandClass, Legend
 from lposs_geo.writers.rasters import ClassArea
