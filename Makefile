@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint plugin clean
+.PHONY: demo test test-package test-plugin lint plugin clean
 
 demo: $(VENV)/.demo
 	mkdir -p demo
@@ -13,7 +13,12 @@ demo: $(VENV)/.demo
 		--report demo/lakeside.html --overwrite
 
 test: $(VENV)/.test
+	$(MAKE) --no-print-directory --jobs 2 test-package test-plugin  # at once: much of the plugin's time is waiting
+
+test-package: $(VENV)/.test
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+
+test-plugin: $(VENV)/.test
 	$(BIN)/python qgis_plugin/run_tests.py
 
 lint: $(VENV)/.lint
