@@ -1,5 +1,4 @@
 from .building import from_words as from_words
-from .colours import colour_of as colour_of
 from .colours import next_colour as next_colour
 from .legend import NODATA as NODATA
 from .legend import UNKNOWN as UNKNOWN

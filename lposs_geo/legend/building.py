@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from lposs_geo.errors import LegendError
 from lposs_geo.hints import Notice
-from lposs_geo.legend.colours import Colour, next_colour
+from lposs_geo.legend.colours import next_colour
 from lposs_geo.legend.legend import MAX_CLASSES, LandClass, Legend
+from lposs_geo.legend.oklab import Colour
 from lposs_geo.legend.words import SIGNS, key, quoted, shown, split_list, tidy, unfit
 
 __all__ = ["Entry", "build", "from_words"]

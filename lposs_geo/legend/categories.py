@@ -11,7 +11,7 @@ import rasterio
 import rasterio.shutil
 from rasterio.io import MemoryFile
 
-from lposs_geo.legend.colours import Colour
+from lposs_geo.legend.oklab import Colour
 from lposs_geo.legend.words import mended
 
 __all__ = ["Categories", "read_categories"]

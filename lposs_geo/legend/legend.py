@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from lposs_geo.errors import LegendError
-from lposs_geo.legend.colours import Colour
+from lposs_geo.legend.colours import from_hex, to_hex
+from lposs_geo.legend.oklab import Colour
 from lposs_geo.legend.words import quoted, shown, unfit
 
 __all__ = [
@@ -63,7 +64,7 @@ class LandClass:
 
     @property
     def hex_colour(self) -> str:
-        return "#{:02x}{:02x}{:02x}".format(*self.colour)
+        return to_hex(self.colour)
 
 
 UNKNOWN_CLASS = LandClass(UNKNOWN, "unknown", (), (0, 0, 0))
@@ -182,5 +183,4 @@ def parse_colour(text: Any, where: str) -> Colour:
     """The colour in a text like "#1c6236"; LegendError if it is none, `where` names the class."""
     if not isinstance(text, str) or not re.fullmatch("#?[0-9a-fA-F]{6}", text):
         raise LegendError(f'{where}: colour {shown(text)} must look like "#1c6236"')
-    red, green, blue = bytes.fromhex(text.removeprefix("#"))
-    return red, green, blue
+    return from_hex(text)

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lposs_geo.legend.colours import to_hex
 from lposs_geo.legend.legend import NODATA, UNKNOWN, UNKNOWN_CLASS, LandClass, Legend
 from lposs_geo.writers.area_units import AreaUnit, unit_for
 from lposs_geo.writers.quicklook import MAP_OPACITY, length_text, palette, round_length, scene_pixels
@@ -166,7 +167,7 @@ def page(contents: Report) -> str:
         doubtful=_doubtful(contents.histogram),
         mean_confidence=_mean_confidence(contents.areas),
         confidence_map=None if contents.confidence is None else _confidence_uri(contents.confidence),
-        ramp=[_hex(colour) for colour in _RAMP],
+        ramp=[to_hex(colour) for colour in _RAMP],
         parameters=[(label, _set_out(text)) for label, text in contents.parameters.items()],
     )
 
@@ -258,7 +259,7 @@ def _bins(histogram: Sequence[int] | None) -> list[_Bin]:
             10 * k + 10,
             "<1%" if 0 < count < total / 200 else f"{count / total:.0%}",
             100 * count / tallest,
-            _hex(ramp[10 * k + 5]),
+            to_hex(ramp[10 * k + 5].tolist()),
         )
         for k, count in enumerate(histogram)
     ]
@@ -351,10 +352,6 @@ def _ramp() -> NDArray[np.uint8]:
     channels = [np.interp(np.arange(101), stops, channel) for channel in np.transpose(_RAMP)]
     colours: NDArray[np.uint8] = np.rint(np.column_stack(channels)).astype(np.uint8)
     return colours
-
-
-def _hex(colour: Sequence[int] | NDArray[np.uint8]) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
 def _data_uri(picture: Image.Image, kind: str, **options: Any) -> str:

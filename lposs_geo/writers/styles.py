@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from lposs_geo.legend.colours import Colour
+from lposs_geo.legend.colours import to_hex
 from lposs_geo.legend.legend import LandClass, Legend
+from lposs_geo.legend.oklab import Colour
 
 __all__ = ["confidence_qml", "labels_qml", "labels_sld", "polygons_qml", "polygons_sld"]
 
@@ -85,7 +86,7 @@ def confidence_qml() -> str:
     )
     for place, colour in enumerate(_CONFIDENCE_RAMP):
         value = f"{100 * place / last:g}"
-        SubElement(shader, "item", value=value, color=_hex(colour), alpha="255", label=f"{value} %")
+        SubElement(shader, "item", value=value, color=to_hex(colour), alpha="255", label=f"{value} %")
     bar = {"prefix": "", "suffix": " %", "minimumLabel": "", "maximumLabel": ""}
     SubElement(shader, "rampLegendSettings", bar | {"orientation": "2", "direction": "0", "useContinuousLegend": "1"})
     return _qml(root)
@@ -176,7 +177,7 @@ def polygons_sld(legend: Legend) -> str:
         SubElement(equal, "ogc:Literal").text = str(land_class.id)
         symbolizer = SubElement(rule, "PolygonSymbolizer")
         _css(SubElement(symbolizer, "Fill"), {"fill": land_class.hex_colour})
-        outline = {"stroke": _hex(_outline(land_class)), "stroke-width": "0.4", "stroke-linejoin": "round"}
+        outline = {"stroke": to_hex(_outline(land_class)), "stroke-width": "0.4", "stroke-linejoin": "round"}
         _css(SubElement(symbolizer, "Stroke"), outline)
     return _text(root)
 
@@ -189,10 +190,6 @@ def _shown(legend: Legend) -> tuple[LandClass, ...]:
 def _outline(land_class: LandClass) -> Colour:
     red, green, blue = (round(_OUTLINE_SHADE * channel) for channel in land_class.colour)
     return red, green, blue
-
-
-def _hex(colour: Colour) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
 def _rgba(colour: Colour) -> str:
