@@ -1,6 +1,6 @@
-"""Whether the files of a map are still what a run finished: neither emptied, damaged nor changed since.
+"""A record of the files of a finished map, by which it is seen later whether one was emptied, damaged or changed.
 
-What was written is on record in the sidecar of the labels, which appears with them, last of all. The record tells
+The record is in the sidecar of the labels, which appears with them, last of all. It tells
 nothing of the time, so that the same map is the same files.
 """
 
@@ -25,14 +25,14 @@ from lposs_geo.polygons.files import LAYER
 __all__ = ["are_as_written", "put_on_record"]
 
 _DOMAIN, _FILES = "LPOSS_GEO", "FILES"
-"""Where in GDAL's metadata the record is."""
+"""Domain and key of the record in GDAL's metadata."""
 
 _TIME = re.compile(rb'<time .*?</time>|"(?:created|datetime)": "[^"]*"')
-"""What tells in a report or a STAC item when it was made."""
+"""The time in a report or a STAC item at which it was made."""
 
 
 def put_on_record(labels: Path, written: Mapping[str, Path]) -> None:
-    """Write into the sidecar of the labels what was written.
+    """Write the record of all files into the sidecar of the labels.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def put_on_record(labels: Path, written: Mapping[str, Path]) -> None:
     Raises
     ------
     OutputError
-        If it can't be written, or what was written can't be read.
+        If it can't be written, or one of the files can't be read.
     """
     path = sidecar(labels)
     with writing(path):
@@ -56,7 +56,7 @@ def put_on_record(labels: Path, written: Mapping[str, Path]) -> None:
 
 
 def are_as_written(files: Mapping[str, Path]) -> bool:
-    """Whether all files of a map, by kind, are there as they were put on record."""
+    """True if all files of a map, by kind, are there as they were put on record."""
     try:
         with rasterio.open(files["labels"]) as dataset:
             record = json.loads(dataset.tags(ns=_DOMAIN).get(_FILES, "{}"))
@@ -66,11 +66,11 @@ def are_as_written(files: Mapping[str, Path]) -> bool:
 
 
 def _checksum(file: Path) -> int:
-    """CRC-32 of what a file tells."""
-    found = 0
+    """CRC-32 of the content of a file."""
+    checksum = 0
     for part in _parts(file):
-        found = zlib.crc32(part, found)
-    return found
+        checksum = zlib.crc32(part, checksum)
+    return checksum
 
 
 def _parts(file: Path) -> Iterator[bytes]:

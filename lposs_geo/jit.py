@@ -19,7 +19,7 @@ def jit(function: Callable[..., Any], *, parallel: bool = False) -> Callable[...
     ----------
     function : callable
     parallel : bool
-        Whether its ``prange`` loops run on all cores.
+        Run its ``prange`` loops on all cores.
     """
     options: dict[str, Any] = {"parallel": parallel, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
     compiled: Callable[..., Any]

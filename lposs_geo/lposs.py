@@ -140,7 +140,7 @@ def crop_positions(starts: Sequence[tuple[int, int]], patches_per_crop: int, pat
 
 
 def seeds(vlm: torch.Tensor, text: torch.Tensor, scale: float | None = None, num_rivals: int = 0) -> torch.Tensor:
-    """What each patch says of the classes by itself (paper section 3.1).
+    """Class scores of each patch by itself (paper section 3.1).
 
     Parameters
     ----------
@@ -269,7 +269,7 @@ def refine(
 
 
 def probabilities(scores: torch.Tensor, power: float = 1.0, *, of: torch.Tensor | None = None) -> torch.Tensor:
-    """How likely each class is, as its share of all classes' scores.
+    """Probability of each class: its share of all classes' scores.
 
     Propagation multiplies the scores of all classes of one pixel by about the same number, which depends on how many
     neighbours it has; a share is free of that.
@@ -290,11 +290,11 @@ def probabilities(scores: torch.Tensor, power: float = 1.0, *, of: torch.Tensor 
     """
     tiny = torch.finfo(scores.dtype).tiny
     positive = scores.clamp(min=tiny)
-    wanted = positive if of is None else of.clamp(min=tiny)
+    chosen = positive if of is None else of.clamp(min=tiny)
     if power != 1.0:  # of the largest, or a high power would leave the range of floats
         largest = positive.amax(dim=0)
-        positive, wanted = (positive / largest) ** power, (wanted / largest) ** power
-    return wanted / positive.sum(dim=0)
+        positive, chosen = (positive / largest) ** power, (chosen / largest) ** power
+    return chosen / positive.sum(dim=0)
 
 
 def _pad_to(image: torch.Tensor, size: int) -> torch.Tensor:

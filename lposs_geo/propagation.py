@@ -36,7 +36,7 @@ class Operator(Protocol):
 
 @dataclass(frozen=True)
 class Solution:
-    """What a solver found.
+    """The result of a solver.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class Solution:
         (C,) norm of ``Y - (I - alpha S) X`` relative to that of Y; 0 for a column of zeros, NaN where it wasn't asked
         for.
     converged : bool
-        Whether every column is known to be below the tolerance. False is the normal case: the method stops early on
+        True if every column is known to be below the tolerance. False is the normal case: the method stops early on
         purpose.
     """
 
@@ -88,7 +88,7 @@ def propagate(
         (N, C) to start from instead of zero. ``scores / (1 - alpha)`` is the solution where a node and all its
         neighbours agree, and so saves steps on smooth scores.
     measure : bool
-        Whether to measure the residual at the end, which costs Chebyshev as much as another step.
+        Measure the residual at the end, which costs Chebyshev as much as another step.
 
     Returns
     -------

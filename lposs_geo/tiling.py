@@ -16,12 +16,23 @@ from numpy.typing import NDArray
 from PIL import Image
 from rasterio.windows import Window
 
-__all__ = ["Lattice", "Steps", "Tile", "Tiles", "bilinear_taps", "crop_starts", "grown", "resample", "tiles", "zoomed"]
+__all__ = [
+    "Lattice",
+    "Steps",
+    "Tile",
+    "Tiles",
+    "bilinear_taps",
+    "crop_starts",
+    "resample",
+    "tiles",
+    "with_margin",
+    "zoomed",
+]
 
 
 @dataclass(frozen=True, eq=False)
 class Steps(Sequence[int]):
-    """Places along an axis, ascending: equal steps, and a few of its own at the end.
+    """Positions along an axis, ascending: equal steps, and a few others at the end.
 
     As long as the axis may be, they take no memory and no time until one is asked for.
 
@@ -29,7 +40,7 @@ class Steps(Sequence[int]):
     ----------
     regular : range
     tail : tuple of int
-        What comes behind it.
+        Positions behind them.
     """
 
     regular: range
@@ -47,12 +58,12 @@ class Steps(Sequence[int]):
         if isinstance(index, slice):
             first, stop, step = index.indices(len(self))
             if step != 1:
-                raise ValueError(f"places along an axis are cut in steps of 1, not {step}")
+                raise ValueError(f"positions along an axis are cut in steps of 1, not {step}")
             return Steps(
                 self.regular[first : min(stop, count)], self.tail[max(first - count, 0) : max(stop - count, 0)]
             )
-        place = index + len(self) if index < 0 else index
-        return self.regular[place] if 0 <= place < count else self.tail[place - count if place >= count else index]
+        number = index + len(self) if index < 0 else index
+        return self.regular[number] if 0 <= number < count else self.tail[number - count if number >= count else index]
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Steps) and (self.regular, self.tail) == (other.regular, other.tail):
@@ -69,9 +80,9 @@ class Tile:
     Attributes
     ----------
     core : Window
-        What the tile writes; the cores partition the scene.
+        The pixels that the tile writes; the cores partition the scene.
     padded : Window
-        What the tile reads: the core and a halo, cut off at the scene's border.
+        The pixels that the tile reads: the core and a halo, cut off at the scene's border.
     """
 
     core: Window
@@ -87,14 +98,14 @@ class Tile:
 
 @dataclass(frozen=True)
 class Tiles(Sequence[Tile]):
-    """The tiles of a scene, or of an area of it, row by row; each is made when it is asked for.
+    """The tiles of a scene, or of a window of it, row by row; each is made when it is asked for.
 
     Attributes
     ----------
     shape : (int, int)
         Rows and cols of the scene, px.
     rows, cols : range
-        Where cores begin, and where the last ones end.
+        First row and col of each core; they stop where the last cores end.
     halo : int
         Px.
     """
@@ -120,21 +131,21 @@ class Tiles(Sequence[Tile]):
         row, col = self.rows[number // len(self.cols)], self.cols[number % len(self.cols)]
         bottom, right = min(row + self.rows.step, self.rows.stop), min(col + self.cols.step, self.cols.stop)
         core = Window(col, row, right - col, bottom - row)
-        return Tile(core, grown(core, self.halo, *self.shape))
+        return Tile(core, with_margin(core, self.halo, *self.shape))
 
     @property
     def row_edges(self) -> Steps:
-        """Where the rows of cores begin, and where the last one ends."""
+        """First row of each row of cores, and the end of the last."""
         return Steps(self.rows, (self.rows.stop,))
 
     @property
     def col_edges(self) -> Steps:
-        """Where the columns of cores begin, and where the last one ends."""
+        """First col of each column of cores, and the end of the last."""
         return Steps(self.cols, (self.cols.stop,))
 
 
-def tiles(height: int, width: int, tile_size: int, halo: int, area: Window | None = None) -> Tiles:
-    """Partition a scene, or an area of it, into tiles, row by row.
+def tiles(height: int, width: int, tile_size: int, halo: int, window: Window | None = None) -> Tiles:
+    """Partition a scene, or a window of it, into tiles, row by row.
 
     Parameters
     ----------
@@ -144,17 +155,17 @@ def tiles(height: int, width: int, tile_size: int, halo: int, area: Window | Non
         Side of a core, px; cores at the lower and right border may be smaller.
     halo : int
         Px read around a core, as far as the scene reaches.
-    area : Window, optional
-        What the cores cover; the halo reaches beyond it.
+    window : Window, optional
+        The pixels that the cores cover; halos reach beyond it.
     """
     if tile_size < 1 or halo < 0:
         raise ValueError(f"tile_size must be positive and halo not negative, not {tile_size} and {halo}")
-    rows, cols = (area or Window(0, 0, width, height)).toslices()
+    rows, cols = (window or Window(0, 0, width, height)).toslices()
     by_row, by_col = (range(part.start, part.stop, tile_size) for part in (rows, cols))
     return Tiles((height, width), by_row, by_col, halo)
 
 
-def grown(window: Window, margin: int, height: int, width: int) -> Window:
+def with_margin(window: Window, margin: int, height: int, width: int) -> Window:
     """A window with a margin around it, as far as a scene of `height` x `width` px reaches."""
     rows, cols = window.toslices()
     top, left = max(0, rows.start - margin), max(0, cols.start - margin)
@@ -237,7 +248,7 @@ def bilinear_taps(
     """Find the two patches, `patch_size` px large, that each px in [start, stop) lies between, along one axis.
 
     Px and patches are cells, compared by their centres, and the border patch holds beyond its centre: the convention
-    that torch calls ``align_corners=False``. Only the px's own place enters, so a window gives what the whole gives.
+    that torch calls ``align_corners=False``. Only the px's own position enters, so a window gives what the whole gives.
 
     Returns
     -------
@@ -246,9 +257,9 @@ def bilinear_taps(
     share : (stop - start,) float32
         Weight of the upper one.
     """
-    place = ((np.arange(start, stop) + 0.5) / patch_size - 0.5).clip(0, count - 1)
-    lower = np.floor(place).astype(np.int64)
-    return lower, np.minimum(lower + 1, count - 1), (place - lower).astype(np.float32)
+    position = ((np.arange(start, stop) + 0.5) / patch_size - 0.5).clip(0, count - 1)
+    lower = np.floor(position).astype(np.int64)
+    return lower, np.minimum(lower + 1, count - 1), (position - lower).astype(np.float32)
 
 
 def zoomed(length: int, zoom: float) -> int:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.windows import Window
 
-from lposs_geo.tiling import Lattice, Steps, Tile, bilinear_taps, crop_starts, grown, resample, tiles, zoomed
+from lposs_geo.tiling import Lattice, Steps, Tile, bilinear_taps, crop_starts, resample, tiles, with_margin, zoomed
 
 sizes = st.integers(1, 300)
 
@@ -34,14 +34,14 @@ def test_the_tiles_of_an_area_cover_it_and_look_beyond(height, width, tile_size,
     written = np.zeros((height, width), dtype=int)
     for tile in tiles(height, width, tile_size, halo, area):
         written[tile.core.toslices()] += 1
-        assert tile.padded == grown(tile.core, halo, height, width)
+        assert tile.padded == with_margin(tile.core, halo, height, width)
     assert (written[area.toslices()] == 1).all()
     assert written.sum() == area.height * area.width
 
 
 def test_a_window_grows_as_far_as_the_scene_reaches():
-    assert grown(Window(30, 5, 20, 10), 10, 100, 55) == Window(20, 0, 35, 25)
-    assert grown(Window(30, 5, 20, 10), 0, 100, 55) == Window(30, 5, 20, 10)
+    assert with_margin(Window(30, 5, 20, 10), 10, 100, 55) == Window(20, 0, 35, 25)
+    assert with_margin(Window(30, 5, 20, 10), 0, 100, 55) == Window(30, 5, 20, 10)
 
 
 @given(height=sizes, width=sizes, tile_size=st.integers(20, 200), halo=st.integers(0, 40))
@@ -91,7 +91,7 @@ def test_tiles_made_one_by_one_are_those_of_all(height, width, tile_size, halo, 
         for col in range(left, left + area.width, tile_size):
             bottom, right = min(row + tile_size, top + area.height), min(col + tile_size, left + area.width)
             core = Window(col, row, right - col, bottom - row)
-            listed.append(Tile(core, grown(core, halo, height, width)))
+            listed.append(Tile(core, with_margin(core, halo, height, width)))
     found = tiles(height, width, tile_size, halo, area)
     assert list(found) == listed
     assert [found[number] for number in range(-len(listed), 0)] == listed

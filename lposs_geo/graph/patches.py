@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 __all__ = ["PatchAffinity", "lattice_affinity", "patch_affinity"]
 
 BLOCK_ELEMENTS = 16_000_000
-"""Similarities held at once while neighbours are sought: 64 MB of float32."""
+"""Similarities in memory at once while neighbours are sought: 64 MB of float32."""
 
 LATTICE_BLOCK = 24
 """Rows and columns of the lattice that are compared at once with what is around them. Larger blocks are compared with
@@ -202,7 +202,7 @@ def lattice_affinity(
     radius : float
         Seek only within this distance, px.
     device : torch.device
-        Where to compare, and where the affinity will be.
+        Compares the patches, and holds the affinity afterwards.
 
     Returns
     -------
@@ -220,20 +220,37 @@ def lattice_affinity(
         )
     from lposs_geo.graph.patch_kernel import fade  # compiled code: loaded when first needed
 
-    extents = _circle(radius / patch_size, max(valid.shape))
-    reach = len(extents) - 1
     positions = np.argwhere(valid)
-    number = np.full(valid.shape, -1, dtype=np.int32)
-    number[valid] = np.arange(len(positions))
     slots = max(0, min(n_neighbors, len(positions)) - 1)
-    search = _Search(
+    search = _search_begun(valid, _circle(radius / patch_size, max(valid.shape)), slots, device)
+    if slots:
+        _search_lattice(search, read_rows, valid)
+    neighbours, weights = search.neighbours.cpu(), search.cosines.cpu()
+    fade(weights.numpy(), neighbours.numpy(), positions, gamma, sigma * patch_size)
+    return _symmetric_affinity(neighbours, weights, device)
+
+
+def _search_begun(valid: NDArray[np.bool_], extents: torch.Tensor, slots: int, device: torch.device) -> _Search:
+    """A search for `slots` neighbours of each valid patch, none of which is known yet."""
+    count = int(valid.sum())
+    number = np.full(valid.shape, -1, dtype=np.int32)
+    number[valid] = np.arange(count)
+    return _Search(
         extents.to(device),
         torch.from_numpy(number).to(device),
-        torch.full((len(positions), slots), -1, dtype=torch.int32, device=device),
-        torch.zeros(len(positions), slots, device=device),
+        torch.full((count, slots), -1, dtype=torch.int32, device=device),
+        torch.zeros(count, slots, device=device),
     )
+
+
+def _search_lattice(
+    search: _Search, read_rows: Callable[[int, int], NDArray[np.float16]], valid: NDArray[np.bool_]
+) -> None:
+    """Compare every patch of a lattice with those around it, block by block, from top to bottom."""
+    device = search.cosines.device
+    reach = len(search.extents) - 1
     keep = _keep_on_cpu if device.type == "cpu" else _keep_in_torch
-    for first, top, window in _strips(read_rows, valid.shape, reach, device) if slots else ():
+    for first, top, window in _strips(read_rows, valid.shape, reach, device):
         for left in range(0, valid.shape[1], LATTICE_BLOCK):
             right = left + LATTICE_BLOCK
             if not valid[top : top + LATTICE_BLOCK, left:right].any():
@@ -245,9 +262,6 @@ def lattice_affinity(
             keep(similarity, (top, left), (first, begin), search)
             if first < top:  # the rows above have only now seen these; within the strip, each block has its turn
                 keep(similarity.permute(2, 3, 0, 1)[:, : top - first], (first, begin), (top, left), search)
-    neighbours, weights = search.neighbours.cpu(), search.cosines.cpu()
-    fade(weights.numpy(), neighbours.numpy(), positions, gamma, sigma * patch_size)
-    return _symmetric_affinity(neighbours, weights, device)
 
 
 def _circle(radius: float, farthest: int) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""The borders between regions: found, simplified once for both sides, and joined to the rings of polygons.
+"""The borders between regions: drawn, simplified once for both sides, and joined to the rings of polygons.
 
 Corners of pixels form a lattice, on which the border is a planar graph. Its nodes are where three or four sides meet;
 between them are arcs, each with one region on either side, and there are closed arcs without nodes, around islands. All

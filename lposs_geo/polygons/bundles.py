@@ -1,4 +1,4 @@
-"""Arrays that go together, by name: what the compiled loops of this wing take and fill in place.
+"""Arrays that go together, by name: the compiled loops of this wing take them and fill them in place.
 
 numba knows a tuple by its class: so arrays in a row can't be mixed up, and compiled code is still cached.
 """

@@ -122,7 +122,7 @@ def find_corners(
     before : Found
         Numbers of what lies above.
     lattice : Lattice
-        Receives what is found.
+        Receives the corners, nodes and tips.
     open_corner : (cols + 1,) int64
         By column, the last corner that goes down; in place.
 

@@ -32,7 +32,7 @@ class GrowingArray:
         path.write_bytes(b"")
 
     def mapped(self, length: int) -> NDArray[Any]:
-        """The array, grown to (at least) `length` entries; new ones are zero. Arrays given earlier stay as they are.
+        """The array with (at least) `length` entries; new ones are zero. Arrays given earlier stay as they are.
 
         Raises
         ------

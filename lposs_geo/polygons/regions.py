@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -17,6 +17,9 @@ from numpy.typing import DTypeLike, NDArray
 from lposs_geo.grid import Grid
 from lposs_geo.polygons.bundles import Members, Pieces, RegionFacts, Runs
 from lposs_geo.polygons.growing_array import GrowingArray
+
+if TYPE_CHECKING:
+    from lposs_geo.polygons.region_kernel import Strip
 
 __all__ = ["STRIP_PIXELS", "CountDone", "ReadRows", "Regions", "find_regions", "merge_small", "strips"]
 
@@ -42,7 +45,7 @@ class Regions:
     shape : (int, int)
         Rows and columns of the raster.
     row_starts : (rows + 1,) int64
-        Where each row's runs begin.
+        Index of each row's first run.
     run_end : (runs,) int32
         Column after the last pixel of each; a row's first run begins in column 0, the next where that ends.
     run_region : (runs,) int32 or int64
@@ -117,7 +120,7 @@ def find_regions(
     OSError
         If the disk is full.
     """
-    from lposs_geo.polygons.region_kernel import Strip, fold, label_rows, resolve
+    from lposs_geo.polygons.region_kernel import fold, label_rows, resolve
 
     shape = grid.height, grid.width
     ids = np.dtype(np.int32 if grid.height * grid.width < SHORT_IDS else np.int64)
@@ -137,15 +140,11 @@ def find_regions(
 
     number = used = 0
     for first, last in strips(shape, strip_pixels):
-        labels = np.array(read(first, last), np.uint8, order="C")
-        sure = np.zeros((last - first, 0), np.uint8)
-        if confidence is not None:
-            sure = np.array(confidence(first, last), np.uint8, order="C")
-        more = last - first + int(np.count_nonzero(labels[:, 1:] != labels[:, :-1]))
+        strip = _strip(read, confidence, grid, first, last)
+        more = last - first + int(np.count_nonzero(strip.labels[:, 1:] != strip.labels[:, :-1]))
         number += more
         runs = Runs(row_starts, run_end.mapped(number), run_region.mapped(number))
         longest = used + more  # each run may begin a region
-        strip = Strip(labels, grid.pixel_areas(first, last), sure, first)
         used = label_rows(strip, used, runs, parent.mapped(longest), facts(longest))
         if progress is not None:
             progress(last)
@@ -154,6 +153,17 @@ def find_regions(
     of_regions = of_regions.of_first(fold(region, of_regions))
     resolve(runs.region, region, runs.region)
     return Regions(shape, *runs, **of_regions._asdict())
+
+
+def _strip(read: ReadRows, confidence: ReadRows | None, grid: Grid, first: int, last: int) -> Strip:
+    """Read some rows."""
+    from lposs_geo.polygons.region_kernel import Strip
+
+    percent = np.zeros((last - first, 0), np.uint8)
+    labels = np.array(read(first, last), np.uint8, order="C")
+    if confidence is not None:
+        percent = np.array(confidence(first, last), np.uint8, order="C")
+    return Strip(labels, grid.pixel_areas(first, last), percent, first)
 
 
 def merge_small(
@@ -175,7 +185,7 @@ def merge_small(
     ----------
     regions : Regions
     min_area : float
-        Square metres, or square map units without a CRS. What falls short of it by rounding alone isn't small.
+        Square metres, or square map units without a CRS. A region that falls short of it by rounding alone isn't small.
     folder : Path
         Another one than that of `regions`, or the same.
     progress : callable, optional

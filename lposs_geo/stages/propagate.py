@@ -23,7 +23,7 @@ from lposs_geo.graph.patches import PatchAffinity, lattice_affinity
 from lposs_geo.propagation import DEFAULT_STEPS, propagate
 from lposs_geo.stages.features import LatticeArray, LatticeFeatures
 from lposs_geo.store.journal import Journal
-from lposs_geo.tiling import Tiles, bilinear_taps, grown, tiles
+from lposs_geo.tiling import Tiles, bilinear_taps, tiles, with_margin
 
 __all__ = [
     "SCENE_PARAMETERS",
@@ -94,7 +94,7 @@ def blocks(
         bottom = min(lattice.rows, math.ceil((window.row_off + window.height) / patch_size) + 1)
         right = min(lattice.cols, math.ceil((window.col_off + window.width) / patch_size) + 1)
         area = Window(left, top, right - left, bottom - top)
-    whole = grown(area, margin, lattice.rows, lattice.cols)
+    whole = with_margin(area, margin, lattice.rows, lattice.cols)
     fits = whole.height * whole.width <= side**2
     core = max(area.height, area.width) if fits else max(side - 2 * margin, margin)
     return tiles(lattice.rows, lattice.cols, core, margin, area)

@@ -17,7 +17,7 @@ from lposs_geo.grid import Grid
 from lposs_geo.legend.legend import Legend
 from lposs_geo.memory import Budget
 from lposs_geo.stages.propagate import BLOCK_MARGIN, SCENE_PARAMETERS
-from lposs_geo.tiling import Tiles, grown, tiles
+from lposs_geo.tiling import Tiles, tiles, with_margin
 
 __all__ = ["Task", "Words", "embed", "halo_of", "plan_tiles"]
 
@@ -97,18 +97,18 @@ class Task:
 
     def refined(self, grid: Grid) -> Window:
         """The pixels that take part in the pixel stage: the window and its halo."""
-        return grown(self.window, halo_of(self.refine), grid.height, grid.width)
+        return with_margin(self.window, halo_of(self.refine), grid.height, grid.width)
 
     def seen(self, grid: Grid) -> Window:
         """The pixels whose patches take part in the patch stage."""
         margin = math.ceil(BLOCK_MARGIN / (self.zoom * self.encoder.scales[-1]))
-        return grown(self.refined(grid), margin, grid.height, grid.width)
+        return with_margin(self.refined(grid), margin, grid.height, grid.width)
 
     def read(self, grid: Grid) -> Window:
         """The pixels that are read: those of all crops that reach into what is seen, and what they are made from."""
         encoder, zoom = self.encoder, self.zoom * self.encoder.scales[0]
         margin = math.ceil((encoder.crop_size + 2 * encoder.patch_size + 4) / zoom) + 4
-        return grown(self.seen(grid), margin, grid.height, grid.width)
+        return with_margin(self.seen(grid), margin, grid.height, grid.width)
 
 
 def halo_of(refine: bool) -> int:
