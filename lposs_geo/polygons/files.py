@@ -40,7 +40,7 @@ LAYER = "landcover"
 """Name of the layer in a file."""
 
 ROW_GROUP = 1 << 15
-"""Most polygons of a GeoParquet row group: what a reader of a small area reads at least."""
+"""Most polygons of a GeoParquet row group, the least that a reader of a small extent reads."""
 
 _GEOPACKAGE_GEOMETRY = "geom"
 """GDAL's name of the geometry column in a GeoPackage; the style names it too."""
@@ -91,7 +91,8 @@ def check_vector(path: Path, crs: CRS | None) -> None:
     if suffix == ".shp":
         raise OutputError(
             f"output '{path}': a Shapefile cuts field names to ten letters, ends at 2 GB and knows neither missing "
-            f"numbers nor colours: take {_listed(SUFFIXES.split())}"
+            "numbers nor colours",
+            hint=f"take {_listed(SUFFIXES.split())}",
         )
     if suffix not in SUFFIXES.split():
         raise OutputError(f"output '{path}' must end in {_listed(SUFFIXES.split())}")
@@ -100,13 +101,14 @@ def check_vector(path: Path, crs: CRS | None) -> None:
         others = _listed([other for other in SUFFIXES.split() if other != suffix])
         if crs is None:
             raise OutputError(
-                f"output '{path}': GeoJSON holds longitudes and latitudes, which a scene without a CRS hasn't: "
-                f"take {others}"
+                f"output '{path}': GeoJSON holds longitudes and latitudes, which a scene without a CRS hasn't",
+                hint=f"take {others}",
             )
         if lonlat_transformer(crs) is None:
             raise OutputError(
                 f"output '{path}': GeoJSON holds longitudes and latitudes on WGS84, into which "
-                f"'{to_pyproj(crs).name}' can't be transformed: take {others}"
+                f"'{to_pyproj(crs).name}' can't be transformed",
+                hint=f"take {others}",
             )
 
 
@@ -131,13 +133,13 @@ def write_polygons(batches: Iterable[PolygonBatch], path: Path, legend: Legend, 
     Returns
     -------
     int
-        How many polygons were written.
+        The number of polygons written.
 
     Raises
     ------
     OutputError
-        If the format can't hold the polygons (`check_vector`), or the file can't be written. What `batches` itself
-        raises comes through as it is.
+        If the format can't hold the polygons (`check_vector`), or the file can't be written. An error that `batches`
+        itself raises comes through as it is.
     """
     check_vector(path, crs)
     suffix = path.suffix.lower()
@@ -158,7 +160,7 @@ def write_polygons(batches: Iterable[PolygonBatch], path: Path, legend: Legend, 
 
 
 def _handed_on(head: list[PolygonBatch], rest: Iterator[PolygonBatch]) -> Iterator[PolygonBatch]:
-    """One after the other; what `itertools.chain` would keep till the end is let go."""
+    """One after the other; `itertools.chain` would keep the first ones till the end."""
     while head:
         yield head.pop(0)
     yield from rest
@@ -166,14 +168,14 @@ def _handed_on(head: list[PolygonBatch], rest: Iterator[PolygonBatch]) -> Iterat
 
 @dataclass
 class _Flow:
-    """What is known of the polygons on their way.
+    """Polygons on their way to a file.
 
     Attributes
     ----------
     written : int
         Polygons handed to the writer so far.
     failure : BaseException or None
-        What their source raised: GDAL and Arrow, in between, hand on no more than that something went wrong.
+        The error that their batches raised: GDAL and Arrow, in between, only hand on that something went wrong.
     """
 
     written: int = 0
@@ -235,14 +237,14 @@ def _record_batch(batch: PolygonBatch, schema: pa.Schema, legend: Legend) -> pa.
     import pyarrow as pa
 
     known = {land_class.id: land_class for land_class in legend.with_unknown}
-    ids, place = np.unique(batch.class_id, return_inverse=True)
+    ids, index = np.unique(batch.class_id, return_inverse=True)
     names = [known[key].name if key in known else f"class {key}" for key in ids.tolist()]
     codes = [known[key].code if key in known else None for key in ids.tolist()]
     polygons = shapely.orient_polygons(batch.geometry)  # the right-hand rule, which GeoParquet declares
     columns: dict[str, Any] = {
         "class_id": pa.array(batch.class_id, pa.int32()),
-        "class_name": pa.array(names, pa.string()).take(pa.array(place)),
-        "class_code": pa.array(codes, pa.int32()).take(pa.array(place)),
+        "class_name": pa.array(names, pa.string()).take(pa.array(index)),
+        "class_code": pa.array(codes, pa.int32()).take(pa.array(index)),
         "area_m2": pa.array(batch.area_m2),
         "perimeter_m": pa.array(batch.perimeter_m),
         "geometry": pa.array(list(shapely.to_wkb(polygons)), pa.binary()),

@@ -1,4 +1,4 @@
-"""How much disk the polygons of some labels will take, from a count of their corners: before any is drawn."""
+"""The disk that the polygons of some labels will take, from a count of their corners: before any is drawn."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PER_POINT = {".gpkg": 16, ".parquet": 0, ".fgb": 16, ".geojson": 25}
 
 @dataclass(frozen=True)
 class Outline:
-    """What is counted of labels, or of several parts of them: no more than there is.
+    """Counts of runs and corners of labels, or of several parts of them: no more than there are.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class Outline:
 
     @property
     def regions(self) -> int:
-        """So many connected patches there are at least."""
+        """Number of connected patches, at least."""
         return max(self.threes // 2 + self.fours, self.singles)
 
 
@@ -87,7 +87,7 @@ def outline_of(labels: NDArray[np.uint8], *, goes_on: bool = False) -> Outline:
 def polygon_bytes(
     outline: Outline, shape: tuple[int, int], ending: str, *, simplify: bool, merge: bool, confident: bool
 ) -> int:
-    """Estimate what drawing polygons takes on the disk at its height: temporary files, and the file itself.
+    """Estimate the bytes that drawing polygons takes on the disk at its height: temporary files, and the file itself.
 
     Parameters
     ----------
@@ -97,11 +97,11 @@ def polygon_bytes(
     ending : str
         Of the file.
     simplify : bool
-        Whether borders are simplified: then only the points where three of them meet are sure to stay.
+        Borders are simplified: then only the points where three of them meet are sure to stay.
     merge : bool
-        Whether small patches are merged: then no border is sure to stay.
+        Small patches are merged: then no border is sure to stay.
     confident : bool
-        Whether polygons get a confidence.
+        Polygons get a confidence.
 
     Returns
     -------

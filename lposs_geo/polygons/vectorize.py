@@ -76,7 +76,7 @@ def vectorize(
     Returns
     -------
     int
-        How many polygons were written.
+        The number of polygons written.
 
     Raises
     ------
@@ -84,32 +84,37 @@ def vectorize(
         One of its children; then no output was written.
     """
     Polygons(simplify=simplify, min_area=min_area)  # refuses what can't be
-    sources = [Path(path) for path in (labels, confidence) if path is not None]
-    for source in sources:
-        if not source.exists():
-            raise SceneError(f"no such file: '{source}'")
-        check_file(str(source))
-    grid = _grid(sources[0])
+    inputs = [_existing(path) for path in (labels, confidence) if path is not None]
+    grid = _grid(inputs[0])
     check_size(Window(0, 0, grid.width, grid.height), 1, str(labels), "cut it into parts first")
     legend = read_label_legend(labels)
-    for notice in check_coordinates(grid, str(sources[0])):
+    for notice in check_coordinates(grid, str(inputs[0])):
         log.warning("%s", notice)
     check_vector(Path(dst), grid.crs)
     output = Output(Path(dst), SUFFIXES, GEOPACKAGE_BESIDE)
     settle(output.path)
-    check_outputs([output], sources=sources, overwrite=overwrite)
+    check_outputs([output], sources=inputs, overwrite=overwrite)
     if confidence is not None:
-        _check_confidence(sources[1], sources[0], grid)
+        _check_confidence(inputs[1], inputs[0], grid)
     with rasterio.Env(), staged(output) as (path,):
         return draw_polygons(
-            sources[0],
+            inputs[0],
             path,
             legend,
             simplify=simplify,
             min_area=min_area,
-            confidence=[*sources, None][1],
+            confidence=[*inputs, None][1],
             progress=None if progress is None else functools.partial(progress, "vectorize"),
         )
+
+
+def _existing(raster: str | Path) -> Path:
+    """The path of a raster; SceneError if it isn't there or refers to what may not be opened."""
+    path = Path(raster)
+    if not path.exists():
+        raise SceneError(f"no such file: '{path}'")
+    check_file(str(path))
+    return path
 
 
 def draw_polygons(
@@ -122,7 +127,7 @@ def draw_polygons(
     confidence: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """What `vectorize` does once all is checked; `target` lies in a folder that may hold temporary files.
+    """Do the work of `vectorize`, once all is checked; `target` lies in a folder that may hold temporary files.
 
     Raises
     ------
@@ -182,7 +187,8 @@ def _check_room(
     if least > free:
         raise OutputError(
             f"'{name}' and what it is made from need at least {least / 1e9:,.1f} GB, and only {free / 1e9:,.1f} GB are "
-            "left on the disk: make room, name a folder on another disk, or merge small polygons by min_area"
+            "left on the disk",
+            hint="make room, name a folder on another disk, or merge small polygons with <min_area>",
         )
 
 
@@ -192,7 +198,7 @@ def tolerance_px(simplify: float | str, grid: Grid, path: object) -> float:
     if not is_metres or number == 0:
         return number
     if grid.gsd is None:
-        raise ParameterError(f"'{path}' has no coordinate reference system: give simplify in pixels, like 1px")
+        raise ParameterError(f"'{path}' has no coordinate reference system", hint="give <simplify> in pixels, like 1px")
     return number / grid.gsd
 
 
@@ -220,11 +226,12 @@ def _rows(path: Path) -> Iterator[Callable[[int, int], NDArray[np.uint8]]]:
 
 def _check_confidence(path: Path, labels: Path, grid: Grid) -> None:
     if _grid(path) != grid:
-        raise SceneError(f"'{path}' isn't on the pixels of '{labels}': give the confidence of the same map")
+        raise SceneError(f"'{path}' isn't on the pixels of '{labels}'", hint="give the confidence of the same map")
     with _open(path) as dataset:
         if not is_of_labels(dataset):
             raise SceneError(
-                f"'{path}' is no confidence: it needs one band of 8-bit percent, as map --confidence writes"
+                f"'{path}' is no confidence, which is one band of 8-bit percent",
+                hint="give the raster that <confidence> wrote with the map",
             )
 
 
@@ -245,7 +252,7 @@ def _grid(path: Path) -> Grid:
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Turn what GDAL, and what reads a CRS, say of a file into one line."""
+    """Turn errors of GDAL, and of what reads a CRS, into `SceneError`."""
     try:
         yield
     except (SceneError, MemoryError):

@@ -14,7 +14,7 @@ MOST_DECIMALS = 12
 
 @dataclass(frozen=True)
 class AreaUnit:
-    """What areas are written in.
+    """A unit that areas are written in.
 
     Attributes
     ----------
@@ -23,9 +23,9 @@ class AreaUnit:
         The symbol in letters that every terminal has.
     name : str
     square_metres : float
-        How large one is.
+        The size of one.
     decimals : int
-        That are shown.
+        Digits shown after the point.
     """
 
     symbol: str
@@ -34,16 +34,16 @@ class AreaUnit:
     square_metres: float
     decimals: int
 
-    def text(self, area: float) -> str:
+    def text(self, area_m2: float) -> str:
         """An area given in square metres; what rounds to nothing but isn't is shown as less than the last digit."""
         least = 10.0**-self.decimals
-        if 0 < area / self.square_metres < least / 2:
+        if 0 < area_m2 / self.square_metres < least / 2:
             return f"<{least:.{self.decimals}f}"
-        return f"{area / self.square_metres:,.{self.decimals}f}"
+        return f"{area_m2 / self.square_metres:,.{self.decimals}f}"
 
 
 def unit_for(total: float, has_crs: bool) -> AreaUnit:
-    """What the areas of one table are written in: all alike, with decimals for about four digits of the total.
+    """The unit of all areas in one table, with decimals for about four digits of the total.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a GeoTIFF that was written says of where it lies.
+"""The georeference of a GeoTIFF that was written.
 
 Its keys can't hold every coordinate reference system (CRS). GDAL puts the others into the ``.aux.xml`` beside the file,
 in its persistent auxiliary metadata (PAM): https://gdal.org/user/pam.html.
@@ -27,7 +27,7 @@ STILL = 0.01
 
 
 def read_sidecar(path: Path) -> ElementTree.Element:
-    """What GDAL keeps beside a raster, to add to it; an empty one where there is none yet.
+    """Read the metadata that GDAL keeps beside a raster, to add to it; an empty one where there is none yet.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def read_sidecar(path: Path) -> ElementTree.Element:
 
 
 def write_sidecar(path: Path, root: ElementTree.Element) -> None:
-    """Write what GDAL is to find beside a raster, in the place of what is there.
+    """Replace the metadata that GDAL keeps beside a raster.
 
     Parameters
     ----------
@@ -55,18 +55,18 @@ def write_sidecar(path: Path, root: ElementTree.Element) -> None:
 
 
 def keep_georeference(path: Path, grid: Grid) -> None:
-    """Read back where a GeoTIFF lies; a CRS that neither its keys nor GDAL kept goes into its sidecar.
+    """Read back the georeference of a GeoTIFF; a CRS that neither its keys nor GDAL kept goes into its sidecar.
 
     Parameters
     ----------
     path : Path
     grid : Grid
-        Where it is to lie.
+        The position that it is to have.
 
     Raises
     ------
     OSError
-        If it says something else of where it lies, whatever is done.
+        If the file says another one, whatever is done.
     """
     crs, transform = _written(path)
     if grid.crs is not None and not same_crs(crs, grid.crs):
@@ -87,14 +87,14 @@ def _written(path: Path) -> tuple[CRS | None, Affine]:
 
 
 def _same_pixels(transform: Affine, grid: Grid) -> bool:
-    """Whether all pixels lie where the grid has them."""
+    """True if all pixels lie where the grid has them."""
     corners = [(col, row) for col in (0, grid.width) for row in (0, grid.height)]
     moved = [math.dist(~grid.transform @ (transform @ corner), corner) for corner in corners]
     return max(moved) < STILL
 
 
 def same_crs(one: CRS | None, other: CRS | None) -> bool:
-    """Whether two CRS mean the same, whatever they and their axes are called or in which order these come."""
+    """True if two CRS mean the same, whatever they and their axes are called or in which order these come."""
     if one is None or other is None:
         return one is other
     if one == other:
@@ -110,7 +110,7 @@ def same_crs(one: CRS | None, other: CRS | None) -> bool:
 
 
 def seen_alone(crs: CRS) -> CRS | None:
-    """What a GeoTIFF's own keys make of a CRS: what a reader sees who hasn't the sidecar."""
+    """A CRS as a GeoTIFF's own keys have it, for a reader who hasn't the sidecar."""
     with rasterio.Env(GDAL_PAM_ENABLED="NO"), MemoryFile(ext=".tif") as file:
         profile = {"driver": "GTiff", "dtype": "uint8", "count": 1, "height": 1, "width": 1}
         with file.open(**profile, crs=crs, transform=Affine(2, 0, 4, 0, -2, 4)):

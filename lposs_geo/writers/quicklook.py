@@ -1,6 +1,6 @@
 """Pictures of a scene and of its map: panels under a title, with scale bar and legend.
 
-What any picture of a map needs, its palette and a scale bar's length, is here for the report too.
+The palette and the length of a scale bar, which any picture of a map needs, are here for the report too.
 """
 
 from __future__ import annotations
@@ -52,7 +52,6 @@ _PAPER = (255, 255, 255)
 _CHECKER = 8
 """Px of the squares that stand for no data in a picture of the scene alone."""
 
-# Where the letters are that Pillow's own font lacks: it has little more than ASCII.
 _WIDE_FONTS = (
     "DejaVuSans.ttf",
     "NotoSans-Regular.ttf",
@@ -65,6 +64,7 @@ _WIDE_FONTS = (
     "YuGothM.ttc",
     "malgun.ttf",
 )
+"""Fonts with the letters that Pillow's own lacks: it has little more than ASCII."""
 
 _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 _Colour = tuple[int, int, int]
@@ -173,7 +173,7 @@ def length_text(metres: float) -> str:
 
 
 def _enlargement(shape: tuple[int, ...]) -> int:
-    """How often a chip of a few pixels is enlarged: a picture one can't see is no picture."""
+    """Factor by which a chip of a few pixels is enlarged: a picture one can't see is no picture."""
     return max(1, LONGEST_SIDE // (2 * max(shape)))
 
 
@@ -197,8 +197,8 @@ def _compose(
     if pixel_size_m:
         room -= _draw_scale(pen, width - _MARGIN, cols, pixel_size_m) + _MARGIN
     pen.text((_MARGIN, _MARGIN - 6), _shorten(_spell(title, heading), heading, room), fill=_INK, font=heading)
-    for place, panel in enumerate(panels):
-        x = _MARGIN + place * (cols + _MARGIN)
+    for index, panel in enumerate(panels):
+        x = _MARGIN + index * (cols + _MARGIN)
         pen.rectangle((x - 1, top - 1, x + cols, top + rows), outline=_RULE)
         picture.paste(Image.fromarray(panel), (x, top))
     y = top + rows + _MARGIN
@@ -289,7 +289,7 @@ def _font_for(texts: Iterable[str], size: int) -> _Font:
 
 
 def _lacking(font: _Font, letters: Iterable[str]) -> set[str]:
-    """Which letters the font would show as a box."""
+    """The letters that the font would show as a box."""
     unusual = [letter for letter in letters if not letter.isascii()]
     box = bytes(font.getmask("\uffff")) if unusual else b""  # a noncharacter: no font has it
     return {letter for letter in unusual if not letter.isspace() and bytes(font.getmask(letter)) == box}

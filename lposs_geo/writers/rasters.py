@@ -27,6 +27,7 @@ from lposs_geo.files.odd_names import linked
 from lposs_geo.files.outputs import sidecar
 from lposs_geo.files.writing import writing
 from lposs_geo.grid import Grid
+from lposs_geo.hints import Notice
 from lposs_geo.legend.categories import read_categories
 from lposs_geo.legend.colours import next_colour
 from lposs_geo.legend.legend import NODATA, UNKNOWN, UNKNOWN_CLASS, LandClass, Legend
@@ -69,7 +70,7 @@ log = logging.getLogger("lposs_geo")
 
 @dataclass(frozen=True)
 class ClassArea:
-    """How much of a map one class covers.
+    """The part of a map that one class covers.
 
     Attributes
     ----------
@@ -128,7 +129,7 @@ class LabelWriter:
         return np.asarray(self.counts.sum(axis=1))
 
     def class_area(self, land_class: LandClass) -> ClassArea:
-        """What was counted of one class."""
+        """Area and mean confidence of one class."""
         labelled = float(self.areas[:NODATA].sum())
         area = float(self.areas[land_class.id])
         known = self.counts[land_class.id, : MOST_PERCENT + 1]
@@ -251,24 +252,24 @@ def _cog(
 
 
 def _georeference(grid: Grid) -> dict[str, Affine]:
-    """Where a file says that it lies; nothing for a plain picture, so that a GIS lays the map over it."""
+    """Georeference of a file; none for a plain picture, so that a GIS lays the map over it."""
     is_picture = grid.crs is None and grid.transform.is_identity
     return {} if is_picture else {"transform": grid.transform}
 
 
 def _check_complete(path: Path, pixels: NDArray[np.int64]) -> None:
     """Read the file back and count: GDAL may notice a full disk only when it closes a file, and then says nothing."""
-    found = np.zeros(256, dtype=np.int64)
+    counts = np.zeros(256, dtype=np.int64)
     with rasterio.open(path) as dataset:
         for (row, col), window in dataset.block_windows(1):
             if dataset.get_tag_item(f"BLOCK_OFFSET_{col}_{row}", "TIFF", bidx=1) is not None:  # else all nodata
-                found += np.bincount(dataset.read(window=window).ravel(), minlength=256)
-    if not np.array_equal(found[:NODATA], pixels[:NODATA]):
+                counts += np.bincount(dataset.read(window=window).ravel(), minlength=256)
+    if not np.array_equal(counts[:NODATA], pixels[:NODATA]):
         raise OSError("what was written doesn't read back")
 
 
 def read_label_legend(path: Path | str) -> Legend:
-    """Read the legend of a label file: its own tag, else what another program says of the values, as far as it does.
+    """Read the legend of a label file: its own tag, else names and colours that another program gave to the values.
 
     Raises
     ------
@@ -292,26 +293,27 @@ def read_label_legend(path: Path | str) -> Legend:
         return Legend.from_dict(json.loads(text))
     except (RecursionError, ValueError) as error:
         why = "it is nested too deep" if isinstance(error, RecursionError) else said(error)
-        raise SceneError(f"'{path}' carries a damaged legend ({why}): remove its tag {LEGEND_TAG}") from error
+        raise SceneError(f"'{path}' carries a damaged legend ({why})", hint=f"remove its tag {LEGEND_TAG}") from error
 
 
 def is_of_labels(dataset: rasterio.DatasetReader) -> bool:
-    """Whether it has one band of bytes; a band of alpha beside it says where it is valid."""
+    """True if a raster has one band of bytes; a band of alpha beside it says where it is valid."""
     bands = [kind for kind, use in zip(dataset.dtypes, dataset.colorinterp, strict=True) if use != ColorInterp.alpha]
     return bands == ["uint8"] and dataset.colorinterp[0] != ColorInterp.alpha
 
 
 def _legend_of_others(dataset: rasterio.DatasetReader, path: Path | str) -> Legend:
     """The values that occur or have a name, in order, by the names and colours that the file has for them."""
-    found = {int(v) for _, w in dataset.block_windows(1) for v in np.unique(dataset.read(1, window=w))}
-    told = read_categories(dataset)
-    if NODATA in told.names and dataset.nodata != NODATA:
-        log.warning("'%s' has a class %d, %s: it is taken for nodata", path, NODATA, quoted(told.names[NODATA]))
-    values = (found | told.names.keys()) - {NODATA, dataset.nodata}
+    present = {int(v) for _, w in dataset.block_windows(1) for v in np.unique(dataset.read(1, window=w))}
+    categories = read_categories(dataset)
+    names = categories.names
+    if NODATA in names and dataset.nodata != NODATA:
+        log.warning("%s", Notice(f"'{path}' has a class {NODATA}, {quoted(names[NODATA])}, which is taken for nodata"))
+    values = (present | names.keys()) - {NODATA, dataset.nodata}
     classes: list[LandClass] = []
-    for value in sorted(values if UNKNOWN in told.names else values - {UNKNOWN}):
-        name = told.names.get(value, f"class {value}")
-        colour = told.colours.get(value) or next_colour((name,), [land_class.colour for land_class in classes])
+    for value in sorted(values if UNKNOWN in names else values - {UNKNOWN}):
+        name = names.get(value, f"class {value}")
+        colour = categories.colours.get(value) or next_colour((name,), [land_class.colour for land_class in classes])
         classes.append(LandClass(value, name, (name,), colour))
     return Legend(tuple(classes))
 
@@ -323,7 +325,7 @@ def _colour_table(legend: Legend) -> dict[int, tuple[int, int, int, int]]:
 
 
 def _write_sidecar(path: Path, legend: Legend, writer: LabelWriter) -> None:
-    """Add category names and the attribute table to what GDAL keeps beside the file: it may be the CRS."""
+    """Add category names and the attribute table to GDAL's metadata beside the file, which may hold the CRS already."""
     root = read_sidecar(path)
     band = root.find("PAMRasterBand[@band='1']")
     if band is None:

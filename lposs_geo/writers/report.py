@@ -55,14 +55,14 @@ _RAMP = (
 
 @dataclass(frozen=True)
 class Report:
-    """All that the page tells.
+    """The contents of the page.
 
     Attributes
     ----------
     title : str
         Name of the scene.
     facts : mapping of str to str
-        What is said first of scene and map, by label: size, extent, GSD, CRS, model.
+        The first lines on scene and map, by label: size, extent, GSD, CRS, model.
     image : (3, rows, cols) float32
         The scene, reduced to the size it is shown in: RGB in 0..1.
     labels : (rows, cols) uint8
@@ -76,18 +76,18 @@ class Report:
     histogram : sequence of 10 int, optional
         All the map's pixels by confidence: below 10 %, below 20 %, ..., 90 % and more.
     confidence_words : str
-        What confidence means, for a reader who knows nothing of the method.
+        The meaning of confidence, for a reader who knows nothing of the method.
     unknown_share : float
         Share of the labelled area that no class was given to, 0..1.
     pixel_size_m : float, optional
         Metres that one pixel of the picture is wide; None where that isn't known.
     is_north_up : bool
     has_crs : bool
-        Whether areas are square metres; else they are square map units.
+        Areas are square metres; else they are square map units.
     notices : sequence of str
-        What the reader should know before relying on the map.
+        Lines that the reader should know before relying on the map.
     parameters : mapping of str to str, optional
-        How the map was made, by label. What is JSON is set out as a table.
+        The making of the map, by label. JSON is set out as a table.
     """
 
     title: str
@@ -223,18 +223,18 @@ def _rows(contents: Report, unit: AreaUnit) -> list[_Row]:
 
 
 def _lead(contents: Report, unit: AreaUnit) -> str:
-    """What the map says, in a sentence or two."""
+    """The map in a sentence or two."""
     present = sorted((area for area in contents.areas if area.pixels), key=lambda area: -area.area_m2)
     if not present:
         return "No class was found in this scene."
     many = len(contents.areas)
     classes = f"{many} classes" if many > 1 else "one class"
-    found = "" if len(present) in (1, many) else f", {len(present)} of them found here"
-    most = [f"{area.name} ({_percent(area.share)})" for area in present[:3]]
-    said = f"{unit.text(_total(contents))} {unit.name} were mapped in {classes}{found}."
-    if len(most) == 1:
-        return f"{said} The only one found is {most[0]}."
-    return f"{said} The largest are {', '.join(most[:-1])} and {most[-1]}."
+    number = "" if len(present) in (1, many) else f", {len(present)} of them found here"
+    largest = [f"{area.name} ({_percent(area.share)})" for area in present[:3]]
+    first = f"{unit.text(_total(contents))} {unit.name} were mapped in {classes}{number}."
+    if len(largest) == 1:
+        return f"{first} The only one found is {largest[0]}."
+    return f"{first} The largest are {', '.join(largest[:-1])} and {largest[-1]}."
 
 
 def _mean_confidence(areas: Sequence[ClassArea]) -> str | None:
@@ -274,7 +274,7 @@ def _scale(pixel_size_m: float | None, cols: int) -> tuple[str, float] | None:
 
 
 def _names_by_colour(classes: Sequence[LandClass]) -> dict[str, str]:
-    """What the page's script calls a pixel; classes that share a colour are both named."""
+    """Names by which the page's script calls a pixel; classes that share a colour are both named."""
     names: dict[str, str] = {}
     for land_class in classes:
         earlier = names.get(land_class.hex_colour)
@@ -318,7 +318,7 @@ def _scene_uri(contents: Report) -> str:
 
 
 def _is_coarse(pixels: NDArray[np.uint8]) -> bool:
-    """Whether the picture is so small that each of its pixels will be seen as a square, as it should be."""
+    """True if the picture is so small that each of its pixels will be seen as a square, as it should be."""
     return bool(max(pixels.shape) < _COARSE_SIDE)
 
 

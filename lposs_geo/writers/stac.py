@@ -60,7 +60,7 @@ _DECIMALS, _MOST_DECIMALS = 7, 12
 """Of longitudes and latitudes: a centimetre, or what a small map needs."""
 
 _STRAIGHT = 2e-4
-"""How far a side may run from its curve, as a share of half the width: most footprints have four corners then."""
+"""Distance of a side from its curve at most, as a share of half the width: most footprints have four corners then."""
 
 _INSIDE = 1e-9
 """By which an outline is drawn in, as a share, where it runs through a pole: there longitudes mean nothing."""
@@ -80,7 +80,7 @@ class Asset:
     path : Path
         Seen from the item's folder.
     fields : mapping of str to anything that JSON holds
-        What the item says of it: title, roles and more.
+        More on it in the item: title, roles and others.
     """
 
     path: Path
@@ -89,7 +89,7 @@ class Asset:
 
 @dataclass(frozen=True)
 class _Footprint:
-    """Where a map lies in longitude and latitude.
+    """The outline of a map in longitude and latitude.
 
     Attributes
     ----------
@@ -124,12 +124,12 @@ def item(
         Of the labels.
     legend : Legend
     created : datetime
-        When the map was made; local time where it names no zone.
+        Time at which the map was made; local where it names no zone.
     acquired : datetime, optional
-        When the scene was taken: what a search by date finds. Unknown, it is `created`.
+        Time at which the scene was taken, by which a search finds the item; `created` where it isn't known.
     title : str, optional
     properties : mapping of str to anything that JSON holds
-        More properties of the item; they take the place of ours where they have the same name.
+        More properties of the item; they replace ours of the same name.
     assets : mapping of str to Asset
         More files, by key.
 
@@ -159,18 +159,22 @@ def item(
         "properties": ours | dict(properties),
         "links": [],
         "assets": {
-            "labels": _asset(Asset(labels, _NOTHING))
-            | {
-                "title": legend.title or "Land cover",
-                "roles": ["data"],
-                "data_type": "uint8",
-                "nodata": NODATA,
-                "bands": [{"name": "landcover"}],
-                "classification:classes": _classes(legend),
-            },
+            "labels": _asset(_labels_asset(labels, legend)),
             **{key: _asset(asset) for key, asset in assets.items()},
         },
     }
+
+
+def _labels_asset(labels: Path, legend: Legend) -> Asset:
+    fields = {
+        "title": legend.title or "Land cover",
+        "roles": ["data"],
+        "data_type": "uint8",
+        "nodata": NODATA,
+        "bands": [{"name": "landcover"}],
+        "classification:classes": _classes(legend),
+    }
+    return Asset(labels, fields)
 
 
 def _asset(asset: Asset) -> dict[str, Any]:
@@ -186,7 +190,7 @@ def _asset(asset: Asset) -> dict[str, Any]:
 
 
 def _classes(legend: Legend) -> list[dict[str, Any]]:
-    """What each label means, as the extension "classification" has it."""
+    """The meaning of each label, as the extension "classification" has it."""
     taken = {"nodata"}
     classes = []
     for land_class in (UNKNOWN_CLASS, *legend.classes):
@@ -224,7 +228,7 @@ def _timestamp(time: datetime) -> str:
 def _projection(grid: Grid) -> dict[str, Any]:
     """CRS and pixels, as the extension "projection" has them."""
     corners = on_ground(_outline(grid, 1), grid.transform)
-    found: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "proj:code": None,
         "proj:bbox": [*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist()],
         "proj:shape": [grid.height, grid.width],
@@ -234,9 +238,9 @@ def _projection(grid: Grid) -> dict[str, Any]:
         crs = to_pyproj(grid.crs)
         authority = crs.to_authority(min_confidence=100)
         if authority is not None:
-            return found | {"proj:code": ":".join(authority)}
-        found |= {"proj:wkt2": crs.to_wkt(), "proj:projjson": crs.to_json_dict()}
-    return found
+            return fields | {"proj:code": ":".join(authority)}
+        fields |= {"proj:wkt2": crs.to_wkt(), "proj:projjson": crs.to_json_dict()}
+    return fields
 
 
 def _outline(grid: Grid, pieces: int) -> NDArray[np.float64]:
@@ -275,8 +279,8 @@ def _footprint(grid: Grid) -> _Footprint | None:
     parts: list[shapely.Polygon] = []
     for turn in range(math.floor((west + 180) / 360), math.ceil((east + 180) / 360)):
         within = shapely.intersection(simple, shapely.box(360 * turn - 180, -90, 360 * turn + 180, 90))
-        there = [translate(piece, -360 * turn) for piece in shapely.get_parts(within) if shapely.area(piece) > 0]
-        parts += [shapely.transform(piece, lambda points: points.round(decimals)) for piece in there]
+        moved = [translate(piece, -360 * turn) for piece in shapely.get_parts(within) if shapely.area(piece) > 0]
+        parts += [shapely.transform(piece, lambda points: points.round(decimals)) for piece in moved]
     # cuts elsewhere, of a world that begins at Greenwich for one, are mended
     geometry = shapely.orient_polygons(shapely.union_all(parts))
     if geometry.is_empty:
@@ -312,5 +316,5 @@ def _lonlat_outline(grid: Grid, to_lonlat: pyproj.Transformer, pieces: int) -> s
 
 
 def _half_width(outline: shapely.Polygon) -> float:
-    """About half of how wide an outline is where it is narrow, degrees."""
+    """About half the width of an outline where it is narrow, degrees."""
     return float(outline.area / outline.length) if outline.length else 0.0

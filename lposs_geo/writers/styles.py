@@ -1,4 +1,4 @@
-"""How a GIS shows a map: a legend's names and colours in the style languages of QGIS (QML) and of GeoServer (SLD).
+"""Styles of a map for a GIS: a legend's names and colours in the style languages of QGIS (QML) and of GeoServer (SLD).
 
 QML is what QGIS 3.22 and later load. SLD is of version 1.0; QGIS reads that of polygons, but of no raster.
 """
@@ -73,7 +73,7 @@ def confidence_qml() -> str:
     )
     ramp = SubElement(shader, "colorramp", type="gradient", name="[source]")
     last = len(_CONFIDENCE_RAMP) - 1
-    stops = [f"{place / last:g};{_rgba(colour)}" for place, colour in enumerate(_CONFIDENCE_RAMP)]
+    stops = [f"{index / last:g};{_rgba(colour)}" for index, colour in enumerate(_CONFIDENCE_RAMP)]
     _options(
         ramp,
         {
@@ -84,8 +84,8 @@ def confidence_qml() -> str:
             "stops": ":".join(stops[1:-1]),
         },
     )
-    for place, colour in enumerate(_CONFIDENCE_RAMP):
-        value = f"{100 * place / last:g}"
+    for index, colour in enumerate(_CONFIDENCE_RAMP):
+        value = f"{100 * index / last:g}"
         SubElement(shader, "item", value=value, color=to_hex(colour), alpha="255", label=f"{value} %")
     bar = {"prefix": "", "suffix": " %", "minimumLabel": "", "maximumLabel": ""}
     SubElement(shader, "rampLegendSettings", bar | {"orientation": "2", "direction": "0", "useContinuousLegend": "1"})
@@ -108,10 +108,10 @@ def polygons_qml(legend: Legend) -> str:
     renderer = SubElement(root, "renderer-v2", type="categorizedSymbol", attr=CLASS_FIELD, enableorderby="0")
     renderer.attrib |= {"forceraster": "0", "symbollevels": "0", "referencescale": "-1"}
     categories, symbols = SubElement(renderer, "categories"), SubElement(renderer, "symbols")
-    for place, land_class in enumerate(_shown(legend)):
-        category = {"value": str(land_class.id), "type": "long", "symbol": str(place), "label": land_class.name}
+    for index, land_class in enumerate(_shown(legend)):
+        category = {"value": str(land_class.id), "type": "long", "symbol": str(index), "label": land_class.name}
         SubElement(categories, "category", category | {"render": "true"})
-        symbol = SubElement(symbols, "symbol", type="fill", name=str(place), alpha="1", clip_to_extent="1")
+        symbol = SubElement(symbols, "symbol", type="fill", name=str(index), alpha="1", clip_to_extent="1")
         layer = SubElement(symbol, "layer", {"class": "SimpleFill", "enabled": "1", "locked": "0", "pass": "0"})
         _options(
             layer,
@@ -183,7 +183,7 @@ def polygons_sld(legend: Legend) -> str:
 
 
 def _shown(legend: Legend) -> tuple[LandClass, ...]:
-    """In a reader's order: what no class was given to comes last."""
+    """Classes in a reader's order: "unknown" comes last."""
     return legend.with_unknown
 
 
