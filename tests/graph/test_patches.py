@@ -4,7 +4,7 @@ import numba
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lposs_geo.graph import patches as graph
@@ -23,7 +23,7 @@ def _golden_positions(stored) -> torch.Tensor:
 def _explicit_patches(features, positions, k, gamma, sigma, radius=None):
     """The definition, N x N."""
     similarity = features @ features.T
-    distance = torch.cdist(positions, positions)
+    distance = (positions[:, None] - positions[None]).norm(dim=-1)  # cdist is less exact where points are near
     if radius is not None:
         similarity[distance > radius] = -torch.inf
     kept = torch.zeros_like(similarity, dtype=torch.bool)
@@ -61,6 +61,7 @@ def test_golden_patch_stage(golden):
     radius=st.one_of(st.none(), st.floats(5, 150)),
     seed=st.integers(0, 2**16),
 )
+@example(count=31, k=3, radius=None, seed=10935)  # two patches less than a px apart
 def test_patch_affinity_is_its_definition(count, k, radius, seed):
     generator = torch.Generator().manual_seed(seed)
     features = torch.nn.functional.normalize(torch.randn(count, 5, generator=generator), dim=1)
@@ -148,7 +149,7 @@ def test_of_equally_similar_patches_the_first_are_taken(monkeypatch):
     features[:, :, 0] = 1.0
     found = _affinity_of(features, np.ones((7, 8), bool), k=6, radius=14 * 2.5).matrix.to_dense()
     positions = torch.from_numpy(14.0 * np.argwhere(np.ones((7, 8))))
-    distance = torch.cdist(positions, positions)
+    distance = (positions[:, None] - positions[None]).norm(dim=-1)  # cdist is less exact where points are near
     weight = torch.zeros(56, 56, dtype=torch.float64)
     for node, away in enumerate(distance):
         first = torch.nonzero((away > 0) & (away <= 14 * 2.5)).flatten()[:5]
