@@ -12,9 +12,9 @@ def test_golden_both_stages_from_seeds_to_labels(golden):
     stored, pixels = golden("patch_stage"), golden("pixel_stage")
     starts = [(int(row), int(col)) for row, _, col, _ in stored["windows_y1y2x1x2"]]
     vm = torch.from_numpy(stored["vm_features"])
-    found = seeds(torch.from_numpy(stored["vlm_features"]), torch.from_numpy(stored["text_embeddings"]))
-    assert np.allclose(found, stored["seeds"], atol=1e-6)
-    scores = propagate_patches(vm, found, crop_positions(starts, 14, 16)).numpy()
+    actual = seeds(torch.from_numpy(stored["vlm_features"]), torch.from_numpy(stored["text_embeddings"]))
+    assert np.allclose(actual, stored["seeds"], atol=1e-6)
+    scores = propagate_patches(vm, actual, crop_positions(starts, 14, 16)).numpy()
     assert np.abs(scores - stored["propagated"]).max() <= 1e-4 * np.abs(stored["propagated"]).max()
     image = torch.from_numpy(pixels["image_rgb"]).permute(2, 0, 1) / 255
     refined = refine(image, torch.from_numpy(pixels["stitched"])).numpy()
@@ -25,29 +25,29 @@ def test_golden_both_stages_from_seeds_to_labels(golden):
 def test_a_models_own_temperature_makes_seeds_of_probabilities():
     generator = torch.Generator().manual_seed(0)
     vlm, text = (torch.nn.functional.normalize(torch.randn(n, 8, generator=generator), dim=1) for n in (20, 3))
-    found = seeds(vlm, text, 25.0)
-    assert torch.allclose(found.sum(1), torch.ones(20))
-    assert (found.argmax(1) == seeds(vlm, text).argmax(1)).all()
+    actual = seeds(vlm, text, 25.0)
+    assert torch.allclose(actual.sum(1), torch.ones(20))
+    assert (actual.argmax(1) == seeds(vlm, text).argmax(1)).all()
 
 
 def test_what_is_no_class_takes_no_share_from_the_classes():
     generator = torch.Generator().manual_seed(0)
     vlm, text = (torch.nn.functional.normalize(torch.randn(n, 8, generator=generator), dim=1) for n in (20, 5))
-    found = seeds(vlm, text, 25.0, num_rivals=2)
-    assert torch.allclose(found[:, :3], seeds(vlm, text[:3], 25.0))
+    actual = seeds(vlm, text, 25.0, num_rivals=2)
+    assert torch.allclose(actual[:, :3], seeds(vlm, text[:3], 25.0))
     twin = torch.cat([text[:3], text[1:2]])
     assert torch.allclose(seeds(vlm, twin, 25.0, num_rivals=1)[:, 3], seeds(vlm, text[:3], 25.0)[:, 1])
-    assert found[:, 3:].max() <= 1
+    assert actual[:, 3:].max() <= 1
     assert torch.equal(seeds(vlm, text, num_rivals=2), seeds(vlm, text))
 
 
 @pytest.mark.parametrize("power", [1.0, 20.0])
 def test_probabilities_are_shares_whatever_the_scale(power):
     scores = torch.rand(4, 6, 7, generator=torch.Generator().manual_seed(0)) + 0.1
-    found = probabilities(scores, power)
-    assert torch.allclose(found.sum(0), torch.ones(6, 7))
-    assert torch.equal(found.argmax(0), scores.argmax(0))
-    assert torch.allclose(probabilities(scores * 400, power), found, atol=1e-5)
+    actual = probabilities(scores, power)
+    assert torch.allclose(actual.sum(0), torch.ones(6, 7))
+    assert torch.equal(actual.argmax(0), scores.argmax(0))
+    assert torch.allclose(probabilities(scores * 400, power), actual, atol=1e-5)
     assert torch.allclose(probabilities(-scores, power), torch.full((4, 6, 7), 0.25))
 
 

@@ -73,7 +73,7 @@ def test_chebyshev_reaches_no_farther_than_its_steps():
     seed = torch.zeros(count, 1)
     seed[0] = 1
     reached = propagate(Chain(), seed, num_steps=steps).value[:, 0] != 0
-    assert reached.tolist() == [place < steps for place in range(count)]
+    assert reached.tolist() == [node < steps for node in range(count)]
 
 
 @pytest.mark.parametrize("solver", ["cg", "chebyshev"])
@@ -138,7 +138,7 @@ def test_golden_accuracy_of_chebyshev_is_that_of_the_design(golden):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ({"alpha": 1.0}, "alpha"),
         ({"alpha": -0.1}, "alpha"),
@@ -148,7 +148,7 @@ def test_golden_accuracy_of_chebyshev_is_that_of_the_design(golden):
         ({"scores": torch.zeros(30)}, "scores"),
     ],
 )
-def test_arguments_out_of_range_are_named(arguments, said):
+def test_arguments_out_of_range_are_named(arguments, message):
     affinity, scores = _graph(30, 4)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         propagate(affinity, **({"scores": scores} | arguments))

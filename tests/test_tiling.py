@@ -30,13 +30,13 @@ def test_cores_partition_the_scene_and_halos_stay_inside(height, width, tile_siz
 @given(height=sizes, width=sizes, tile_size=st.integers(20, 200), halo=st.integers(0, 40), data=st.data())
 def test_the_tiles_of_an_area_cover_it_and_look_beyond(height, width, tile_size, halo, data):
     top, left = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
-    area = Window(left, top, data.draw(st.integers(1, width - left)), data.draw(st.integers(1, height - top)))
+    window = Window(left, top, data.draw(st.integers(1, width - left)), data.draw(st.integers(1, height - top)))
     written = np.zeros((height, width), dtype=int)
-    for tile in tiles(height, width, tile_size, halo, area):
+    for tile in tiles(height, width, tile_size, halo, window):
         written[tile.core.toslices()] += 1
         assert tile.padded == with_margin(tile.core, halo, height, width)
-    assert (written[area.toslices()] == 1).all()
-    assert written.sum() == area.height * area.width
+    assert (written[window.toslices()] == 1).all()
+    assert written.sum() == window.height * window.width
 
 
 def test_a_window_grows_as_far_as_the_scene_reaches():
@@ -85,28 +85,28 @@ def test_steps_are_the_list_of_their_places(first, length, step, tail, data):
 @given(height=sizes, width=sizes, tile_size=st.integers(20, 200), halo=st.integers(0, 40), data=st.data())
 def test_tiles_made_one_by_one_are_those_of_all(height, width, tile_size, halo, data):
     top, left = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
-    area = Window(left, top, data.draw(st.integers(1, width - left)), data.draw(st.integers(1, height - top)))
+    window = Window(left, top, data.draw(st.integers(1, width - left)), data.draw(st.integers(1, height - top)))
     listed = []
-    for row in range(top, top + area.height, tile_size):
-        for col in range(left, left + area.width, tile_size):
-            bottom, right = min(row + tile_size, top + area.height), min(col + tile_size, left + area.width)
+    for row in range(top, top + window.height, tile_size):
+        for col in range(left, left + window.width, tile_size):
+            bottom, right = min(row + tile_size, top + window.height), min(col + tile_size, left + window.width)
             core = Window(col, row, right - col, bottom - row)
             listed.append(Tile(core, with_margin(core, halo, height, width)))
-    found = tiles(height, width, tile_size, halo, area)
-    assert list(found) == listed
-    assert [found[number] for number in range(-len(listed), 0)] == listed
-    assert found[1:3] == listed[1:3]
-    assert found.row_edges == [*sorted({tile.core.row_off for tile in listed}), top + area.height]
-    assert found.col_edges == [*sorted({tile.core.col_off for tile in listed}), left + area.width]
+    cut = tiles(height, width, tile_size, halo, window)
+    assert list(cut) == listed
+    assert [cut[number] for number in range(-len(listed), 0)] == listed
+    assert cut[1:3] == listed[1:3]
+    assert cut.row_edges == [*sorted({tile.core.row_off for tile in listed}), top + window.height]
+    assert cut.col_edges == [*sorted({tile.core.col_off for tile in listed}), left + window.width]
     with pytest.raises(IndexError):
-        found[len(listed)]
+        cut[len(listed)]
 
 
 def test_the_largest_raster_that_gdal_knows_is_cut_without_a_list():
     side = 2**31 - 1
-    found = tiles(side, side, 1000, 78)
-    assert len(found) == 2147484**2
-    assert found[-1].core == Window(side - 647, side - 647, 647, 647)
+    cut = tiles(side, side, 1000, 78)
+    assert len(cut) == 2147484**2
+    assert cut[-1].core == Window(side - 647, side - 647, 647, 647)
     lattice = Lattice(2 * side, 2 * side, 16, 224, 112)
     assert len(lattice.crop_rows()) == 38347922
     assert lattice.crop_rows()[-1] == lattice.rows - 14

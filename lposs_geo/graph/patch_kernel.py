@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from lposs_geo.jit import jit
 
-__all__ = ["Search", "fade", "keep_most_similar", "symmetric_rows"]
+__all__ = ["Nodes", "fade", "keep_most_similar", "symmetric_rows"]
 
 
-class Search(NamedTuple):
-    """The search for neighbours on a lattice, as far as it has come.
+class Nodes(NamedTuple):
+    """The nodes of a lattice, and how far each looks for neighbours.
 
     Attributes
     ----------
@@ -27,16 +27,10 @@ class Search(NamedTuple):
         By column step, the largest row step that is within the radius.
     number : (lattice rows, lattice cols) int32
         Index of a node, negative where it isn't valid.
-    neighbours : (N, k) int32
-        The neighbours kept so far; the lower index wins among equals.
-    cosines : (N, k) float32
-        Theirs; at first zero, so that only positive ones enter. Each row is a heap, the least in front.
     """
 
     extents: NDArray[np.int64]
     number: NDArray[np.int32]
-    neighbours: NDArray[np.int32]
-    cosines: NDArray[np.float32]
 
 
 @jit
@@ -67,7 +61,9 @@ def keep_most_similar(
     similarity: NDArray[np.float32],
     node_origin: tuple[int, int],
     candidate_origin: tuple[int, int],
-    search: Search,
+    nodes: Nodes,
+    neighbours: NDArray[np.int32],
+    cosines: NDArray[np.float32],
 ) -> None:
     """Offer a rectangle of candidates to a rectangle of lattice nodes; each keeps the most similar it has seen.
 
@@ -77,10 +73,13 @@ def keep_most_similar(
         Cosine of each node and each candidate.
     node_origin, candidate_origin : (int, int)
         Lattice row and col at which the two rectangles begin.
-    search : Search
-        Neighbours and their cosines in place.
+    nodes : Nodes
+    neighbours : (N, k) int32
+        The neighbours kept so far, in place; the lower index wins among equals.
+    cosines : (N, k) float32
+        Theirs, in place; at first zero, so that only positive ones enter. Each row is a heap, the least in front.
     """
-    extents, number, neighbours, cosines = search
+    extents, number = nodes
     num_cols, num_rows, candidate_cols, candidate_rows = similarity.shape
     top, left = candidate_origin
     reach = len(extents) - 1

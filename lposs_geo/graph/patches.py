@@ -28,7 +28,7 @@ more that is too far away; smaller ones keep starting threads, which is slow whe
 
 
 class _Search(NamedTuple):
-    """`patch_kernel.Search` as tensors, in place on any device."""
+    """Nodes, neighbours and cosines of `patch_kernel.keep_most_similar`, as tensors on any device."""
 
     extents: torch.Tensor
     number: torch.Tensor
@@ -291,10 +291,11 @@ def _keep_on_cpu(
     similarity: torch.Tensor, node_origin: tuple[int, int], candidate_origin: tuple[int, int], search: _Search
 ) -> None:
     """Call `patch_kernel.keep_most_similar`."""
-    from lposs_geo.graph.patch_kernel import Search, keep_most_similar
+    from lposs_geo.graph.patch_kernel import Nodes, keep_most_similar
 
-    arrays = Search(*(tensor.numpy() for tensor in search))
-    keep_most_similar(similarity.numpy(), node_origin, candidate_origin, arrays)
+    nodes = Nodes(search.extents.numpy(), search.number.numpy())
+    kept = search.neighbours.numpy(), search.cosines.numpy()
+    keep_most_similar(similarity.numpy(), node_origin, candidate_origin, nodes, *kept)
 
 
 def _keep_in_torch(

@@ -15,10 +15,10 @@ from lposs_geo.jit import jit
 from lposs_geo.polygons.bundles import Arcs, Lattice
 from lposs_geo.polygons.corner_kernel import DONE, DOWN, LEFT, NODE, RIGHT
 
-__all__ = ["Followed", "fewest_points", "follow_closed", "follow_open"]
+__all__ = ["ArcCounts", "fewest_points", "follow_closed", "follow_open"]
 
 
-class Followed(NamedTuple):
+class ArcCounts(NamedTuple):
     """Numbers of arcs and of their points so far, and of the tips that were looked at for closed arcs."""
 
     arcs: int
@@ -51,14 +51,14 @@ def _onward(bits: int, came: int) -> int:
 
 @jit
 def follow_open(
-    first_node: int, last_node: int, before: Followed, lattice: Lattice, leaving: NDArray[np.int64], out: Arcs
-) -> Followed:
+    first_node: int, last_node: int, before: ArcCounts, lattice: Lattice, leaving: NDArray[np.int64], out: Arcs
+) -> ArcCounts:
     """Follow the arcs that leave some nodes and haven't been followed from their other end.
 
     Parameters
     ----------
     first_node, last_node : int
-    before : Followed
+    before : ArcCounts
     lattice : Lattice
         Corners that are passed are marked as done.
     leaving : (nodes, 4) int64
@@ -68,7 +68,7 @@ def follow_open(
 
     Returns
     -------
-    Followed
+    ArcCounts
         `before` and what was added.
     """
     arcs, points, tips = before
@@ -102,11 +102,11 @@ def follow_open(
             ends[arcs, 1] = other
             arcs += 1
             starts[arcs] = points
-    return Followed(arcs, points, tips)
+    return ArcCounts(arcs, points, tips)
 
 
 @jit
-def follow_closed(first_corner: int, last_corner: int, before: Followed, lattice: Lattice, out: Arcs) -> Followed:
+def follow_closed(first_corner: int, last_corner: int, before: ArcCounts, lattice: Lattice, out: Arcs) -> ArcCounts:
     """Follow arcs without nodes, once all others are followed; their first point is their last, too, and ends are -1.
 
     The first corner of such an arc, row by row, is its leftmost uppermost one, and goes right and down. Parameters are
@@ -139,7 +139,7 @@ def follow_closed(first_corner: int, last_corner: int, before: Followed, lattice
         ends[arcs, 0] = ends[arcs, 1] = -1
         arcs += 1
         starts[arcs] = points
-    return Followed(arcs, points, tips)
+    return ArcCounts(arcs, points, tips)
 
 
 @jit

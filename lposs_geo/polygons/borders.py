@@ -105,7 +105,7 @@ def find_borders(regions: Regions, folder: Path, *, progress: CountDone | None =
     OSError
         If the disk is full.
     """
-    from lposs_geo.polygons.corner_kernel import Found, count_corners, find_corners
+    from lposs_geo.polygons.corner_kernel import CornerCounts, count_corners, find_corners
 
     rows, cols = regions.shape
     ids = regions.run_region.dtype
@@ -127,7 +127,7 @@ def find_borders(regions: Regions, folder: Path, *, progress: CountDone | None =
         _array(folder, "marks", np.uint64, rows + 1, (cols + 64) // 64),
     )
     open_corner = np.zeros(cols + 1, np.int64)
-    number = Found(0, 0, 0)
+    number = CornerCounts(0, 0, 0)
     for first, last in lines:
         number = find_corners(first, last, cols, regions.runs, number, lattice, open_corner)
         if progress is not None:
@@ -137,7 +137,7 @@ def find_borders(regions: Regions, folder: Path, *, progress: CountDone | None =
 
 def _follow(lattice: Lattice, folder: Path) -> Borders:
     """Follow the borders from corner to corner."""
-    from lposs_geo.polygons.arc_kernel import Followed, fewest_points, follow_closed, follow_open
+    from lposs_geo.polygons.arc_kernel import ArcCounts, fewest_points, follow_closed, follow_open
     from lposs_geo.polygons.ring_kernel import join
 
     bits, cells = lattice.corners.sides, lattice.nodes.cells
@@ -152,7 +152,7 @@ def _follow(lattice: Lattice, folder: Path) -> Borders:
     )
     leaving = _array(folder, "leaving", np.int64, nodes, 4)
     leaving[:] = -1
-    number = Followed(0, 0, 0)
+    number = ArcCounts(0, 0, 0)
     for first in range(0, nodes, ARCS):
         number = follow_open(first, min(first + ARCS, nodes), number, lattice, leaving, arcs)
     for first in range(0, corners, ARCS):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lposs_geo.jit import jit
 from lposs_geo.polygons.bundles import Lattice, Runs
 
-__all__ = ["DONE", "DOWN", "LEFT", "NODE", "RIGHT", "UP", "Found", "count_corners", "find_corners"]
+__all__ = ["DONE", "DOWN", "LEFT", "NODE", "RIGHT", "UP", "CornerCounts", "count_corners", "find_corners"]
 
 RIGHT, DOWN, LEFT, UP = 1, 2, 4, 8
 """The sides of a corner that are border, as bits."""
@@ -24,7 +24,7 @@ NODE, DONE = 16, 32
 """More bits of a corner: that arcs end there; that an arc was followed through it."""
 
 
-class Found(NamedTuple):
+class CornerCounts(NamedTuple):
     """Numbers of corners, of the nodes among them, and of tips: corners with a region of their own below right."""
 
     corners: int
@@ -68,7 +68,7 @@ def _run(run: int, stop: int, cols: int, end: NDArray[np.int32], region: NDArray
 
 
 @jit
-def count_corners(first_line: int, last_line: int, cols: int, runs: Runs) -> Found:
+def count_corners(first_line: int, last_line: int, cols: int, runs: Runs) -> CornerCounts:
     """Count what `find_corners` finds on some rows of the lattice of a raster with so many columns."""
     corners, nodes, tips = 0, 0, 0
     row_starts, end, region = runs
@@ -94,7 +94,7 @@ def count_corners(first_line: int, last_line: int, cols: int, runs: Runs) -> Fou
             above_left, below_left = above_right, below_right
             above += 1 if above_end == x else 0
             below += 1 if below_end == x else 0
-    return Found(corners, nodes, tips)
+    return CornerCounts(corners, nodes, tips)
 
 
 @jit
@@ -103,10 +103,10 @@ def find_corners(
     last_line: int,
     cols: int,
     runs: Runs,
-    before: Found,
+    before: CornerCounts,
     lattice: Lattice,
     open_corner: NDArray[np.int64],
-) -> Found:
+) -> CornerCounts:
     """Find the corners on some rows of the lattice, and link each to the next one above it on the same border.
 
     Corners are only where a run ends above or below. Along a row of the lattice, corners that are linked follow each
@@ -119,7 +119,7 @@ def find_corners(
     cols : int
         Of the raster.
     runs : Runs
-    before : Found
+    before : CornerCounts
         Numbers of what lies above.
     lattice : Lattice
         Receives the corners, nodes and tips.
@@ -128,7 +128,7 @@ def find_corners(
 
     Returns
     -------
-    Found
+    CornerCounts
         `before` and what was added.
     """
     corners, nodes, tips = before
@@ -183,4 +183,4 @@ def find_corners(
             above_left, below_left = above_right, below_right
             above += 1 if above_end == x else 0
             below += 1 if below_end == x else 0
-    return Found(corners, nodes, tips)
+    return CornerCounts(corners, nodes, tips)

@@ -3,17 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lposs_geo.graph.patch_kernel import Search, fade, keep_most_similar, symmetric_rows
+from lposs_geo.graph.patch_kernel import Nodes, fade, keep_most_similar, symmetric_rows
 
 
 def _search(number, slots, extents):
-    nodes = int(number.max()) + 1
-    return Search(
-        np.array(extents),
-        number.astype(np.int32),
-        np.full((nodes, slots), -1, np.int32),
-        np.zeros((nodes, slots), np.float32),
-    )
+    """Nodes, and their neighbours and cosines, none of which is known yet."""
+    count = int(number.max()) + 1
+    nodes = Nodes(np.array(extents), number.astype(np.int32))
+    return nodes, np.full((count, slots), -1, np.int32), np.zeros((count, slots), np.float32)
 
 
 @pytest.mark.parametrize("slots", [1, 3, 6])
@@ -26,10 +23,10 @@ def test_each_node_keeps_the_most_similar_within_its_reach(seed, slots):
     # few distinct cosines, so that equals are common, in [cols, rows, cols, rows]
     similarity = (rng.integers(-2, 4, (cols, rows, cols, rows)) / 4).astype(np.float32)
     extents = [2, 1]  # two rows in the same column, one in the next
-    search = _search(number, slots, extents)
+    nodes, neighbours, cosines = _search(number, slots, extents)
     for first in (0, 3):  # offered in two parts
         part = np.ascontiguousarray(similarity[:, :, first : first + 3])
-        keep_most_similar(part, (0, 0), (0, first), search)
+        keep_most_similar(part, (0, 0), (0, first), nodes, neighbours, cosines)
     for row, col in np.argwhere(valid):
         offered = []
         for other_row, other_col in np.argwhere(valid):
@@ -39,16 +36,16 @@ def test_each_node_keeps_the_most_similar_within_its_reach(seed, slots):
             if near and cosine > 0 and (other_row, other_col) != (row, col):
                 offered.append((-cosine, other))
         node = number[row, col]
-        kept = zip(search.cosines[node].tolist(), search.neighbours[node].tolist(), strict=True)
+        kept = zip(cosines[node].tolist(), neighbours[node].tolist(), strict=True)
         assert sorted((-cosine, other) for cosine, other in kept if cosine > 0) == sorted(offered)[:slots]
 
 
 def test_nodes_may_begin_elsewhere_than_candidates():
     number = np.arange(12).reshape(3, 4)
-    search = _search(number, 2, [3, 3, 3, 3])
-    keep_most_similar(np.full((1, 1, 2, 1), 0.5, np.float32), (2, 3), (0, 1), search)
-    assert sorted(search.neighbours[11].tolist()) == [1, 2]
-    assert not search.cosines[:11].any()
+    nodes, neighbours, cosines = _search(number, 2, [3, 3, 3, 3])
+    keep_most_similar(np.full((1, 1, 2, 1), 0.5, np.float32), (2, 3), (0, 1), nodes, neighbours, cosines)
+    assert sorted(neighbours[11].tolist()) == [1, 2]
+    assert not cosines[:11].any()
 
 
 def test_cosines_fade_with_the_distance():

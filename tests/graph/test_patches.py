@@ -66,10 +66,10 @@ def test_patch_affinity_is_its_definition(count, k, radius, seed):
     generator = torch.Generator().manual_seed(seed)
     features = torch.nn.functional.normalize(torch.randn(count, 5, generator=generator), dim=1)
     positions = torch.rand(count, 2, generator=generator) * 200
-    found = patch_affinity(features, positions, n_neighbors=k, radius=radius).matrix.to_dense()
+    actual = patch_affinity(features, positions, n_neighbors=k, radius=radius).matrix.to_dense()
     expected = _explicit_patches(features, positions, k, 3.0, 0.01, radius)
-    assert torch.allclose(found, expected, atol=1e-5)
-    assert torch.allclose(found, found.T, atol=1e-6)
+    assert torch.allclose(actual, expected, atol=1e-5)
+    assert torch.allclose(actual, actual.T, atol=1e-6)
 
 
 def test_patch_search_in_small_blocks_finds_the_same(monkeypatch):
@@ -134,27 +134,27 @@ def test_lattice_affinity_is_that_of_its_valid_patches(on_cpu, shape, block, k, 
     unit = torch.nn.functional.normalize(torch.from_numpy(features[valid]).float(), dim=1)
     positions = torch.from_numpy(6.3 * np.argwhere(valid))
     expected = patch_affinity(unit, positions, n_neighbors=k, sigma=0.01, radius=radius).matrix.to_dense()
-    found = affinity.matrix.to_dense()
+    actual = affinity.matrix.to_dense()
     assert affinity.num_nodes == valid.sum()
-    assert torch.allclose(found, expected, atol=1e-5)
-    assert torch.allclose(found, found.T, atol=1e-6)
-    assert (torch.linalg.eigvalsh(found.double()).abs() <= 1 + 1e-5).all()
+    assert torch.allclose(actual, expected, atol=1e-5)
+    assert torch.allclose(actual, actual.T, atol=1e-6)
+    assert (torch.linalg.eigvalsh(actual.double()).abs() <= 1 + 1e-5).all()
     scores = torch.rand(affinity.num_nodes, 3)
-    assert torch.allclose(affinity.matmul(scores), found @ scores, atol=1e-5)
+    assert torch.allclose(affinity.matmul(scores), actual @ scores, atol=1e-5)
 
 
 def test_of_equally_similar_patches_the_first_are_taken(monkeypatch):
     monkeypatch.setattr(graph, "LATTICE_BLOCK", 3)
     features = np.zeros((7, 8, 2), np.float16)
     features[:, :, 0] = 1.0
-    found = _affinity_of(features, np.ones((7, 8), bool), k=6, radius=14 * 2.5).matrix.to_dense()
+    actual = _affinity_of(features, np.ones((7, 8), bool), k=6, radius=14 * 2.5).matrix.to_dense()
     positions = torch.from_numpy(14.0 * np.argwhere(np.ones((7, 8))))
     distance = (positions[:, None] - positions[None]).norm(dim=-1)  # cdist is less exact where points are near
     weight = torch.zeros(56, 56, dtype=torch.float64)
     for node, away in enumerate(distance):
         first = torch.nonzero((away > 0) & (away <= 14 * 2.5)).flatten()[:5]
         weight[node, first] = torch.exp(-0.01 * away[first])
-    assert torch.allclose(found.double(), _normalise(weight + weight.T), atol=1e-6)
+    assert torch.allclose(actual.double(), _normalise(weight + weight.T), atol=1e-6)
 
 
 def test_every_lattice_row_is_read_once_from_the_top():

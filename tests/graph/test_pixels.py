@@ -15,8 +15,8 @@ from lposs_geo.propagation import propagate
 def _explicit_pixels(image, radius, tau, valid):
     lab = (rgb_to_lab(image) / torch.tensor([100.0, 128, 128])[:, None, None]).flatten(1).T
     rows, cols = image.shape[1:]
-    place = torch.stack(torch.meshgrid(torch.arange(rows), torch.arange(cols), indexing="ij"), -1).reshape(-1, 2)
-    near = (place[:, None] - place[None]).abs().amax(-1) <= radius
+    position = torch.stack(torch.meshgrid(torch.arange(rows), torch.arange(cols), indexing="ij"), -1).reshape(-1, 2)
+    near = (position[:, None] - position[None]).abs().amax(-1) <= radius
     weight = torch.exp(-torch.cdist(lab.double(), lab.double()) / tau) * near
     weight = weight * valid.flatten()[:, None] * valid.flatten()[None]
     return _normalise(weight).float()
@@ -56,9 +56,9 @@ def test_pixel_affinity_is_its_definition(on_cpu, rows, cols, radius, seed):
         if not on_cpu:
             patch.setattr(graph, "_weights_on_cpu", graph._weights_in_torch)
             patch.setattr(graph, "_sums_on_cpu", graph._sums_in_torch)
-        found = pixel_affinity(image, radius=radius, tau=0.05, valid=valid).matmul(scores)
+        actual = pixel_affinity(image, radius=radius, tau=0.05, valid=valid).matmul(scores)
     expected = _explicit_pixels(image, radius, 0.05, valid) @ scores
-    assert torch.allclose(found, expected, atol=1e-5)
+    assert torch.allclose(actual, expected, atol=1e-5)
 
 
 def test_a_window_of_the_pixel_stage_is_exact_inside_its_halo():
@@ -81,10 +81,10 @@ def test_an_image_of_many_tiles_is_multiplied_as_by_torch(classes, monkeypatch):
     generator = torch.Generator().manual_seed(6)
     image = 0.5 + 0.02 * torch.rand(3, 70, 1100, generator=generator)
     scores = torch.randn(image[0].numel(), classes, generator=generator)
-    found = pixel_affinity(image, radius=2).matmul(scores)
+    actual = pixel_affinity(image, radius=2).matmul(scores)
     monkeypatch.setattr(graph, "_weights_on_cpu", graph._weights_in_torch)
     monkeypatch.setattr(graph, "_sums_on_cpu", graph._sums_in_torch)
-    assert torch.allclose(found, pixel_affinity(image, radius=2).matmul(scores), atol=1e-6)
+    assert torch.allclose(actual, pixel_affinity(image, radius=2).matmul(scores), atol=1e-6)
 
 
 def test_neither_the_number_of_threads_nor_the_place_in_the_image_changes_a_product(monkeypatch):

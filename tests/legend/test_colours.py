@@ -142,8 +142,8 @@ def test_another_process_gives_the_same_colours():
         "from lposs_geo.legend.colours import next_colour; import json; "
         f"print(json.dumps([next_colour((word,), ()) for word in {words!r}]))"
     )
-    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-    assert [tuple(colour) for colour in json.loads(told)] == [colour_of(word) for word in words]
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert [tuple(colour) for colour in json.loads(answer)] == [colour_of(word) for word in words]
     assert [colour_of(word) for word in words[:3]] == FREE
 
 

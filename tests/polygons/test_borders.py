@@ -41,7 +41,7 @@ label_rasters = st.one_of(
 )
 
 
-def found(labels: np.ndarray, folder: Path) -> tuple[Regions, Borders]:
+def borders_of(labels: np.ndarray, folder: Path) -> tuple[Regions, Borders]:
     grid = Grid(*labels.shape, None, Affine.identity())
     regions = find_regions(lambda first, last: labels[first:last], grid, folder)
     return regions, find_borders(regions, folder)
@@ -89,7 +89,7 @@ def straight_or_same(borders: Borders) -> bool:
 @given(labels=label_rasters)
 def test_arcs_are_the_sides_between_pixels(labels, tmp_path_factory):
     folder = tmp_path_factory.mktemp("borders")
-    regions, borders = found(labels, folder)
+    regions, borders = borders_of(labels, folder)
     ids = np.pad(ids_of(regions), 1, constant_values=-1)
     sides = set()
     for arc, (left, right) in zip(arcs_of(borders), borders.sides.tolist(), strict=True):
@@ -127,7 +127,7 @@ def test_arcs_are_the_sides_between_pixels(labels, tmp_path_factory):
 @given(labels=label_rasters, tolerance=st.sampled_from([0.0, 0.75, 1.0, 2.0, 5.0, 1e12]))
 def test_any_tolerance_leaves_the_same_map(labels, tolerance, tmp_path_factory):
     folder = tmp_path_factory.mktemp("borders")
-    regions, borders = found(labels, folder)
+    regions, borders = borders_of(labels, folder)
     marks = borders.marks.copy()
     simple = simplify_borders(borders, tolerance, folder)
     assert np.array_equal(borders.marks, marks)
@@ -156,7 +156,7 @@ def test_any_tolerance_leaves_the_same_map(labels, tolerance, tmp_path_factory):
 @given(labels=label_rasters)
 def test_shells_come_first_and_run_against_the_clock(labels, tmp_path_factory):
     folder = tmp_path_factory.mktemp("borders")
-    regions, borders = found(labels, folder)
+    regions, borders = borders_of(labels, folder)
     rings = find_rings(borders, len(regions), folder)
     for backward in (False, True):
         points, ring_starts, polygon_starts = draw_rings(borders, rings, 0, len(regions), backward=backward)
@@ -170,7 +170,7 @@ def test_shells_come_first_and_run_against_the_clock(labels, tmp_path_factory):
 
 def test_some_regions_are_drawn_as_all_are(tmp_path):
     labels = np.random.default_rng(0).integers(1, 3, (20, 20)).astype("uint8")
-    regions, borders = found(labels, tmp_path)
+    regions, borders = borders_of(labels, tmp_path)
     rings = find_rings(borders, len(regions), tmp_path)
     whole = polygons_of(regions, borders, tmp_path)
     assert isinstance(rings, Rings)
@@ -180,14 +180,14 @@ def test_some_regions_are_drawn_as_all_are(tmp_path):
 
 
 def test_a_lonely_region_is_one_closed_arc(tmp_path):
-    _, borders = found(raster("11", "11"), tmp_path)
+    _, borders = borders_of(raster("11", "11"), tmp_path)
     assert arcs_of(borders) == [[(0, 0), (2, 0), (2, 2), (0, 2), (0, 0)]]
     assert borders.sides.tolist() == [[-1, 0]]
     assert borders.ends.tolist() == [[-1, -1]]
 
 
 def test_nothing_but_nodata_has_no_borders(tmp_path):
-    regions, borders = found(raster("..", ".."), tmp_path)
+    regions, borders = borders_of(raster("..", ".."), tmp_path)
     assert len(borders) == 0
     assert len(simplify_borders(borders, 1, tmp_path)) == 0
     assert len(find_rings(borders, len(regions), tmp_path)) == 0
@@ -195,20 +195,20 @@ def test_nothing_but_nodata_has_no_borders(tmp_path):
 
 def test_the_same_region_on_both_sides_of_a_corner_has_a_hole_there(tmp_path):
     labels = raster("1111", "1211", "1121", "1111")  # two islands that touch
-    polygons = polygons_of(*found(labels, tmp_path), tmp_path)
+    polygons = polygons_of(*borders_of(labels, tmp_path), tmp_path)
     assert shapely.get_num_interior_rings(polygons).tolist() == [2, 0, 0]
     labels = raster("1112", "1212", "1122", "2222")  # an arm that comes back to itself: the hole touches the shell
-    regions, borders = found(labels, tmp_path)
+    regions, borders = borders_of(labels, tmp_path)
     polygons = polygons_of(regions, borders, tmp_path)
     assert shapely.is_valid(polygons).all()
     labels = raster("111", "121", "112")
-    polygons = polygons_of(*found(labels, tmp_path), tmp_path)
+    polygons = polygons_of(*borders_of(labels, tmp_path), tmp_path)
     assert shapely.get_num_interior_rings(polygons).tolist() == [1, 0, 0]
     assert shapely.is_valid(polygons).all()
 
 
 def test_an_island_keeps_a_triangle(tmp_path):
-    regions, borders = found(raster("1111", "1211", "1221", "1111"), tmp_path)
+    regions, borders = borders_of(raster("1111", "1211", "1221", "1111"), tmp_path)
     simple = simplify_borders(borders, 100, tmp_path)
     island = polygons_of(regions, simple, tmp_path)[1]
     assert shapely.get_num_coordinates(island) == 4
@@ -217,7 +217,7 @@ def test_an_island_keeps_a_triangle(tmp_path):
 
 def test_a_loop_at_a_node_keeps_a_triangle(tmp_path):
     # two islands that meet at a corner: each is a loop from that node to itself
-    regions, borders = found(raster("111111", "122111", "122111", "111331", "111331", "111111"), tmp_path)
+    regions, borders = borders_of(raster("111111", "122111", "122111", "111331", "111331", "111111"), tmp_path)
     loops = borders.ends[:, 0] == borders.ends[:, 1]
     assert (loops & (borders.ends[:, 0] >= 0)).sum() == 2
     polygons = polygons_of(regions, simplify_borders(borders, 100, tmp_path), tmp_path)
@@ -227,7 +227,9 @@ def test_a_loop_at_a_node_keeps_a_triangle(tmp_path):
 
 def test_of_two_ways_between_nodes_one_becomes_straight(tmp_path):
     # a lens between 1 and 2: both its sides lead from node to node
-    regions, borders = found(raster("11111111", "11133111", "13333331", "23333332", "22233222", "22222222"), tmp_path)
+    regions, borders = borders_of(
+        raster("11111111", "11133111", "13333331", "23333332", "22233222", "22222222"), tmp_path
+    )
     simple = simplify_borders(borders, 100, tmp_path)
     inner = (simple.sides >= 0).all(axis=1)
     lens = inner & (simple.sides == regions.label.tolist().index(3)).any(axis=1)
@@ -236,7 +238,7 @@ def test_of_two_ways_between_nodes_one_becomes_straight(tmp_path):
 
 def test_where_one_way_is_straight_from_the_beginning_no_other_becomes_so(tmp_path):
     # the region of one row has a straight side below, and a bulge above
-    regions, borders = found(raster("11111", "11311", "13331", "22222"), tmp_path)
+    regions, borders = borders_of(raster("11111", "11311", "13331", "22222"), tmp_path)
     region = regions.label.tolist().index(3)
     simple = simplify_borders(borders, 100, tmp_path)
     own = (simple.sides == region).any(axis=1)
@@ -245,7 +247,7 @@ def test_where_one_way_is_straight_from_the_beginning_no_other_becomes_so(tmp_pa
 
 
 def test_a_straight_outline_leaves_the_inner_way_its_corner(tmp_path):
-    regions, borders = found(raster("1331", "1131", "1111"), tmp_path)
+    regions, borders = borders_of(raster("1331", "1131", "1111"), tmp_path)
     polygons = polygons_of(regions, simplify_borders(borders, 100, tmp_path), tmp_path)
     assert (shapely.area(polygons) > 0).all()
     assert shapely.area(polygons).sum() == 12
@@ -256,7 +258,7 @@ def test_a_corner_in_the_way_is_not_jumped_over(tmp_path):
     labels[6:] = 2
     labels[1:6, 4:7] = 2  # a tower of 2 ...
     labels[2, 5] = 3  # ... with an island in its top, which must stay within
-    regions, borders = found(labels, tmp_path)
+    regions, borders = borders_of(labels, tmp_path)
     simple = simplify_borders(borders, 100, tmp_path)
     polygons = polygons_of(regions, simple, tmp_path)
     assert shapely.coverage_is_valid(polygons)
@@ -266,7 +268,7 @@ def test_a_corner_in_the_way_is_not_jumped_over(tmp_path):
 
 def test_a_bar_below_two_patches_keeps_its_area(tmp_path):
     # straight from end to end, its lower side would lie on the corner between the two patches
-    regions, borders = found(raster("444444", "441244", "443344", "444444", "444444"), tmp_path)
+    regions, borders = borders_of(raster("444444", "441244", "443344", "444444", "444444"), tmp_path)
     polygons = polygons_of(regions, simplify_borders(borders, 1, tmp_path), tmp_path)
     assert (shapely.area(polygons) > 0).all()
     assert shapely.coverage_is_valid(polygons)
@@ -275,10 +277,10 @@ def test_a_bar_below_two_patches_keeps_its_area(tmp_path):
 @pytest.mark.parametrize("tolerance", [1.0, 3.0])
 def test_long_ids_change_nothing(tmp_path, monkeypatch, tolerance):
     labels = np.random.default_rng(0).integers(1, 4, (20, 20)).astype("uint8")
-    expected = simplify_borders(found(labels, tmp_path)[1], tolerance, tmp_path)
+    expected = simplify_borders(borders_of(labels, tmp_path)[1], tolerance, tmp_path)
     monkeypatch.setattr(module, "SHORT_IDS", 0)
     (tmp_path / "long").mkdir()
-    regions, borders = found(labels, tmp_path / "long")
+    regions, borders = borders_of(labels, tmp_path / "long")
     assert borders.sides.dtype == np.int64
     simple = simplify_borders(borders, tolerance, tmp_path / "long")
     assert np.array_equal(simple.points, expected.points)

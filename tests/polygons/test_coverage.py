@@ -274,11 +274,9 @@ def test_areas_in_degrees_are_geodesic():
 @pytest.mark.parametrize("min_area", [0.0, 3.0])
 def test_progress_comes_to_its_end(min_area):
     labels = smoothed(30, 30, 5, 1.0)
-    told = []
-    vectorised(
-        labels, min_area=min_area, progress=lambda *so_far: told.append(so_far), strip_pixels=100, batch_points=50
-    )
-    done = [number for number, _ in told]
+    steps = []
+    vectorised(labels, min_area=min_area, progress=lambda *step: steps.append(step), strip_pixels=100, batch_points=50)
+    done = [number for number, _ in steps]
     assert done == sorted(done)
-    assert len({total for _, total in told}) == 1
-    assert told[-1][0] == told[-1][1]
+    assert len({total for _, total in steps}) == 1
+    assert steps[-1][0] == steps[-1][1]

@@ -118,8 +118,8 @@ def test_what_is_written_is_what_is_read(tmp_path, suffix, crs):
         assert frame.crs == "EPSG:4326"
         to_lonlat = pyproj.Transformer.from_crs(to_pyproj(crs), "OGC:CRS84", always_xy=True)
         geometry = shapely.transform(geometry, lambda p: np.column_stack(to_lonlat.transform(*p.T)))
-        found, expected = (shapely.bounds(g) for g in (frame.geometry.values, geometry))
-        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-8)  # a millimetre
+        actual, expected = (shapely.bounds(g) for g in (frame.geometry.values, geometry))
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-8)  # a millimetre
     else:
         assert frame.crs == (None if crs is None else to_pyproj(crs))
         assert shapely.equals(frame.geometry.values, geometry).all()
@@ -291,7 +291,7 @@ def test_geoparquet_says_what_the_standard_asks(tmp_path, monkeypatch):
     assert all(shapely.is_ccw(shapely.get_exterior_ring(shapely.from_wkb(file.read()["geometry"].to_numpy()))))
     boxes = file.read()["bbox"].to_pylist()
     assert [list(box.values()) for box in boxes] == shapely.bounds(geometry).tolist()
-    groups = [file.metadata.row_group(place) for place in range(file.num_row_groups)]
+    groups = [file.metadata.row_group(index) for index in range(file.num_row_groups)]
     assert {group.num_rows for group in groups[:-1]} == {16}
     chunks = {chunk.path_in_schema: chunk for chunk in (groups[0].column(i) for i in range(groups[0].num_columns))}
     assert {chunk.compression for chunk in chunks.values()} == {"ZSTD"}

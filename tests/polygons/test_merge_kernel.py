@@ -46,11 +46,11 @@ def test_pieces_add_up_to_the_common_borders_of_small_regions(seed, runs_of):
                 shared[one, other] += 1
                 shared[other, one] += 1
     shared[area >= 0.5] = 0  # the pieces of large regions aren't listed
-    found = np.zeros((4, 4), int)
+    actual = np.zeros((4, 4), int)
     for region in range(4):
         own = slice(pieces.starts[region], pieces.starts[region + 1])
-        np.add.at(found[region], pieces.neighbours[own], pieces.lengths[own])
-    assert np.array_equal(found, shared)
+        np.add.at(actual[region], pieces.neighbours[own], pieces.lengths[own])
+    assert np.array_equal(actual, shared)
 
 
 def test_a_small_region_joins_the_neighbour_with_the_longest_common_border(runs_of):

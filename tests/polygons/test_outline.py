@@ -34,23 +34,23 @@ def test_polygons_take_no_less_than_was_estimated_and_no_more_than_the_most(
     write_raster, tmp_path, monkeypatch, ending, name, options
 ):
     labels = write_raster(LABELS[name][None].astype("uint8"), nodata=255)
-    place = tmp_path / "place"
-    place.mkdir()
+    folder = tmp_path / "folder"
+    folder.mkdir()
     most = []
     write = vectorizing.write_polygons
 
     def written(batches, path, *args):
         def looked_at():
             for batch in batches:
-                most.append(_taken(place))
+                most.append(_taken(folder))
                 yield batch
 
         count = write(looked_at(), path, *args)
-        most.append(_taken(place))
+        most.append(_taken(folder))
         return count
 
     monkeypatch.setattr(vectorizing, "write_polygons", written)
-    vectorize(labels, place / f"polygons{ending}", **options)
+    vectorize(labels, folder / f"polygons{ending}", **options)
     estimate = polygon_bytes(
         outline_of(LABELS[name].astype("uint8")),
         (SIDE, SIDE),

@@ -48,13 +48,13 @@ def test_connected_pixels_are_one_region(seed):
     resolve(runs.region, parent, runs.region)
     ids = _flooded(labels)
     number = ids.max() + 1
-    found = np.full(labels.shape, -2)
+    actual = np.full(labels.shape, -2)
     for row in range(len(labels)):
         first = 0
         for run in range(runs.row_starts[row], runs.row_starts[row + 1]):
-            found[row, first : runs.end[run]] = runs.region[run]
+            actual[row, first : runs.end[run]] = runs.region[run]
             first = runs.end[run]
-    assert np.array_equal(found, ids)
+    assert np.array_equal(actual, ids)
     assert facts.label.tolist() == [labels[ids == region][0] for region in range(number)]
     shares = np.repeat(areas[:, None], labels.shape[1], axis=1)
     assert facts.area == pytest.approx([shares[ids == region].sum() for region in range(number)])

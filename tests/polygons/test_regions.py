@@ -39,7 +39,7 @@ def grid_of(labels: np.ndarray, side: float = 1.0, crs: CRS | None = None) -> Gr
     return Grid(*labels.shape, crs, Affine(side, 0, 0, 0, -side, 0))
 
 
-def found(labels: np.ndarray, folder: Path, **options) -> Regions:
+def regions_of(labels: np.ndarray, folder: Path, **options) -> Regions:
     options.setdefault("grid", grid_of(labels))
     return find_regions(lambda first, last: labels[first:last], folder=folder, **options)
 
@@ -87,7 +87,7 @@ def merged_reference(ids: np.ndarray, label: list[int], min_area: float) -> tupl
 @settings(max_examples=100)
 @given(labels=label_rasters)
 def test_regions_are_the_connected_pixels_in_order(labels, tmp_path_factory):
-    regions = found(labels, tmp_path_factory.mktemp("regions"))
+    regions = regions_of(labels, tmp_path_factory.mktemp("regions"))
     ids = ids_of(regions)
     assert np.array_equal(ids, reference(labels))
     assert len(regions) == ids.max() + 1
@@ -102,7 +102,9 @@ def test_strips_change_nothing(labels, strip_pixels, min_area, tmp_path_factory)
     results = []
     for pixels, name in ((10**6, "whole"), (strip_pixels, "strips")):
         (folder / name).mkdir()
-        regions = found(labels, folder / name, confidence=lambda first, last: labels[first:last], strip_pixels=pixels)
+        regions = regions_of(
+            labels, folder / name, confidence=lambda first, last: labels[first:last], strip_pixels=pixels
+        )
         regions = merge_small(regions, min_area, folder / name)
         results.append((ids_of(regions), regions.label, regions.area, regions.confidence_sum))
     for whole, cut in zip(*results, strict=True):
@@ -113,7 +115,7 @@ def test_strips_change_nothing(labels, strip_pixels, min_area, tmp_path_factory)
 @given(labels=label_rasters, min_area=st.sampled_from([1.0, 2.0, 3.0, 6.0, 20.0, 1e9]))
 def test_small_regions_join_the_neighbour_with_the_longest_border(labels, min_area, tmp_path_factory):
     folder = tmp_path_factory.mktemp("regions")
-    before = found(labels, folder, confidence=lambda first, last: labels[first:last])
+    before = regions_of(labels, folder, confidence=lambda first, last: labels[first:last])
     old_ids = ids_of(before)
     after = merge_small(before, min_area, folder)
     ids = ids_of(after)
@@ -134,27 +136,27 @@ def test_small_regions_join_the_neighbour_with_the_longest_border(labels, min_ar
 
 def test_a_region_as_large_as_the_least_stays(folder):
     labels = np.array([[1, 2, 2, 2, 3, 3, 3, 3]], dtype="uint8")
-    regions = found(labels, folder, grid=grid_of(labels, 0.1, UTM))
+    regions = regions_of(labels, folder, grid=grid_of(labels, 0.1, UTM))
     assert len(merge_small(regions, 0.03, folder)) == 2  # three times 0.1 x 0.1, which isn't quite 0.03
 
 
 def test_an_island_amid_nodata_stays(folder):
     labels = np.full((3, 3), 255, dtype="uint8")
     labels[1, 1] = 4
-    after = merge_small(found(labels, folder), 100, folder)
+    after = merge_small(regions_of(labels, folder), 100, folder)
     assert after.label.tolist() == [4]
 
 
 def test_patches_that_met_across_a_small_one_become_one(folder):
     labels = np.array([[1, 1, 1, 2, 1, 1]], dtype="uint8")
-    after = merge_small(found(labels, folder), 1.5, folder)
+    after = merge_small(regions_of(labels, folder), 1.5, folder)
     assert after.area.tolist() == [6]
 
 
 def test_confidence_is_counted_where_it_is_known(folder):
     labels = np.array([[1, 1, 2], [1, 2, 2]], dtype="uint8")
     confidence = np.array([[50, 255, 90], [70, 255, 255]], dtype="uint8")
-    regions = found(labels, folder, confidence=lambda first, last: confidence[first:last])
+    regions = regions_of(labels, folder, confidence=lambda first, last: confidence[first:last])
     assert regions.confidence_sum.tolist() == [120, 90]
     assert regions.confidence_count.tolist() == [2, 1]
 
@@ -163,27 +165,27 @@ def test_areas_follow_the_ellipsoid(folder):
     labels = np.repeat(np.array([[1], [2]], dtype="uint8"), 5, axis=0)
     grid = Grid(10, 1, CRS.from_epsg(4326), Affine(1, 0, 0, 0, -1, 60))
     areas = grid.pixel_areas()
-    regions = found(labels, folder, grid=grid)
+    regions = regions_of(labels, folder, grid=grid)
     assert regions.area == pytest.approx([areas[:5].sum(), areas[5:].sum()], rel=1e-12)
 
 
 def test_large_rasters_have_long_ids(folder, monkeypatch):
     labels = np.random.default_rng(0).integers(1, 4, (20, 20)).astype("uint8")
-    short = found(labels, folder)
+    short = regions_of(labels, folder)
     expected = ids_of(merge_small(short, 4, folder))
     monkeypatch.setattr(module, "SHORT_IDS", 0)
     (folder / "long").mkdir()
-    long = found(labels, folder / "long")
+    long = regions_of(labels, folder / "long")
     assert (short.run_region.dtype, long.run_region.dtype) == (np.int32, np.int64)
     assert np.array_equal(ids_of(merge_small(long, 4, folder / "long")), expected)
 
 
 def test_rows_done_are_told(folder):
     labels = np.ones((7, 4), dtype="uint8")
-    told = []
-    regions = found(labels, folder, strip_pixels=12, progress=told.append)
-    merge_small(regions, 3, folder, progress=told.append)
-    assert told == [3, 6, 7, 7]
+    rows_done = []
+    regions = regions_of(labels, folder, strip_pixels=12, progress=rows_done.append)
+    merge_small(regions, 3, folder, progress=rows_done.append)
+    assert rows_done == [3, 6, 7, 7]
 
 
 @given(rows=st.integers(1, 5000), cols=st.integers(1, 5000), pixels=st.integers(1, 10**7))

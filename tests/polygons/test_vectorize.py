@@ -47,8 +47,17 @@ def test_metres_are_as_many_pixels_as_they_are_on_the_ground(labels, tmp_path):
 
 def test_metres_need_a_crs(write_raster, tmp_path):
     path = write_raster(np.ones((1, 5, 6), "uint8"), "plain.tif", crs=None)
-    with pytest.raises(ParameterError, match="no coordinate reference system: give simplify in pixels"):
+    with pytest.raises(ParameterError, match="no coordinate reference system: give simplify in pixels") as caught:
         vectorize(path, tmp_path / "a.gpkg", simplify="2m")
+    assert caught.value.hint == "give <simplify> in pixels, like 1px"
+
+
+def test_confidence_is_one_band_of_bytes(labels, write_raster, tmp_path):
+    with rasterio.open(labels) as dataset:
+        shares = np.ones((1, *dataset.shape), "float32")
+    with pytest.raises(SceneError, match="is no confidence, which is one band of 8-bit percent") as caught:
+        vectorize(labels, tmp_path / "a.gpkg", confidence=write_raster(shares, "shares.tif"))
+    assert caught.value.hint == "give the raster that <confidence> wrote with the map"
 
 
 def test_small_patches_are_merged(labels, tmp_path):
@@ -59,11 +68,11 @@ def test_small_patches_are_merged(labels, tmp_path):
 
 
 def test_progress_is_told_to_the_end(labels, tmp_path):
-    told = []
-    vectorize(labels, tmp_path / "a.gpkg", progress=lambda *step: told.append(step))
-    assert {stage for stage, _, _ in told} == {"vectorize"}
-    assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
-    assert told[-1][1] == told[-1][2]
+    steps = []
+    vectorize(labels, tmp_path / "a.gpkg", progress=lambda *step: steps.append(step))
+    assert {stage for stage, _, _ in steps} == {"vectorize"}
+    assert [done for _, done, _ in steps] == sorted(done for _, done, _ in steps)
+    assert steps[-1][1] == steps[-1][2]
 
 
 def test_the_mean_confidence_of_each_polygon(labels, write_raster, tmp_path):
@@ -72,8 +81,8 @@ def test_the_mean_confidence_of_each_polygon(labels, write_raster, tmp_path):
     percent = np.choose(array.clip(0, 4), [0, 80, 60, 30, 255]).astype("uint8")
     percent[:, 50:, :10] = 255
     vectorize(labels, tmp_path / "a.gpkg", confidence=write_raster(percent, "sure.tif", nodata=255))
-    found = geopandas.read_file(tmp_path / "a.gpkg", layer="landcover").set_index("class_id").confidence
-    assert found.to_dict() == {1: 80, 2: 60, 3: 30}
+    confidence = geopandas.read_file(tmp_path / "a.gpkg", layer="landcover").set_index("class_id").confidence
+    assert confidence.to_dict() == {1: 80, 2: 60, 3: 30}
     with pytest.raises(SceneError, match="isn't on the pixels of"):
         vectorize(labels, tmp_path / "b.gpkg", confidence=write_raster(percent[:, 1:], "less.tif"))
 

@@ -86,8 +86,8 @@ def test_every_raster_has_the_crs_of_the_scene(tmp_path, text):
     crs = CRS.from_user_input(text)
     paths = _write(tmp_path, Grid(20, 30, crs, UTM))
     for path in paths:
-        found, transform = _lies(path)
-        assert same_crs(found, crs)
+        written_crs, transform = _lies(path)
+        assert same_crs(written_crs, crs)
         assert transform == UTM
     with rasterio.open(paths[0]) as dataset:  # and what else the sidecar tells
         assert "<Category>forest</Category>" in sidecar(paths[0]).read_text()
@@ -174,6 +174,6 @@ def test_a_raster_lies_on_the_grid_it_was_given(tmp_path, crs, signs):
         grid = Grid(20, 30, crs, transform).part(window)
         with percent_writer(tmp_path / "a.tif", grid, ["confidence"], {}) as write:
             write(np.ones((1, grid.height, grid.width), np.uint8), Window(0, 0, grid.width, grid.height))
-        found, written = _lies(tmp_path / "a.tif")
-        assert found == crs
+        written_crs, written = _lies(tmp_path / "a.tif")
+        assert written_crs == crs
         assert written.almost_equals(transform @ Affine.translation(window.col_off, window.row_off), 1e-9)

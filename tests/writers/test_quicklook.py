@@ -30,9 +30,9 @@ def test_scene_and_map_lie_side_by_side():
         picture[middle, 24 + 800 + 24 + 700],
     )
     assert scene.tolist() == [128, 128, 128]
-    for found, land_class in ((left, LEGEND.classes[0]), (right, LEGEND.classes[1])):
+    for drawn, land_class in ((left, LEGEND.classes[0]), (right, LEGEND.classes[1])):
         expected = MAP_OPACITY * np.array(land_class.colour) + (1 - MAP_OPACITY) * 128
-        assert np.abs(found - expected).max() <= 1
+        assert np.abs(drawn - expected).max() <= 1
     assert picture[24 + 44 + 10, 100].tolist() == [255, 255, 255]  # no data
 
 

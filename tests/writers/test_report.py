@@ -61,12 +61,12 @@ class _Reader(HTMLParser):
                 self.rows[-1][-1] += data.strip()
 
     def pictures(self) -> list[tuple[str, Image.Image]]:
-        found = []
+        pictures = []
         for tag, attributes in self.tags:
             if tag == "img":
                 kind, data = re.fullmatch(r"data:image/(\w+);base64,(.+)", attributes["src"]).groups()
-                found.append((kind, Image.open(io.BytesIO(base64.b64decode(data)))))
-        return found
+                pictures.append((kind, Image.open(io.BytesIO(base64.b64decode(data)))))
+        return pictures
 
 
 def _report(legend: Legend | None = None, rows: int = 40, cols: int = 60, **changes: object) -> Report:
@@ -109,8 +109,8 @@ def _report(legend: Legend | None = None, rows: int = 40, cols: int = 60, **chan
 
 
 def _areas_table(read: _Reader) -> dict[str, list[str]]:
-    start = next(place for place, row in enumerate(read.rows) if row[:1] == ["Class"])
-    stop = next(place for place, row in enumerate(read.rows) if row[:1] == ["Total"])
+    start = next(index for index, row in enumerate(read.rows) if row[:1] == ["Class"])
+    stop = next(index for index, row in enumerate(read.rows) if row[:1] == ["Total"])
     return {row[0]: [cell for cell in row[1:] if cell] for row in read.rows[start : stop + 1]}
 
 

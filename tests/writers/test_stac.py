@@ -48,19 +48,19 @@ def north_up(epsg: int, west: float, north: float, size: float, width: int = 100
 
 
 def test_it_is_an_item():
-    found = of_grid(UTM, title="Lakeside")
-    assert found.keys() == {
+    described = of_grid(UTM, title="Lakeside")
+    assert described.keys() == {
         *("type", "stac_version", "stac_extensions", "id", "geometry", "bbox", "properties", "links", "assets")
     }
-    assert (found["type"], found["stac_version"], found["id"]) == ("Feature", "1.1.0", "map")
-    assert found["links"] == []
-    properties = found["properties"]
+    assert (described["type"], described["stac_version"], described["id"]) == ("Feature", "1.1.0", "map")
+    assert described["links"] == []
+    properties = described["properties"]
     assert properties["title"] == "Lakeside"
     assert properties["datetime"] == properties["created"] == "2025-03-04T05:06:07Z"
     assert properties["gsd"] == 0.6
     assert properties["processing:software"] == {"lposs-geo": version("lposs-geo")}
-    used = {key.split(":")[0] for part in (properties, found["assets"]["labels"]) for key in part if ":" in key}
-    declared = [uri.split("/")[-3:-1] for uri in found["stac_extensions"]]
+    used = {key.split(":")[0] for part in (properties, described["assets"]["labels"]) for key in part if ":" in key}
+    declared = [uri.split("/")[-3:-1] for uri in described["stac_extensions"]]
     assert declared == [["projection", "v2.0.0"], ["classification", "v2.0.0"], ["processing", "v1.2.0"]]
     assert used == {"proj", "classification", "processing"}
 
@@ -68,15 +68,15 @@ def test_it_is_an_item():
 def test_pystac_reads_it(tmp_path):
     path = tmp_path / "map.json"
     path.write_text(json.dumps(of_grid(UTM, assets={"vector": Asset(Path("polygons/map.gpkg"), {})})))
-    found = pystac.read_file(path)
-    assert isinstance(found, pystac.Item)
-    assert found.datetime == MADE.replace(microsecond=0)
-    projection = ProjectionExtension.ext(found)
+    described = pystac.read_file(path)
+    assert isinstance(described, pystac.Item)
+    assert described.datetime == MADE.replace(microsecond=0)
+    projection = ProjectionExtension.ext(described)
     assert projection.code == "EPSG:32632"
     assert projection.shape == [1100, 700]
     assert Affine(*projection.transform) == UTM.transform
     assert projection.bbox == [439136.4, 5273706.6 - 660, 439136.4 + 420, 5273706.6]
-    labels = found.assets["labels"]
+    labels = described.assets["labels"]
     assert labels.media_type == pystac.MediaType.COG
     assert labels.roles == ["data"]
     classes = ClassificationExtension.ext(labels).classes
@@ -84,7 +84,7 @@ def test_pystac_reads_it(tmp_path):
     assert [c.color_hint for c in classes[:3]] == ["000000", "1C6236", "E69F00"]
     assert [c.nodata for c in classes] == [None] * 6 + [True]
     assert Path(labels.get_absolute_href()) == tmp_path / "map.tif"
-    assert Path(found.assets["vector"].get_absolute_href()) == tmp_path / "polygons" / "map.gpkg"
+    assert Path(described.assets["vector"].get_absolute_href()) == tmp_path / "polygons" / "map.gpkg"
 
 
 def test_classes_are_named_as_the_extension_wants():
@@ -144,24 +144,24 @@ def test_more_files_and_properties():
 
 
 def test_a_footprint_is_where_the_map_is():
-    found = of_grid(UTM)
-    footprint = shapely.from_geojson(json.dumps(found["geometry"]))
+    described = of_grid(UTM)
+    footprint = shapely.from_geojson(json.dumps(described["geometry"]))
     to_utm = pyproj.Transformer.from_crs("OGC:CRS84", "EPSG:32632", always_xy=True)
     back = shapely.transform(footprint, lambda p: np.column_stack(to_utm.transform(*p.T)))
     west, north = 439136.4, 5273706.6
     assert shapely.hausdorff_distance(back, shapely.box(west, north - 660, west + 420, north)) < 0.05
     assert footprint.exterior.is_ccw
-    assert footprint.bounds == pytest.approx(found["bbox"], abs=1e-6)
+    assert footprint.bounds == pytest.approx(described["bbox"], abs=1e-6)
     assert len(footprint.exterior.coords) == 5
 
 
 def test_a_long_side_is_a_curve():
     # 60 degrees of longitude along a parallel of a conic projection
-    found = of_grid(north_up(3034, 2_000_000, 5_000_000, 40_000))
-    footprint = shapely.from_geojson(json.dumps(found["geometry"]))
+    described = of_grid(north_up(3034, 2_000_000, 5_000_000, 40_000))
+    footprint = shapely.from_geojson(json.dumps(described["geometry"]))
     assert 8 < len(footprint.exterior.coords) < 300
     assert footprint.is_valid
-    assert footprint.bounds == pytest.approx(found["bbox"], abs=0.02)
+    assert footprint.bounds == pytest.approx(described["bbox"], abs=0.02)
 
 
 @pytest.mark.parametrize(
@@ -182,18 +182,18 @@ def test_a_long_side_is_a_curve():
     ids=["across", "beyond", "to", "from", "world", "pacific", "overlap", "web", "utm", "north pole", "south pole"],
 )
 def test_a_footprint_ends_at_the_antimeridian(grid, bbox, parts):
-    found = of_grid(grid)
-    footprint = shapely.from_geojson(json.dumps(found["geometry"]))
-    assert found["bbox"] == pytest.approx(bbox, abs=1e-3)
+    described = of_grid(grid)
+    footprint = shapely.from_geojson(json.dumps(described["geometry"]))
+    assert described["bbox"] == pytest.approx(bbox, abs=1e-3)
     assert len(shapely.get_parts(footprint)) == parts
     west, south, east, north = footprint.bounds
     assert -180 <= west < east <= 180
     assert -90 <= south < north <= 90
     assert footprint.is_valid
     assert all(part.exterior.is_ccw for part in shapely.get_parts(footprint))
-    place = grid.transform @ (grid.width * 0.4, grid.height * 0.3)
+    point = grid.transform @ (grid.width * 0.4, grid.height * 0.3)
     to_lonlat = pyproj.Transformer.from_crs(grid.crs.to_wkt(), "OGC:CRS84", always_xy=True)
-    lon, lat = to_lonlat.transform(*place)
+    lon, lat = to_lonlat.transform(*point)
     assert footprint.contains(shapely.Point((lon + 180) % 360 - 180, lat))
 
 
@@ -217,18 +217,18 @@ def test_a_footprint_ends_at_the_antimeridian(grid, bbox, parts):
 )
 def test_a_footprint_holds_its_own_pixels_and_no_others(crs, transform, rows, cols):
     grid = Grid(rows, cols, CRS.from_user_input(crs), transform)
-    found = of_grid(grid)
-    footprint = shapely.from_geojson(json.dumps(found["geometry"]))
+    described = of_grid(grid)
+    footprint = shapely.from_geojson(json.dumps(described["geometry"]))
     assert footprint.is_valid
     to_lonlat = lonlat_transformer(grid.crs)
-    places = np.random.default_rng(0).random((4000, 2)) * 3 - 1
-    is_own = ((places > 0) & (places < 1)).all(axis=1)
-    col, row = (places * (cols, rows)).T
+    points = np.random.default_rng(0).random((4000, 2)) * 3 - 1
+    is_own = ((points > 0) & (points < 1)).all(axis=1)
+    col, row = (points * (cols, rows)).T
     lon, lat = to_lonlat.transform(*(transform @ (col, row)))
     lon = (lon + 180) % 360 - 180
     assert shapely.contains_xy(footprint, lon[is_own], lat[is_own]).mean() > 0.998
     assert shapely.contains_xy(footprint, lon[~is_own], lat[~is_own]).mean() < 0.002
-    west, south, east, north = found["bbox"]
+    west, south, east, north = described["bbox"]
     in_bbox = (
         (south <= lat)
         & (lat <= north)
@@ -240,21 +240,21 @@ def test_a_footprint_holds_its_own_pixels_and_no_others(crs, transform, rows, co
 
 def test_a_turned_grid():
     grid = Grid(100, 200, CRS.from_epsg(32632), Affine(3, 4, 439136.4, 4, -3, 5273706.6))
-    found = of_grid(grid)
-    assert found["properties"]["proj:bbox"] == pytest.approx(
+    described = of_grid(grid)
+    assert described["properties"]["proj:bbox"] == pytest.approx(
         [439136.4, 5273706.6 - 300, 439136.4 + 1000, 5273706.6 + 800]
     )
-    assert shapely.from_geojson(json.dumps(found["geometry"])).exterior.is_ccw
+    assert shapely.from_geojson(json.dumps(described["geometry"])).exterior.is_ccw
 
 
 @pytest.mark.parametrize(
     "crs", [None, MARS, CRS.from_wkt('LOCAL_CS["site",UNIT["metre",1]]')], ids=["none", "mars", "site"]
 )
 def test_where_there_is_no_longitude_the_geometry_is_null(crs):
-    found = of_grid(Grid(30, 40, crs, Affine(0.5, 0, 10, 0, -0.5, 20)))
-    assert found["geometry"] is None
-    assert "bbox" not in found
-    properties = found["properties"]
+    described = of_grid(Grid(30, 40, crs, Affine(0.5, 0, 10, 0, -0.5, 20)))
+    assert described["geometry"] is None
+    assert "bbox" not in described
+    properties = described["properties"]
     assert properties["proj:code"] is None
     assert properties["proj:shape"] == [30, 40]
     assert properties["proj:transform"] == [0.5, 0, 10, 0, -0.5, 20]
@@ -262,21 +262,21 @@ def test_where_there_is_no_longitude_the_geometry_is_null(crs):
     assert ("proj:wkt2" in properties) == ("proj:projjson" in properties) == (crs is not None)
     if crs is not None:
         assert pyproj.CRS(properties["proj:wkt2"]).name == pyproj.CRS(crs.to_wkt()).name
-    assert pystac.Item.from_dict(found).geometry is None
+    assert pystac.Item.from_dict(described).geometry is None
 
 
 def test_a_grid_beyond_its_projection_has_no_footprint():
     # the corners of a geostationary view look past the Earth
     view = CRS.from_proj4("+proj=geos +h=35785831 +lon_0=0 +ellps=GRS80 +units=m")
-    found = of_grid(Grid(10, 10, view, Affine(1.1e6, 0, -5.5e6, 0, -1.1e6, 5.5e6)))
-    assert found["geometry"] is None
+    described = of_grid(Grid(10, 10, view, Affine(1.1e6, 0, -5.5e6, 0, -1.1e6, 5.5e6)))
+    assert described["geometry"] is None
 
 
 def test_a_crs_without_a_code_is_written_out():
     own = pyproj.CRS("+proj=laea +lat_0=47.6 +lon_0=8.2 +ellps=GRS80 +units=m")
-    found = of_grid(Grid(30, 40, CRS.from_wkt(own.to_wkt()), Affine(10, 0, 0, 0, -10, 0)))
-    properties = found["properties"]
+    described = of_grid(Grid(30, 40, CRS.from_wkt(own.to_wkt()), Affine(10, 0, 0, 0, -10, 0)))
+    properties = described["properties"]
     assert properties["proj:code"] is None
     assert pyproj.CRS.from_json_dict(properties["proj:projjson"]) == pyproj.CRS(properties["proj:wkt2"])
     assert pyproj.CRS(properties["proj:wkt2"]).to_cf()["grid_mapping_name"] == "lambert_azimuthal_equal_area"
-    assert found["geometry"]["type"] == "Polygon"
+    assert described["geometry"]["type"] == "Polygon"
