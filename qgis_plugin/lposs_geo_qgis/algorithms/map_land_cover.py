@@ -125,7 +125,7 @@ class MapLandCover(EngineAlgorithm):
         add_parameter(
             self,
             QgsProcessingParameterBoolean("COLLAR", self.tr("A frame, and holes, hold no data"), True),
-            self.tr("Take a black frame round the picture for missing data, where the file declares none."),
+            self.tr("Take a black or white frame round the picture, and holes, for nodata where none is declared."),
             advanced=True,
         )
         add_parameter(
