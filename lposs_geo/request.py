@@ -157,10 +157,10 @@ class Request:
     Attributes
     ----------
     reading : Reading
-    where : Where
     gsd : float, optional
         Resolution to work at, metres per px: the encoder sees the scene enlarged or reduced to it. The map is on the
         scene's own grid all the same. By default what suits the model.
+    where : Where
     refine : bool
         Sharpen the borders over pixels (LPOSS+); False stops at the patches (LPOSS).
     min_confidence : float
@@ -169,8 +169,8 @@ class Request:
     """
 
     reading: Reading = field(default_factory=Reading)
-    where: Where = field(default_factory=Where)
     gsd: float | None = None
+    where: Where = field(default_factory=Where)
     refine: bool = True
     min_confidence: float = 0.0
     polygons: Polygons = field(default_factory=Polygons)
@@ -240,9 +240,8 @@ def _own(kind: type[Any]) -> list[str]:
     return [own.name for own in fields(kind) if own.name not in _PARTS]
 
 
-SETTINGS = (
-    *("bands", "scale", "collar", "warp", "gsd", "aoi", "aoi_layer", "window", "refine", "min_confidence"),
-    *("simplify", "min_area"),
+SETTINGS = tuple(
+    name for own in fields(Request) for name in (_own(_PARTS[own.name]) if own.name in _PARTS else [own.name])
 )
 """The keywords that decide a map, in the order of its tags: none tells where anything is written or read, how much
 memory or time it takes, or what is overwritten."""

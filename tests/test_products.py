@@ -13,6 +13,7 @@ import shapely
 from rio_cogeo.cogeo import cog_validate
 
 from lposs_geo.errors import OutputError
+from lposs_geo.files.outputs import may_be_output
 from lposs_geo.legend.building import from_words
 from lposs_geo.legend.legend import Legend
 from lposs_geo.mapping import map_scene
@@ -203,3 +204,9 @@ def test_every_kind_of_file_is_told_from_the_others():
     assert all(product.summary.endswith(".") and product.stage in STAGES for product in PRODUCTS)
     names = {product.name for product in PRODUCTS}
     assert all(product.needs <= names for product in PRODUCTS)
+
+
+def test_a_kill_between_two_renames_can_be_made_good_whatever_the_ending():
+    # a list of moves with a name that may be no output is refused whole
+    for product in PRODUCTS:
+        assert all(may_be_output(f"a{ending}") for ending in product.endings.split()), product.name
