@@ -7,14 +7,11 @@ Importing this package loads neither torch nor GDAL: each name, here and in the 
 is first used. They are listed in the ``__init__.pyi`` beside this file.
 """
 
-from importlib.metadata import version
-
 import lazy_loader
 
 from lposs_geo import network
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
-__version__ = version("lposs-geo")
 
 if network.is_forbidden():  # before GDAL is loaded
     network.forbid()

@@ -22,6 +22,5 @@ from .legend.toml_files import read_legend as read_legend
 from .mapping import Mapper as Mapper
 from .mapping import map_scene as map_scene
 from .polygons.vectorize import vectorize as vectorize
+from .release import __version__ as __version__
 from .running import MapResult as MapResult
-
-__version__: str

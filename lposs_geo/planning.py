@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 from rasterio.windows import Window
@@ -22,6 +21,7 @@ from lposs_geo.legend.words import quoted
 from lposs_geo.memory import Budget
 from lposs_geo.polygons.vectorize import tolerance_px
 from lposs_geo.provenance import Facts, Recipe
+from lposs_geo.release import __version__
 from lposs_geo.request import Request
 from lposs_geo.scene.aoi import Area, area_on, is_file, read_aoi
 from lposs_geo.scene.description import Scene, describe
@@ -208,7 +208,7 @@ def _recipe(survey: Survey, legend: Legend, task: Task, model: ModelIdentity, un
     scene, encoder = survey.scene, task.encoder
     name = scene.name if scene.name.strip(".") else stem(scene.path)  # the folder that one is in
     features: Facts = {
-        "version": version("lposs-geo"),
+        "version": __version__,
         "scene": {"name": name} | identity(scene),
         "model": {"name": model.name, "fingerprint": model.fingerprint},
         "device": encoder.device.type,

@@ -10,7 +10,7 @@ ROOT = Path(lposs_geo.__file__).parent
 ORDER = (
     "hints",
     "errors",
-    "limits jit network progress",
+    "limits jit network progress release",
     "memory tiling grid",
     "files request",
     "legend models",

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 __all__ = [
     "BLUR",
@@ -189,9 +188,14 @@ def along_edge(candidates: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _flooded(candidates: NDArray[np.bool_], frame: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """All candidates that hang together, side by side, with one that is in the frame."""
+    frame = frame & candidates
+    if not frame.any():
+        return frame
+    from scipy import ndimage  # slow to load, and few scenes have a frame
+
     patches, count = ndimage.label(candidates)
     is_reached = np.zeros(count + 1, dtype=bool)
-    is_reached[patches[frame & candidates]] = True
+    is_reached[patches[frame]] = True
     return np.asarray(is_reached[patches])
 
 

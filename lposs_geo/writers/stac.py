@@ -12,7 +12,6 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -26,6 +25,7 @@ from shapely.affinity import translate
 
 from lposs_geo.grid import Grid, lonlat_transformer, on_ground, to_pyproj
 from lposs_geo.legend.legend import NODATA, UNKNOWN_CLASS, LandClass, Legend
+from lposs_geo.release import __version__
 
 __all__ = ["Asset", "item"]
 
@@ -147,7 +147,7 @@ def item(
         **({} if title is None else {"title": title}),
         **({} if grid.gsd is None else {"gsd": float(f"{grid.gsd:.6g}")}),
         **_projection(grid),
-        "processing:software": {"lposs-geo": version("lposs-geo")},
+        "processing:software": {"lposs-geo": __version__},
     }
     return {
         "type": "Feature",
