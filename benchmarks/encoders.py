@@ -21,6 +21,7 @@ from lposs_geo.encoders.pair import PairEncoder
 from lposs_geo.scene.description import describe
 from lposs_geo.scene.reader import open_scene
 from lposs_geo.stages.encode import encode_scene
+from lposs_geo.stages.looks import looks_at
 from lposs_geo.store.journal import open_journal
 
 ROUNDS = 3
@@ -45,7 +46,9 @@ def main() -> None:
         for _ in range(ROUNDS):  # in turns, so that both meet the same noise
             for name, encoder in contestants.items():
                 with tempfile.TemporaryDirectory() as folder, open_journal(Path(folder)) as journal:
-                    steps = encode_scene(reader, encoder, journal, zoom=encoder.zoom(scene.grid.gsd))
+                    shape = scene.grid.height, scene.grid.width
+                    looks = looks_at(shape, encoder, encoder.zoom(scene.grid.gsd))
+                    steps = encode_scene(reader, encoder, looks, journal)
                     seconds[name].append(sum(step.seconds for step in steps))
     print(f"{scene.name}, {megapixels:.2f} Mpx, {device}, {torch.get_num_threads()} threads, best of {ROUNDS}")
     for name, encoder in contestants.items():

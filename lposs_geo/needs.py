@@ -56,10 +56,9 @@ def check_room_for_work(task: Task, scene: Scene, store: Journal, journal: Journ
     left = 1 - finished_tiles(journal, task.plan) / len(task.plan)
     if not left:
         return
-    window, width = task.seen(grid), int(task.words.text.shape[1])
-    features = missing_bytes((grid.height, grid.width), task.encoder, store, width, zoom=task.zoom, window=window)
+    features = missing_bytes(task.looks(grid), store, int(task.words.text.shape[1]))
     pixels = int(area.height) * int(area.width)
-    nodes = pixels * (task.zoom * task.encoder.scales[-1] / task.encoder.patch_size) ** 2
+    nodes = pixels * (task.zooms[-1] / task.encoder.patch_size) ** 2
     results = left * (task.num_layers * pixels + 4 * len(task.words.text) * nodes)
 
     def needs(share: float) -> list[Need]:

@@ -131,11 +131,6 @@ class Plan:
     def scene(self) -> Scene:
         return self.survey.scene
 
-    @property
-    def zooms(self) -> list[float]:
-        """Enlargement of the scene for each look of the encoder."""
-        return [self.task.zoom * scale for scale in self.task.encoder.scales]
-
 
 def survey(src: SceneLike, request: Request) -> Survey:
     """Look at a scene and find its part that is asked for.
@@ -232,7 +227,7 @@ def _numbers(scene: Scene, task: Task) -> dict[str, object]:
     encoder = task.encoder
     return asdict(parameters_for(encoder)) | {
         "refine": task.refine,
-        "zooms": [task.zoom * scale for scale in encoder.scales],
+        "zooms": task.zooms,
         "seed_scale": encoder.seed_scale,
         "confidence_power": encoder.confidence_power,
         "crop_size": encoder.crop_size,

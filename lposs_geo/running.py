@@ -146,8 +146,10 @@ class Run:
         log.info("model %s on %s", self.model.name, loaded.device)
         planned = plan(seen, legend, loaded, self.model, work)
         _warn(planned.notices[len(seen.notices) :])
-        if planned.zooms != [1.0]:
-            log.info("the scene is seen at %s times its size", " and ".join(f"{zoom:.4g}" for zoom in planned.zooms))
+        if planned.task.zooms != [1.0]:
+            log.info(
+                "the scene is seen at %s times its size", " and ".join(f"{zoom:.4g}" for zoom in planned.task.zooms)
+            )
         return planned
 
     def carry_out(self, planned: Plan) -> MapResult:
@@ -197,8 +199,7 @@ class Run:
         """The same, with the features in a store."""
         scene, task = planned.scene, planned.task
         check_room_for_work(task, scene, store, journal)
-        shape = scene.grid.height, scene.grid.width
-        if is_encoded(shape, task.encoder, store, zoom=task.zoom, window=task.seen(scene.grid)):
+        if is_encoded(task.looks(scene.grid), store):
             log.info("this scene's features are kept from before: the encoders needn't run")
         else:  # what sees is loaded here, where a signal can break that off, and not in a thread to wait for
             with self.progress.running("load"):

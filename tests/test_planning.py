@@ -43,8 +43,8 @@ def test_a_window_that_is_not_inside_is_refused(path, window):
 
 def test_a_resolution_becomes_a_zoom_within_reach(path, write_raster):
     assert survey(path, Request.of({"gsd": 0.3})).zoom == pytest.approx(2)
-    assert _plan(path, gsd=1.2).zooms == pytest.approx([0.5])
-    assert _plan(path).zooms == [1.0]
+    assert _plan(path, gsd=1.2).task.zooms == pytest.approx([0.5])
+    assert _plan(path).task.zooms == [1.0]
     with pytest.raises(ParameterError, match=r"too little to work at 100 m: choose gsd from 0\.0375 to 9\.6 m"):
         survey(path, Request.of({"gsd": 100}))
     nowhere = write_raster(np.full((3, 9, 9), 5, "uint8"), "nowhere.tif", crs=None)

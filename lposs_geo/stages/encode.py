@@ -30,14 +30,14 @@ from lposs_geo.stages.averaging import LookStore
 from lposs_geo.stages.crops import Crop, Read, batches
 from lposs_geo.stages.features import (
     LatticeFeatures,
-    features_of,
     has_features,
     lacking_rows,
     leave_out_damaged,
     put_widths,
     rows_to_do,
+    stored_features,
 )
-from lposs_geo.stages.looks import Look, looks
+from lposs_geo.stages.looks import Look, looks_at
 from lposs_geo.store.journal import Journal, open_journal
 from lposs_geo.tiling import resample
 
@@ -72,12 +72,10 @@ class Encoded:
 def encode_scene(
     reader: SceneReader,
     encoder: Encoder,
+    looks: Sequence[Look],
     journal: Journal,
-    *,
-    zoom: float = 1.0,
-    window: Window | None = None,
 ) -> Iterator[Encoded]:
-    """Encode a scene at each of the encoder's scales into a journal; what is in there already is left out.
+    """Encode a scene at each of the encoder's looks into a journal; what is in there already is left out.
 
     Crops without a valid pixel never reach the encoder. Pixels without data inside a crop are shown to it in the mean
     colour of the crop's valid ones. A part of the scene that can't be read is tried twice, then said and taken for
@@ -89,11 +87,9 @@ def encode_scene(
     reader : SceneReader
         Used by a thread of its own until the iterator ends.
     encoder : Encoder
+    looks : sequence of Look
+        Of `looks.looks_at`; crops of a part of the scene are the same as those of the whole.
     journal : Journal
-    zoom : float
-        How much the scene is enlarged beforehand; below 1, reduced.
-    window : Window, optional
-        Encode only crops that reach into this part of the scene; they are the same as those of the whole.
 
     Yields
     ------
@@ -107,10 +103,8 @@ def encode_scene(
     OutputError
         If the journal can't be written to.
     """
-    grid = reader.scene.grid
-    every = looks((grid.height, grid.width), encoder, zoom, window)
-    reads = [_read_scene(reader, look) for look in every]
-    yield from _encode(every, reads, encoder, journal, partial(check_unchanged, reader.scene))
+    reads = [_read_scene(reader, look) for look in looks]
+    yield from _encode(looks, reads, encoder, journal, partial(check_unchanged, reader.scene))
 
 
 def encode_image(image: NDArray[np.float32], encoder: Encoder, *, zoom: float = 1.0) -> tuple[LatticeFeatures, ...]:
@@ -118,15 +112,15 @@ def encode_image(image: NDArray[np.float32], encoder: Encoder, *, zoom: float = 
 
     The features of all looks, in memory.
     """
-    every = looks((image.shape[1], image.shape[2]), encoder, zoom, None)
-    reads = [_read_image(image, look) for look in every]
+    looks = looks_at((image.shape[1], image.shape[2]), encoder, zoom)
+    reads = [_read_image(image, look) for look in looks]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, open_journal(Path(folder)) as journal:
-        for _ in _encode(every, reads, encoder, journal):
+        for _ in _encode(looks, reads, encoder, journal):
             pass
         everything = slice(None), slice(None)
         return tuple(
             LatticeFeatures(f.lattice, f.vlm[everything], f.vm[everything], f.valid[everything], f.zoom)
-            for f in features_of(every, journal)
+            for f in stored_features(looks, journal)
         )
 
 
@@ -150,23 +144,23 @@ def _read_image(image: NDArray[np.float32], look: Look) -> Read:
 
 
 def _encode(
-    every: Sequence[Look],
+    looks: Sequence[Look],
     reads: Sequence[Read],
     encoder: Encoder,
     journal: Journal,
     check: Callable[[], None] = lambda: None,
 ) -> Iterator[Encoded]:
-    for look in every:
+    for look in looks:
         leave_out_damaged(look, journal)
     # from top to bottom, all looks together, so that the first rows are soon of use
-    order = heapq.merge(*(_ordered(look, journal) for look in every))
-    counts = [sum(1 for _ in lacking_rows(look, journal)) for look in every]
-    total = sum(len(look.wanted) * len(look.crop_cols) for look in every)
-    done = total - sum(count * len(look.crop_cols) for look, count in zip(every, counts, strict=True))
+    order = heapq.merge(*(_ordered(look, journal) for look in looks))
+    counts = [sum(1 for _ in lacking_rows(look, journal)) for look in looks]
+    total = sum(len(look.wanted) * len(look.crop_cols) for look in looks)
+    done = total - sum(count * len(look.crop_cols) for look, count in zip(looks, counts, strict=True))
     finished = [0.0 if count else math.inf for count in counts]
     limit = BATCH_SIZE if encoder.device.type == "cpu" else GPU_BATCH
-    stores = [LookStore(look, journal) for look in every]
-    rows = ((every[number], row, kept) for _, number, row, kept in order)
+    stores = [LookStore(look, journal) for look in looks]
+    rows = ((looks[number], row, kept) for _, number, row, kept in order)
     with prefetch(batches(rows, reads, limit), depth=2) as prefetched:
         for batch in prefetched:
             began = time.perf_counter()

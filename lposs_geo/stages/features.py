@@ -13,10 +13,8 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.windows import Window
 
-from lposs_geo.encoders.encoder import Encoder
-from lposs_geo.stages.looks import ARRAYS, Look, looks
+from lposs_geo.stages.looks import ARRAYS, Look
 from lposs_geo.store.disk_array import ChunkedArray
 from lposs_geo.store.journal import Journal
 from lposs_geo.tiling import Lattice, Steps
@@ -24,7 +22,6 @@ from lposs_geo.tiling import Lattice, Steps
 __all__ = [
     "LatticeArray",
     "LatticeFeatures",
-    "features_of",
     "has_features",
     "is_encoded",
     "lacking_rows",
@@ -80,49 +77,24 @@ class LatticeFeatures:
         return self.lattice.patch_size / self.zoom
 
 
-def stored_features(
-    shape: tuple[int, int], encoder: Encoder, journal: Journal, *, zoom: float = 1.0, window: Window | None = None
-) -> tuple[LatticeFeatures, ...]:
-    """What `encode_scene` has put into a journal, one for each look, as arrays on the disk.
-
-    Parameters
-    ----------
-    shape : (int, int)
-        Rows and cols of the scene, px.
-    encoder, journal, zoom, window
-        As for `encode_scene`; at least one crop must have been encoded.
-    """
-    return features_of(looks(shape, encoder, zoom, window), journal)
-
-
 def has_features(journal: Journal) -> bool:
     """Whether any crop has been encoded into a journal."""
     return WIDTHS in journal
 
 
-def is_encoded(
-    shape: tuple[int, int], encoder: Encoder, journal: Journal, *, zoom: float = 1.0, window: Window | None = None
-) -> bool:
-    """Whether `encode_scene` would find nothing left to do."""
-    return not any(True for look in looks(shape, encoder, zoom, window) for _ in lacking_rows(look, journal))
+def is_encoded(looks: Sequence[Look], journal: Journal) -> bool:
+    """True if `encode_scene` would find nothing left to do."""
+    return not any(True for look in looks for _ in lacking_rows(look, journal))
 
 
-def missing_bytes(
-    shape: tuple[int, int],
-    encoder: Encoder,
-    journal: Journal,
-    vlm_width: int,
-    *,
-    zoom: float = 1.0,
-    window: Window | None = None,
-) -> int:
-    """How much `encode_scene` will put into a journal, at least, if every pixel is valid.
+def missing_bytes(looks: Sequence[Look], journal: Journal, vlm_width: int) -> int:
+    """Bytes that `encode_scene` will put into a journal, at least, if every pixel is valid.
 
     `vlm_width` is the number of the VLM's features; how many the VM has is known once some are there.
     """
     widths = journal.read(WIDTHS).tolist() if has_features(journal) else [vlm_width, 0]
     size = 0
-    for look in looks(shape, encoder, zoom, window):
+    for look in looks:
         rows = sum(look.row_edges[row + 1] - look.row_edges[row] for row in lacking_rows(look, journal))
         if rows:
             cols = look.crop_cols[-1] + look.lattice.crop_shape[1] - look.crop_cols[0]
@@ -135,8 +107,8 @@ def put_widths(journal: Journal, vlm_width: int, vm_width: int) -> None:
     journal.append(WIDTHS, np.array([vlm_width, vm_width], np.int64))
 
 
-def features_of(all_looks: Sequence[Look], journal: Journal) -> tuple[LatticeFeatures, ...]:
-    """What a journal holds of each look."""
+def stored_features(looks: Sequence[Look], journal: Journal) -> tuple[LatticeFeatures, ...]:
+    """What `encode_scene` has put into a journal, one for each look, as arrays on the disk; a crop at least."""
     journal.expect(WIDTHS, (2,), np.int64)
     vlm_width, vm_width = journal.read(WIDTHS).tolist()
 
@@ -153,7 +125,7 @@ def features_of(all_looks: Sequence[Look], journal: Journal) -> tuple[LatticeFea
         )
         return LatticeFeatures(lattice, vlm, vm, valid, look.zoom)
 
-    return tuple(of(look) for look in all_looks)
+    return tuple(of(look) for look in looks)
 
 
 def lacking_rows(look: Look, journal: Journal) -> Iterator[int]:

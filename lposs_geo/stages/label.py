@@ -113,7 +113,8 @@ def label_scene(task: Task, scene: Scene, store: Journal, journal: Journal, prog
     to_do = (tile for tile in task.plan if _key_of(tile) not in journal)
     # each thread reads through a reader of its own
     with open_scene(scene) as for_encoder, open_scene(scene) as for_tiles, open_scene(scene) as reader:
-        steps = encode_scene(for_encoder, task.encoder, store, zoom=task.zoom, window=task.seen(scene.grid))
+        looks = task.looks(scene.grid)
+        steps = encode_scene(for_encoder, task.encoder, looks, store)
         with (
             prefetch(steps, ENCODE_AHEAD) as encoded,
             prefetch(((tile, _read(tile, for_tiles, task)) for tile in to_do), depth=2) as read,
@@ -204,8 +205,7 @@ def _propagated(
     if not has_features(store):
         where = "" if task.window.width * task.window.height == shape[0] * shape[1] else " in and around the window"
         raise SceneError(f"'{scene.path}' has no valid pixel{where}: all is nodata, transparent or not a number")
-    window = task.seen(scene.grid)
-    features = stored_features(shape, task.encoder, store, zoom=task.zoom, window=window)
+    features = stored_features(task.looks(scene.grid), store)
     finest = features[-1]
     parts = blocks(finest, task.encoder, len(task.words.text), task.budget.graph, task.refined(scene.grid))
     scores = ChunkedArray(journal, "scores", parts.row_edges, parts.col_edges, np.float32, (len(task.words.text),))

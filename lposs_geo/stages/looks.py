@@ -12,7 +12,7 @@ from rasterio.windows import Window
 from lposs_geo.encoders.encoder import Encoder
 from lposs_geo.tiling import Lattice, Steps, zoomed
 
-__all__ = ["Look", "looks"]
+__all__ = ["Look", "looks_at"]
 
 SEGMENT = 256
 """Lattice columns of one chunk in the store."""
@@ -79,7 +79,7 @@ class Look:
         return None
 
 
-def looks(shape: tuple[int, int], encoder: Encoder, zoom: float, window: Window | None) -> list[Look]:
+def looks_at(shape: tuple[int, int], encoder: Encoder, zoom: float = 1.0, window: Window | None = None) -> list[Look]:
     """The encoder's looks at a scene, ascending.
 
     Parameters
@@ -89,8 +89,8 @@ def looks(shape: tuple[int, int], encoder: Encoder, zoom: float, window: Window 
     encoder : Encoder
     zoom : float
         How much the scene is enlarged before all looks.
-    window : Window or None
-        The part of the scene, px, whose patches are wanted; None for all.
+    window : Window, optional
+        The part of the scene, px, whose patches are wanted; by default all.
     """
     made = []
     for number, scale in enumerate(encoder.scales):

@@ -16,6 +16,7 @@ from lposs_geo.errors import ParameterError
 from lposs_geo.grid import Grid
 from lposs_geo.legend.legend import Legend
 from lposs_geo.memory import Budget
+from lposs_geo.stages.looks import Look, looks_at
 from lposs_geo.stages.propagate import BLOCK_MARGIN, SCENE_PARAMETERS
 from lposs_geo.tiling import Tiles, tiles, with_margin
 
@@ -92,6 +93,11 @@ class Task:
     inside: Callable[[Window], NDArray[np.bool_]] | None = None
 
     @property
+    def zooms(self) -> list[float]:
+        """Enlargement of the scene for each look, ascending."""
+        return [self.zoom * scale for scale in self.encoder.scales]
+
+    @property
     def num_layers(self) -> int:
         return 2 + self.words.num_classes * self.keep_probabilities
 
@@ -101,13 +107,17 @@ class Task:
 
     def seen(self, grid: Grid) -> Window:
         """The pixels whose patches take part in the patch stage."""
-        margin = math.ceil(BLOCK_MARGIN / (self.zoom * self.encoder.scales[-1]))
+        margin = math.ceil(BLOCK_MARGIN / self.zooms[-1])
         return with_margin(self.refined(grid), margin, grid.height, grid.width)
+
+    def looks(self, grid: Grid) -> list[Look]:
+        """The encoder's looks at all that is seen."""
+        return looks_at((grid.height, grid.width), self.encoder, self.zoom, self.seen(grid))
 
     def read(self, grid: Grid) -> Window:
         """The pixels that are read: those of all crops that reach into what is seen, and what they are made from."""
-        encoder, zoom = self.encoder, self.zoom * self.encoder.scales[0]
-        margin = math.ceil((encoder.crop_size + 2 * encoder.patch_size + 4) / zoom) + 4
+        encoder = self.encoder
+        margin = math.ceil((encoder.crop_size + 2 * encoder.patch_size + 4) / self.zooms[0]) + 4
         return with_margin(self.seen(grid), margin, grid.height, grid.width)
 
 

@@ -18,6 +18,7 @@ from lposs_geo.stages import encode as encoding
 from lposs_geo.stages import looks
 from lposs_geo.stages.encode import encode_image, encode_scene
 from lposs_geo.stages.features import has_features, is_encoded, missing_bytes, stored_features
+from lposs_geo.stages.looks import looks_at
 from lposs_geo.store.journal import open_journal
 from lposs_geo.testing.encoders import ColourEncoder
 from lposs_geo.tiling import Lattice
@@ -64,14 +65,19 @@ class Arrays:
     patch_size: float
 
 
+def _looks_at(reader, encoder, **options):
+    return looks_at((reader.scene.grid.height, reader.scene.grid.width), encoder, **options)
+
+
 def _encode_all(path, encoder, folder, progress=None, **options):
     with open_scene(describe(path)) as reader, open_journal(folder) as journal:
-        for step in encode_scene(reader, encoder, journal, **options):
+        every = _looks_at(reader, encoder, **options)
+        for step in encode_scene(reader, encoder, every, journal):
             if progress:
                 progress(step)
         return [
             Arrays(f.lattice, f.vlm[EVERYTHING], f.vm[EVERYTHING], f.valid[EVERYTHING], f.zoom, f.patch_size)
-            for f in stored_features((reader.scene.grid.height, reader.scene.grid.width), encoder, journal, **options)
+            for f in stored_features(every, journal)
         ]
 
 
@@ -184,7 +190,7 @@ def test_a_scene_without_data_has_no_features(write_raster, folder):
     path = write_raster(np.ones((3, 80, 80), dtype="uint8"))
     with open_scene(describe(path)) as reader, open_journal(folder) as journal:
         empty = SceneReader(reader.scene, _WithoutData(reader.dataset))
-        *_, last = encode_scene(empty, ColourEncoder(), journal)
+        *_, last = encode_scene(empty, ColourEncoder(), _looks_at(empty, ColourEncoder()), journal)
         assert last.rows == np.inf
         assert not has_features(journal)
 
@@ -216,17 +222,17 @@ def test_encoding_goes_on_where_it_was_cut_off(write_raster, folder, monkeypatch
     whole = _encode_all(path, encoder(), folder / "whole")
     shape = array.shape[1:]
     with open_scene(describe(path)) as reader, open_journal(folder / "cut") as journal:
-        begun = encode_scene(reader, encoder(), journal)
+        begun = encode_scene(reader, encoder(), _looks_at(reader, encoder()), journal)
         for _ in range(steps):
             next(begun)
         begun.close()
-        assert not is_encoded(shape, encoder(), journal)
+        assert not is_encoded(looks_at(shape, encoder()), journal)
     again = _encode_all(path, encoder(), folder / "cut")
     for one, other in zip(whole, again, strict=True):
         assert np.array_equal(one.vlm, other.vlm)
         assert np.array_equal(one.vm, other.vm)
     with open_journal(folder / "cut") as journal:
-        assert is_encoded(shape, encoder(), journal)
+        assert is_encoded(looks_at(shape, encoder()), journal)
     counting = CountingEncoder()
     _encode_all(path, counting if encoder is CountingEncoder else encoder(), folder / "cut")
     assert counting.crops == 0
@@ -267,10 +273,10 @@ def test_what_cannot_be_read_is_said_and_tried_again_by_the_next_run(write_raste
     path.write_bytes(sound[:offset].ljust(len(sound), b"\0"))
     os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
     with caplog.at_level("WARNING", "lposs_geo"), open_scene(scene) as reader, open_journal(folder) as journal:
-        list(encode_scene(reader, ColourEncoder(), journal))
+        list(encode_scene(reader, ColourEncoder(), _looks_at(reader, ColourEncoder()), journal))
         assert "damaged" in caplog.text
-        assert not is_encoded((400, 201), ColourEncoder(), journal)
-        (features,) = stored_features((400, 201), ColourEncoder(), journal)
+        assert not is_encoded(looks_at((400, 201), ColourEncoder()), journal)
+        (features,) = stored_features(looks_at((400, 201), ColourEncoder()), journal)
         assert features.valid[slice(0, 10), slice(None)].all()
         assert not features.valid[slice(14, None), slice(None)].any()
     path.write_bytes(sound)
@@ -287,7 +293,7 @@ def test_nothing_is_kept_that_was_read_after_the_scene_was_changed(write_raster,
     whole = _encode(path, folder / "whole")
     scene = describe(path)
     with open_journal(folder / "kept") as journal, open_scene(scene) as reader:
-        begun = encode_scene(reader, ColourEncoder(), journal)
+        begun = encode_scene(reader, ColourEncoder(), _looks_at(reader, ColourEncoder()), journal)
         for _ in range(steps):
             next(begun)
         write_raster(255 - array)
@@ -312,8 +318,8 @@ def test_features_from_a_torn_journal_are_those_of_a_sound_one(write_raster, fol
         with open_scene(scene) as reader, open_journal(folder) as journal:
             while True:
                 with suppress(DamagedError):
-                    list(encode_scene(reader, encoder, journal))
-                    (found,) = stored_features((120, 130), encoder, journal)
+                    list(encode_scene(reader, encoder, _looks_at(reader, encoder), journal))
+                    (found,) = stored_features(looks_at((120, 130), encoder), journal)
                     return found.vlm[EVERYTHING], found.vm[EVERYTHING], found.valid[EVERYTHING]
 
     whole, again = encode(), []
@@ -354,22 +360,22 @@ def test_damaged_features_are_encoded_again_and_no_others(write_raster, folder, 
     for share in (0.0, 0.3, 0.6, 0.99):
         key = _flip(folder, share)
         with open_journal(folder) as journal:
-            assert is_encoded(shape, counting, journal)  # nobody has looked at it yet
+            assert is_encoded(looks_at(shape, counting), journal)  # nobody has looked at it yet
             with pytest.raises(DamagedError):
-                for look in stored_features(shape, counting, journal):
+                for look in stored_features(looks_at(shape, counting), journal):
                     _ = look.vlm[EVERYTHING], look.vm[EVERYTHING], look.valid[EVERYTHING]
             is_widths = key == "widths"
             assert journal.damaged == {key}
-            assert is_widths or 0 < missing_bytes(shape, counting, journal, 3) < size / 2
+            assert is_widths or 0 < missing_bytes(looks_at(shape, counting), journal, 3) < size / 2
             if isinstance(counting, CountingEncoder):
                 counting.crops = 0
             with open_scene(describe(path)) as reader:
-                steps = list(encode_scene(reader, counting, journal))
+                steps = list(encode_scene(reader, counting, _looks_at(reader, counting), journal))
             assert (steps[-1].done, steps[-1].rows) == (steps[-1].total, np.inf)
             if isinstance(counting, CountingEncoder) and not is_widths:
                 assert counting.crops <= 3 * 6  # of 12 rows of crops the damaged one, and those that reach into it
-            assert is_encoded(shape, counting, journal)
-            for one, other in zip(whole, stored_features(shape, counting, journal), strict=True):
+            assert is_encoded(looks_at(shape, counting), journal)
+            for one, other in zip(whole, stored_features(looks_at(shape, counting), journal), strict=True):
                 for name in ("vlm", "vm", "valid"):
                     assert np.array_equal(getattr(one, name), getattr(other, name)[EVERYTHING])
         for one, other in zip(whole, _encode_all(path, encoder(), folder), strict=True):
@@ -391,9 +397,9 @@ def test_damaged_features_of_what_cannot_be_read_now_wait_for_a_run_that_can(wri
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     with open_scene(scene) as reader, open_journal(folder, check=True) as journal:
         assert journal.damaged
-        list(encode_scene(reader, ColourEncoder(), journal))
-        assert not is_encoded((150, 201), ColourEncoder(), journal)
-        (features,) = stored_features((150, 201), ColourEncoder(), journal)
+        list(encode_scene(reader, ColourEncoder(), _looks_at(reader, ColourEncoder()), journal))
+        assert not is_encoded(looks_at((150, 201), ColourEncoder()), journal)
+        (features,) = stored_features(looks_at((150, 201), ColourEncoder()), journal)
         valid = features.valid[EVERYTHING]
         assert not valid.all()
         for one, other in ((features.vlm, whole.vlm), (features.vm, whole.vm)):
@@ -401,5 +407,5 @@ def test_damaged_features_of_what_cannot_be_read_now_wait_for_a_run_that_can(wri
     path.write_bytes(sound)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     with open_journal(folder, check=True) as journal, open_scene(scene) as reader:
-        list(encode_scene(reader, ColourEncoder(), journal))
+        list(encode_scene(reader, ColourEncoder(), _looks_at(reader, ColourEncoder()), journal))
     assert np.array_equal(_encode(path, folder).vlm, whole.vlm)

@@ -363,7 +363,7 @@ def test_far_inside_a_giant_scene_labels_are_those_of_a_small_one(write_raster, 
         with open_journal(tmp_path / f"{name}-store") as store, open_journal(tmp_path / f"{name}-run") as journal:
             failed = label_scene(task, scene, store, journal, Progress())
             assert not failed
-            assert is_encoded((side, side), encoder, store, window=task.seen(scene.grid))
+            assert is_encoded(task.looks(scene.grid), store)
             found.append([finished_tile(journal, tile) for tile in plan])
     assert all(np.array_equal(one, other) for one, other in zip(*found, strict=True))
     assert {1, 2} <= set(np.unique(found[0][0][0])) | set(np.unique(found[0][1][0]))
