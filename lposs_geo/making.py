@@ -102,7 +102,7 @@ class Making:
 
 
 @contextmanager
-def labels_file(path: Path, content: Content) -> Iterator[LabelWriter]:
+def labels_file(content: Content, path: Path) -> Iterator[LabelWriter]:
     """Open the labels, which have their styles beside them at the end."""
     from lposs_geo.writers import styles
     from lposs_geo.writers.rasters import label_writer

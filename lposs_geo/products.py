@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lposs_geo.errors import SceneError
-from lposs_geo.files.outputs import GEOPACKAGE_BESIDE, RASTER_BESIDE, Output, check_outputs
+from lposs_geo.files.outputs import GEOPACKAGE_BESIDE, POLYGON_ENDINGS, RASTER_BESIDE, Output, check_outputs
 from lposs_geo.making import (
     LayerWriter,
     Making,
@@ -199,7 +199,7 @@ def _write_rasters(staged: Mapping[str, Path], wanted: Mapping[str, Path], conte
     from lposs_geo.writers.rasters import percent_writer
 
     with ExitStack() as stack:
-        counted = stack.enter_context(labels_file(staged["labels"], content))
+        counted = stack.enter_context(labels_file(content, staged["labels"]))
         writers: list[tuple[slice, LayerWriter]] = []
         for product in PRODUCTS:
             if product.open is None or product.layers is None or product.name not in staged:
@@ -235,7 +235,7 @@ PRODUCTS = (
     Product(
         name="vector",
         summary="Write polygons: .gpkg, .parquet, .fgb or .geojson.",
-        endings=".gpkg .parquet .fgb .geojson",
+        endings=" ".join(POLYGON_ENDINGS),
         beside=GEOPACKAGE_BESIDE,
         stage="vectorize",
         asset={"title": "Land-cover polygons", "roles": ["data"]},

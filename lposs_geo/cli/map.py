@@ -182,21 +182,20 @@ def map_command(
             settings[name] = output.with_name(output.stem + ending) if beside else Path(settings[name])
     sources = _each(scenes) if batch else []
     outputs = [output, *(settings[name] for name in BESIDE_LABELS if settings[name] is not None)]
-    places = [for_scene(path, _stem(each)) for each in sources for path in outputs] or outputs
+    files = [for_scene(path, _stem(each)) for each in sources for path in outputs] or outputs
     if legend_name is not None:
-        _keep(Path(legend_name), "the legend", places)
+        _keep(Path(legend_name), "the legend", files)
     if like is not None:
-        _keep(like, "the earlier map", places)
+        _keep(like, "the earlier map", files)
     with messages(as_json, verbose, quiet), show_progress(as_json, quiet) as progress:
+        mapper = _mapper(context, model, settings)
         if batch:
-            mapper = _mapper(context, model, settings)
             _map_each(mapper, sources, chosen, output, settings, progress, as_json, verbose, quiet)
             return
-        mapper = _mapper(context, model, settings)
         try:
             result = mapper.map(source, chosen, output, progress=progress, **settings)
         except FinishedError as error:
-            _say_finished(str(source), str(error), as_json, quiet)
+            _say_finished(str(source), error.worded(words_here()), as_json, quiet)
         else:
             _finish(result, as_json, verbose)
 

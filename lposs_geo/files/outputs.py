@@ -13,6 +13,7 @@ from lposs_geo.files.odd_names import is_plain
 __all__ = [
     "GEOPACKAGE_BESIDE",
     "PLACEHOLDER",
+    "POLYGON_ENDINGS",
     "RASTER_BESIDE",
     "SIDECAR",
     "Output",
@@ -37,7 +38,10 @@ PLACEHOLDER = "{name}"
 LONGEST_NAME = 240
 """Bytes of a file name that leave room for a sidecar's ending; file systems allow 255."""
 
-_ENDINGS = (".tif", ".tiff", ".gpkg", ".parquet", ".fgb", ".geojson", ".png", ".html", ".htm", ".json")
+POLYGON_ENDINGS = (".gpkg", ".parquet", ".fgb", ".geojson")
+"""That polygons may have, the usual one first."""
+
+_ENDINGS = (".tif", ".tiff", *POLYGON_ENDINGS, ".png", ".html", ".htm", ".json")
 """That the outputs of any command have."""
 
 _STYLES = (".qml", ".sld")

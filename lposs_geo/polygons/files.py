@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from lposs_geo.errors import OutputError
-from lposs_geo.files.drivers import check_vector_driver
+from lposs_geo.files.drivers import VECTORS, check_vector_driver
+from lposs_geo.files.outputs import POLYGON_ENDINGS
 from lposs_geo.files.writing import failed_write
 from lposs_geo.grid import lonlat_transformer, to_pyproj
 from lposs_geo.legend.legend import Legend
@@ -31,10 +32,7 @@ from lposs_geo.writers import styles
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["LAYER", "SUFFIXES", "check_vector", "write_polygons"]
-
-SUFFIXES = ".gpkg .parquet .fgb .geojson"
-"""Endings that polygons may have, separated by spaces."""
+__all__ = ["LAYER", "check_vector", "write_polygons"]
 
 LAYER = "landcover"
 """Name of the layer in a file."""
@@ -45,12 +43,12 @@ ROW_GROUP = 1 << 15
 _GEOPACKAGE_GEOMETRY = "geom"
 """GDAL's name of the geometry column in a GeoPackage; the style names it too."""
 
-_DRIVERS: dict[str, tuple[str, dict[str, str], dict[str, str]]] = {  # driver, options of the file, of the layer
+_OPTIONS: dict[str, tuple[dict[str, str], dict[str, str]]] = {  # of the file, of the layer
     # Later versions change nothing for a layer of polygons, and make GDAL 3.6 and older warn.
-    ".gpkg": ("GPKG", {"VERSION": "1.2"}, {"GEOMETRY_NAME": _GEOPACKAGE_GEOMETRY}),
-    ".fgb": ("FlatGeobuf", {}, {"SPATIAL_INDEX": "YES"}),
+    ".gpkg": ({"VERSION": "1.2"}, {"GEOMETRY_NAME": _GEOPACKAGE_GEOMETRY}),
+    ".fgb": ({}, {"SPATIAL_INDEX": "YES"}),
     # RFC 7946 leaves it at 7 decimals, a centimetre: a fifth of a drone's pixel. 9 are a tenth of a millimetre.
-    ".geojson": ("GeoJSON", {}, {"RFC7946": "YES", "COORDINATE_PRECISION": "9"}),
+    ".geojson": ({}, {"RFC7946": "YES", "COORDINATE_PRECISION": "9"}),
 }
 
 _LAYER_STYLES = """
@@ -85,20 +83,20 @@ def check_vector(path: Path, crs: CRS | None) -> None:
     Raises
     ------
     OutputError
-        If the ending is none of `SUFFIXES`, or the format can't be written here or can't hold polygons of that CRS.
+        If the ending is none of `POLYGON_ENDINGS`, or the format can't be written here, or not with that CRS.
     """
     suffix = path.suffix.lower()
     if suffix == ".shp":
         raise OutputError(
             f"output '{path}': a Shapefile cuts field names to ten letters, ends at 2 GB and knows neither missing "
             "numbers nor colours",
-            hint=f"take {_listed(SUFFIXES.split())}",
+            hint=f"take {_listed(POLYGON_ENDINGS)}",
         )
-    if suffix not in SUFFIXES.split():
-        raise OutputError(f"output '{path}' must end in {_listed(SUFFIXES.split())}")
+    if suffix not in POLYGON_ENDINGS:
+        raise OutputError(f"output '{path}' must end in {_listed(POLYGON_ENDINGS)}")
     check_vector_driver(path)
     if suffix == ".geojson":
-        others = _listed([other for other in SUFFIXES.split() if other != suffix])
+        others = _listed([other for other in POLYGON_ENDINGS if other != suffix])
         if crs is None:
             raise OutputError(
                 f"output '{path}': GeoJSON holds longitudes and latitudes, which a scene without a CRS hasn't",
@@ -209,7 +207,7 @@ def _failures_named(path: Path, flow: _Flow) -> Iterator[None]:
         raise failed_write(path, error) from error
 
 
-def _listed(words: list[str]) -> str:
+def _listed(words: Sequence[str]) -> str:
     return f"{', '.join(words[:-1])} or {words[-1]}"
 
 
@@ -267,7 +265,8 @@ def _write_by_gdal(rows: Iterator[pa.RecordBatch], path: Path, schema: pa.Schema
     import pyarrow as pa
     from pyogrio.raw import write_arrow
 
-    driver, file_options, layer_options = _DRIVERS[path.suffix.lower()]
+    ending = path.suffix.lower()
+    driver, (file_options, layer_options) = VECTORS[ending], _OPTIONS[ending]
     write_arrow(
         pa.RecordBatchReader.from_batches(schema, rows),
         path,

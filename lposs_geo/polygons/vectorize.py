@@ -20,14 +20,14 @@ from rasterio.windows import Window
 
 from lposs_geo.errors import OutputError, ParameterError, SceneError, one_line
 from lposs_geo.files.odd_names import linked
-from lposs_geo.files.outputs import GEOPACKAGE_BESIDE, Output, check_outputs
+from lposs_geo.files.outputs import GEOPACKAGE_BESIDE, POLYGON_ENDINGS, Output, check_outputs
 from lposs_geo.files.room import check_size
 from lposs_geo.files.writing import failed_write
 from lposs_geo.grid import Grid
 from lposs_geo.legend.legend import NODATA, Legend
 from lposs_geo.legend.words import said
 from lposs_geo.polygons.coverage import polygon_batches
-from lposs_geo.polygons.files import SUFFIXES, check_vector, write_polygons
+from lposs_geo.polygons.files import check_vector, write_polygons
 from lposs_geo.polygons.outline import MOST_PER_PIXEL, Outline, outline_of, polygon_bytes
 from lposs_geo.polygons.regions import STRIP_PIXELS
 from lposs_geo.progress import Listener
@@ -91,7 +91,7 @@ def vectorize(
     for notice in check_coordinates(grid, str(inputs[0])):
         log.warning("%s", notice)
     check_vector(Path(dst), grid.crs)
-    output = Output(Path(dst), SUFFIXES, GEOPACKAGE_BESIDE)
+    output = Output(Path(dst), " ".join(POLYGON_ENDINGS), GEOPACKAGE_BESIDE)
     settle(output.path)
     check_outputs([output], sources=inputs, overwrite=overwrite)
     if confidence is not None:

@@ -23,11 +23,12 @@ from pyarrow import parquet
 from rasterio.crs import CRS
 
 from lposs_geo.errors import OutOfMemoryError, OutputError
+from lposs_geo.files.outputs import POLYGON_ENDINGS
 from lposs_geo.grid import to_pyproj
 from lposs_geo.legend.legend import LandClass, Legend
 from lposs_geo.polygons import files as vector_files
 from lposs_geo.polygons.coverage import PolygonBatch
-from lposs_geo.polygons.files import LAYER, SUFFIXES, check_vector, write_polygons
+from lposs_geo.polygons.files import LAYER, check_vector, write_polygons
 from lposs_geo.writers import styles
 
 LEGEND = Legend(
@@ -51,7 +52,7 @@ GROUND = {
     MARS: Affine(0.001, 0, 137.4, 0, -0.001, -4.5),
     None: Affine(1, 0, 0, 0, -1, 0),
 }
-FORMATS = SUFFIXES.split()
+FORMATS = list(POLYGON_ENDINGS)
 COLUMNS = ["class_id", "class_name", "class_code", "area_m2", "perimeter_m", "confidence", "geometry"]
 TOOLS = "/usr/bin:/bin"  # the system's own GDAL, not one that comes with a wheel
 
