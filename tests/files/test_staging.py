@@ -152,6 +152,20 @@ def kill_before(step: int) -> None:
         setattr(os, name, functools.partial(changing, operation=getattr(os, name)))
 
 
+def _write_map_killed_before(step: int, folder: Path) -> int:
+    """Write a map in a process that is killed before its change number `step`; the process's exit code."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            kill_before(step)
+            _write_map(folder)
+            code = 0
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
 def _texts(folder: Path) -> dict[str, str]:
     return {path.name: path.read_text() for path in folder.iterdir() if path.is_file()}
 
@@ -182,15 +196,10 @@ def test_a_power_cut_leaves_the_old_files_or_the_new_ones(tmp_path, monkeypatch,
 @pytest.mark.parametrize("step", range(1, CHANGES))
 def test_a_kill_before_any_change_leaves_the_old_files_or_the_new_ones(tmp_path, step):
     _write_all(tmp_path, OLD)
-    child = os.fork()
-    if child == 0:
-        kill_before(step)
-        _write_map(tmp_path)
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    was_killed = os.waitstatus_to_exitcode(status) != 0
+    code = _write_map_killed_before(step, tmp_path)
+    assert code in (0, -signal.SIGKILL)
     settle(tmp_path / "map.tif")
-    assert _texts(tmp_path) == NEW or (was_killed and _texts(tmp_path) == OLD)
+    assert _texts(tmp_path) == NEW or (code != 0 and _texts(tmp_path) == OLD)
     with staged(_tif(tmp_path / "map.tif")) as (path,):  # what a kill leaves is in nobody's way
         path.write_text("newer")
     assert not any(path.name.startswith(".") for path in tmp_path.iterdir())
@@ -199,12 +208,7 @@ def test_a_kill_before_any_change_leaves_the_old_files_or_the_new_ones(tmp_path,
 def test_kills_happen_on_the_way_and_not_only_before_and_after(tmp_path):
     """The steps of the test above end behind the last change."""
     _write_all(tmp_path, OLD)
-    child = os.fork()
-    if child == 0:
-        kill_before(CHANGES)
-        _write_map(tmp_path)
-        os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert _write_map_killed_before(CHANGES, tmp_path) == 0
     assert _texts(tmp_path) == NEW
 
 
@@ -229,12 +233,7 @@ def test_what_somebody_changed_after_it_was_moved_stays(tmp_path):
 def _cut_off_between_moves(folder: Path) -> None:
     """Leave a folder as a kill does when the polygons are in their place and the labels aren't."""
     for step in range(1, CHANGES):
-        child = os.fork()
-        if child == 0:
-            kill_before(step)
-            _write_map(folder)
-            os._exit(0)
-        os.waitpid(child, 0)
+        _write_map_killed_before(step, folder)
         is_due = (run_folder(folder / "map.tif") / "staged" / "map.tif").exists()
         if is_due and _texts(folder).get("map.gpkg") == "polygons":
             return
