@@ -15,6 +15,7 @@ ORDER = (
     "files request",
     "legend models",
     "scene pulling",
+    "examples",
     "encoders graph propagation",
     "testing",
     "lposs",
