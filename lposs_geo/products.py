@@ -140,7 +140,7 @@ class Outputs:
             With one line for the first.
         """
         from lposs_geo.files.drivers import check_raster_drivers
-        from lposs_geo.polygons.files import check_vector
+        from lposs_geo.files.vectors import check_vector
 
         check_raster_drivers(self.labels)
         if "vector" in self.paths:

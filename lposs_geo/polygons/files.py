@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -20,11 +20,9 @@ import shapely
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 
-from lposs_geo.errors import OutputError
-from lposs_geo.files.drivers import VECTORS, check_vector_driver
-from lposs_geo.files.outputs import POLYGON_ENDINGS
+from lposs_geo.files.vectors import GEOPACKAGE_GEOMETRY, check_vector, write_stream
 from lposs_geo.files.writing import failed_write
-from lposs_geo.grid import lonlat_transformer, to_pyproj
+from lposs_geo.grid import to_pyproj
 from lposs_geo.legend.legend import Legend
 from lposs_geo.polygons.coverage import PolygonBatch
 from lposs_geo.writers import styles
@@ -32,24 +30,13 @@ from lposs_geo.writers import styles
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["LAYER", "check_vector", "write_polygons"]
+__all__ = ["LAYER", "write_polygons"]
 
 LAYER = "landcover"
 """Name of the layer in a file."""
 
 ROW_GROUP = 1 << 15
 """Most polygons of a GeoParquet row group, the least that a reader of a small extent reads."""
-
-_GEOPACKAGE_GEOMETRY = "geom"
-"""GDAL's name of the geometry column in a GeoPackage; the style names it too."""
-
-_OPTIONS: dict[str, tuple[dict[str, str], dict[str, str]]] = {  # of the file, of the layer
-    # Later versions change nothing for a layer of polygons, and make GDAL 3.6 and older warn.
-    ".gpkg": ({"VERSION": "1.2"}, {"GEOMETRY_NAME": _GEOPACKAGE_GEOMETRY}),
-    ".fgb": ({}, {"SPATIAL_INDEX": "YES"}),
-    # RFC 7946 leaves it at 7 decimals, a centimetre: a fifth of a drone's pixel. 9 are a tenth of a millimetre.
-    ".geojson": ({}, {"RFC7946": "YES", "COORDINATE_PRECISION": "9"}),
-}
 
 _LAYER_STYLES = """
 CREATE TABLE layer_styles (
@@ -68,46 +55,6 @@ CREATE TABLE layer_styles (
     update_time DATETIME DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ','now'))
 )"""
 """The table as QGIS makes it, which is where QGIS looks for a layer's style."""
-
-
-def check_vector(path: Path, crs: CRS | None) -> None:
-    """Refuse a file of polygons that can't be, before any work is done.
-
-    Parameters
-    ----------
-    path : Path
-        The file to be; its ending decides the format.
-    crs : CRS or None
-        Of the polygons.
-
-    Raises
-    ------
-    OutputError
-        If the ending is none of `POLYGON_ENDINGS`, or the format can't be written here, or not with that CRS.
-    """
-    suffix = path.suffix.lower()
-    if suffix == ".shp":
-        raise OutputError(
-            f"output '{path}': a Shapefile cuts field names to ten letters, ends at 2 GB and knows neither missing "
-            "numbers nor colours",
-            hint=f"take {_listed(POLYGON_ENDINGS)}",
-        )
-    if suffix not in POLYGON_ENDINGS:
-        raise OutputError(f"output '{path}' must end in {_listed(POLYGON_ENDINGS)}")
-    check_vector_driver(path)
-    if suffix == ".geojson":
-        others = _listed([other for other in POLYGON_ENDINGS if other != suffix])
-        if crs is None:
-            raise OutputError(
-                f"output '{path}': GeoJSON holds longitudes and latitudes, which a scene without a CRS hasn't",
-                hint=f"take {others}",
-            )
-        if lonlat_transformer(crs) is None:
-            raise OutputError(
-                f"output '{path}': GeoJSON holds longitudes and latitudes on WGS84, into which "
-                f"'{to_pyproj(crs).name}' can't be transformed",
-                hint=f"take {others}",
-            )
 
 
 def write_polygons(batches: Iterable[PolygonBatch], path: Path, legend: Legend, crs: CRS | None) -> int:
@@ -150,7 +97,7 @@ def write_polygons(batches: Iterable[PolygonBatch], path: Path, legend: Legend, 
         if suffix == ".parquet":
             _write_parquet(rows, path, schema, crs)
         else:
-            _write_by_gdal(rows, path, schema, crs)
+            write_stream(rows, path, schema, layer=LAYER, kind="Polygon", crs=crs)
         if suffix == ".gpkg":
             _add_style(path, legend)
         _check_complete(path, flow.written)
@@ -207,10 +154,6 @@ def _failures_named(path: Path, flow: _Flow) -> Iterator[None]:
         raise failed_write(path, error) from error
 
 
-def _listed(words: Sequence[str]) -> str:
-    return f"{', '.join(words[:-1])} or {words[-1]}"
-
-
 def _schema(*, confidence: bool, parquet: bool) -> pa.Schema:
     import pyarrow as pa
 
@@ -259,24 +202,6 @@ def _boxes(bounds: NDArray[np.float64], field: pa.Field) -> pa.StructArray:
     import pyarrow as pa
 
     return pa.StructArray.from_arrays([pa.array(side) for side in bounds.reshape(-1, 4).T], fields=list(field.type))
-
-
-def _write_by_gdal(rows: Iterator[pa.RecordBatch], path: Path, schema: pa.Schema, crs: CRS | None) -> None:
-    import pyarrow as pa
-    from pyogrio.raw import write_arrow
-
-    ending = path.suffix.lower()
-    driver, (file_options, layer_options) = VECTORS[ending], _OPTIONS[ending]
-    write_arrow(
-        pa.RecordBatchReader.from_batches(schema, rows),
-        path,
-        layer=LAYER,
-        driver=driver,
-        geometry_type="Polygon",
-        crs=None if crs is None else to_pyproj(crs).to_wkt(),
-        dataset_options=file_options,
-        layer_options=layer_options,
-    )
 
 
 def _write_parquet(rows: Iterator[pa.RecordBatch], path: Path, schema: pa.Schema, crs: CRS | None) -> None:
@@ -330,7 +255,7 @@ def _add_style(path: Path, legend: Legend) -> None:
         "f_table_catalog": "",
         "f_table_schema": "",
         "f_table_name": LAYER,
-        "f_geometry_column": _GEOPACKAGE_GEOMETRY,
+        "f_geometry_column": GEOPACKAGE_GEOMETRY,
         "styleName": LAYER,
         "styleQML": styles.polygons_qml(legend),
         "styleSLD": styles.polygons_sld(legend),
@@ -352,7 +277,7 @@ def _check_complete(path: Path, written: int) -> None:
     """Read the file back: GDAL may notice a full disk only when it closes a file, and then says nothing."""
     match path.suffix.lower():
         case ".gpkg":
-            index = f"rtree_{LAYER}_{_GEOPACKAGE_GEOMETRY}_rowid"  # made last, after the layer was committed
+            index = f"rtree_{LAYER}_{GEOPACKAGE_GEOMETRY}_rowid"  # made last, after the layer was committed
             complete = all(_rows(path, table) == written for table in (LAYER, index))
         case ".fgb":
             complete = _features(path) == written

@@ -22,12 +22,13 @@ from lposs_geo.errors import OutputError, ParameterError, SceneError, one_line
 from lposs_geo.files.odd_names import linked
 from lposs_geo.files.outputs import GEOPACKAGE_BESIDE, POLYGON_ENDINGS, Output, check_outputs
 from lposs_geo.files.room import check_size
+from lposs_geo.files.vectors import check_vector
 from lposs_geo.files.writing import failed_write
 from lposs_geo.grid import Grid
 from lposs_geo.legend.legend import NODATA, Legend
 from lposs_geo.legend.words import said
 from lposs_geo.polygons.coverage import polygon_batches
-from lposs_geo.polygons.files import check_vector, write_polygons
+from lposs_geo.polygons.files import write_polygons
 from lposs_geo.polygons.outline import MOST_PER_PIXEL, Outline, outline_of, polygon_bytes
 from lposs_geo.polygons.regions import STRIP_PIXELS
 from lposs_geo.progress import Listener

@@ -28,7 +28,7 @@ from lposs_geo.grid import to_pyproj
 from lposs_geo.legend.legend import LandClass, Legend
 from lposs_geo.polygons import files as vector_files
 from lposs_geo.polygons.coverage import PolygonBatch
-from lposs_geo.polygons.files import LAYER, check_vector, write_polygons
+from lposs_geo.polygons.files import LAYER, write_polygons
 from lposs_geo.writers import styles
 
 LEGEND = Legend(
@@ -342,27 +342,3 @@ def test_geojson_follows_its_rfc(tmp_path):
     assert all(part.exterior.is_ccw for part in (*across.geoms, beside))
     assert data["features"][0]["properties"]["class_code"] == 10
     assert data["features"][1]["properties"]["class_code"] is None
-
-
-@pytest.mark.parametrize(
-    ("name", "crs", "reason"),
-    [
-        ("map.shp", UTM, "ten letters, ends at 2 GB"),
-        ("map.SHP", None, r"take \.gpkg, \.parquet, \.fgb or \.geojson$"),
-        ("map.kml", UTM, r"'map\.kml' must end in \.gpkg, \.parquet, \.fgb or \.geojson$"),
-        ("map", UTM, "must end in"),
-        ("map.geojson", None, "without a CRS"),
-        ("map.geojson", MARS, r"'Mars 2000' can't be transformed: take \.gpkg, \.parquet or \.fgb$"),
-        ("map.GeoJSON", CRS.from_wkt('LOCAL_CS["site",UNIT["metre",1]]'), "'site' can't be transformed"),
-    ],
-)
-def test_what_cannot_be_is_refused(name, crs, reason):
-    with pytest.raises(OutputError, match=reason) as caught:
-        check_vector(Path(name), crs)
-    assert "\n" not in str(caught.value)
-
-
-def test_what_can_be_is_accepted():
-    for suffix in FORMATS:
-        check_vector(Path(f"map{suffix}"), UTM)
-        check_vector(Path(f"map{suffix.upper()}"), OWN)
