@@ -1,5 +1,10 @@
+from .candidates import Patches as Patches
 from .learned import Learned as Learned
 from .learned import check_fits as check_fits
 from .learned import is_learned as is_learned
 from .learned import read_learned as read_learned
 from .learned import write_learned as write_learned
+from .suggest import Criterion as Criterion
+from .suggest import Suggestion as Suggestion
+from .suggest import suggest as suggest
+from .suggestion_file import write_suggestions as write_suggestions
