@@ -68,6 +68,8 @@ class Patches:
         Side of a patch, px of the scene.
     window : Window
         The pixels that were mapped.
+    power : float
+        `Encoder.confidence_power`, to which scores are raised: their shares are then the map's probabilities.
     """
 
     scores: LatticeArray
@@ -75,6 +77,7 @@ class Patches:
     valid: LatticeArray
     patch_size: float
     window: Window
+    power: float = 1.0
 
     @property
     def extent(self) -> tuple[slice, slice]:
@@ -117,25 +120,31 @@ class Leaders:
     second_share: NDArray[np.float64]
 
 
-def leaders(scores: NDArray[Any]) -> Leaders:
-    """Find the two largest of scores (..., C), C > 1; those below zero, and no numbers, count as zero."""
+def leaders(scores: NDArray[Any], power: float = 1.0) -> Leaders:
+    """Find the two largest of scores (..., C), C > 1; those below zero, and no numbers, count as zero.
+
+    Shares are those of the scores raised to `power`.
+    """
     shape, count = scores.shape[:-1], scores.shape[-1]
     first, second = np.zeros(shape, np.int64), np.full(shape, 1, np.int64)
-    top, below, total = np.zeros(shape), np.full(shape, -1.0), np.zeros(shape)
-    for index in range(count):
-        score = scores[..., index].astype(np.float64)
-        score = np.where(np.isfinite(score) & (score > 0), score, 0.0)
-        total += score
-        if index == 0:
-            top = score
-            continue
+    top, below = _plain(scores[..., 0]), np.full(shape, -1.0)
+    for index in range(1, count):
+        score = _plain(scores[..., index])
         leads, follows = score > top, score > below
         second = np.where(leads, first, np.where(follows, index, second))
         below = np.where(leads, top, np.where(follows, score, below))
         first, top = np.where(leads, index, first), np.where(leads, score, top)
-    is_blank = total == 0
-    total = np.where(is_blank, 1.0, total)
-    return Leaders(first, second, *(np.where(is_blank, 1 / count, part / total) for part in (top, below)))
+    # of the largest, or a high power would leave the range of floats
+    is_blank = top == 0
+    largest = np.where(is_blank, 1.0, top)
+    total = sum((_plain(scores[..., index]) / largest) ** power for index in range(count))
+    shares = ((part / largest) ** power / np.where(is_blank, 1.0, total) for part in (top, below))
+    return Leaders(first, second, *(np.where(is_blank, 1 / count, share) for share in shares))
+
+
+def _plain(scores: NDArray[Any]) -> NDArray[np.float64]:
+    values = scores.astype(np.float64)
+    return np.where(np.isfinite(values) & (values > 0), values, 0.0)
 
 
 @dataclass(frozen=True)
@@ -259,7 +268,7 @@ def _strips(
         padded = slice(max(rows.start, row - reach), min(rows.stop, stop + reach))
         own = slice(row - padded.start, stop - padded.start)
         valid = np.asarray(patches.valid[padded, cols], dtype=bool)
-        lead = leaders(patches.scores[padded, cols])
+        lead = leaders(patches.scores[padded, cols], patches.power)
         margin = np.rint((lead.first_share - lead.second_share) * STEPS).astype(np.int64) * valid
         around = _box_sums(valid.astype(np.int64), reach)
         mean = _box_sums(margin, reach) // np.maximum(around, 1)

@@ -204,7 +204,7 @@ def _greedy(
 
 
 def _suggestions(patches: Patches, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> list[Suggestion]:
-    lead = leaders(_at(patches.scores, rows, cols))
+    lead = leaders(_at(patches.scores, rows, cols), patches.power)
     return [
         Suggestion((col, row), first + 1, second + 1, (first_share, second_share))
         for row, col, first, second, first_share, second_share in zip(

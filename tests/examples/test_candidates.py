@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -9,6 +10,7 @@ from rasterio.windows import Window
 
 from lposs_geo.examples import candidates
 from lposs_geo.examples.candidates import Candidates, Patches, candidates_of, leaders
+from lposs_geo.lposs import probabilities
 
 NONE = np.empty((0, 2), np.int64)
 
@@ -32,6 +34,14 @@ def test_leaders_are_the_first_two_of_a_stable_sort(scores):
     total = scores.sum(axis=1)
     shares = np.where(total[:, None] > 0, np.sort(scores)[:, ::-1] / np.maximum(total, 1)[:, None], 1 / scores.shape[1])
     np.testing.assert_allclose(np.stack([lead.first_share, lead.second_share], 1), shares[:, :2])
+
+
+@pytest.mark.parametrize("power", [1.0, 3.0, 200.0])
+def test_shares_are_the_maps_probabilities(power):
+    scores = np.random.default_rng(0).random((50, 5), np.float32)
+    lead = leaders(scores, power)
+    expected = np.sort(probabilities(torch.from_numpy(scores.T.astype(float)), power).numpy().T)[:, ::-1]
+    np.testing.assert_allclose(np.stack([lead.first_share, lead.second_share], 1), expected[:, :2], atol=1e-12)
 
 
 def test_negative_scores_and_no_numbers_count_as_zero():
