@@ -19,6 +19,7 @@ from rasterio.windows import Window
 
 from lposs_geo.grid import Grid
 from lposs_geo.hints import Notice
+from lposs_geo.scene.all_bands import Band, all_bands
 from lposs_geo.scene.first_look import first_look
 from lposs_geo.scene.layers import Layers
 from lposs_geo.scene.names import SceneLike
@@ -54,6 +55,8 @@ class Scene:
     layers : Layers
     bands_reason : Notice
         Why these bands.
+    all_bands : tuple of Band
+        Those that hold data, shown or not.
     dtype : str
         Of the stored values.
     radiometry : Radiometry
@@ -65,6 +68,8 @@ class Scene:
         Doubts about how it is read.
     lost : tuple of (int, int, str)
         Of a copy: rows, from the first to before the last, that couldn't be copied, and why.
+    original : Scene or None
+        Of a copy, which holds only what is shown.
     """
 
     raster: Raster
@@ -73,12 +78,14 @@ class Scene:
     grid: Grid
     layers: Layers
     bands_reason: Notice
+    all_bands: tuple[Band, ...]
     dtype: str
     radiometry: Radiometry
     checksum: int
     warp: Warp | None = None
     notices: tuple[Notice, ...] = ()
     lost: tuple[tuple[int, int, str], ...] = ()
+    original: Scene | None = None
 
     @property
     def path(self) -> str:
@@ -144,6 +151,7 @@ def describe(
         check_georeference(dataset, raster, warp)
         handle = Handle(raster, dataset)
         look = first_look(handle, bands, scale, collar, partial(_wanted, handle, part))
+        bands_with_data = all_bands(dataset, look.layers)
         position = _position(handle, look.layers)
     return Scene(
         raster=raster,
@@ -152,6 +160,7 @@ def describe(
         grid=position.grid,
         layers=position.layers,
         bands_reason=look.reason,
+        all_bands=bands_with_data,
         dtype=str(look.sample.dtype),
         radiometry=look.radiometry,
         checksum=zlib.crc32(np.ascontiguousarray(look.sample).data),

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from xml.sax.saxutils import escape
 
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.enums import Resampling
+from rasterio.enums import MaskFlags, Resampling
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
@@ -43,6 +43,8 @@ _TURNS = count()
 
 _SPOILT = set[str]()
 """Mosaics of which a read has failed in this process."""
+
+T = TypeVar("T")
 
 
 class Handle:
@@ -73,12 +75,26 @@ class Handle:
 
     def load(self, layers: Layers, window: Window, shape: tuple[int, int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Read stored values (3, rows, cols) and what is valid (rows, cols), by nearest neighbour where reduced."""
+        return self._reading(lambda dataset: _load(dataset, self.raster, layers, window, shape))
+
+    def load_bands(
+        self, layers: Layers, bands: Sequence[int], window: Window
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Read stored values of any bands (bands, rows, cols) in full, and what is valid of the layers (rows, cols).
+
+        Through a palette they are its three colours. A value that a band itself has none for is no number, and what
+        isn't valid is 0.
+        """
+        return self._reading(lambda dataset: _load_bands(dataset, self.raster, layers, bands, window))
+
+    def _reading(self, read: Callable[[rasterio.DatasetReader], T]) -> T:
+        """Read from the dataset, or after a failure from one opened anew."""
         if self._is_spoilt:
             with open_raster(self._afresh(), self.warp) as dataset:
-                return _load(dataset, self.raster, layers, window, shape)
+                return read(dataset)
         try:
             with self.over_net():
-                return _load(self.dataset, self.raster, layers, window, shape)
+                return read(self.dataset)
         except SceneError:
             self._is_spoilt = True
             if self.dataset.driver == "VRT":
@@ -142,17 +158,9 @@ def _load_masked(
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     bands = sorted(set(layers.bands))
     read = _read if layers.overviews else _read_pixels
-    try:
+    with _explained(raster, window):
         stored = read(dataset, bands, window, shape)
         valid = _valid(dataset, layers, window, shape, read)
-    except RasterioError as error:
-        where = f"near row {window.row_off}, column {window.col_off} ({raster.reason(error)})"
-        what, advice = ("is damaged", "get another copy of it")
-        if is_remote(raster.opened):
-            what, advice = ("can't be read", "try again")
-        if is_short_of_files(error):
-            what, advice = ("can't be read", advice_on_files(error))
-        raise SceneError(f"'{raster.path}' {what} {where}", hint=advice) from error
     if np.issubdtype(stored.dtype, np.floating):
         most = min(LARGEST, float(np.finfo(stored.dtype).max))
         valid &= (np.abs(stored) < most).all(axis=0)  # what is no number isn't less either
@@ -166,6 +174,53 @@ def _load_masked(
     if layers.frame_value is not None:
         valid &= ~_framed(layers, values, valid, dataset.shape, window)
     return values, valid
+
+
+@contextmanager
+def _explained(raster: Raster, window: Window) -> Iterator[None]:
+    """Say what can't be read, and where, as a SceneError."""
+    try:
+        yield
+    except RasterioError as error:
+        where = f"near row {window.row_off}, column {window.col_off} ({raster.reason(error)})"
+        what, advice = ("is damaged", "get another copy of it")
+        if is_remote(raster.opened):
+            what, advice = ("can't be read", "try again")
+        if is_short_of_files(error):
+            what, advice = ("can't be read", advice_on_files(error))
+        raise SceneError(f"'{raster.path}' {what} {where}", hint=advice) from error
+
+
+def _load_bands(
+    dataset: rasterio.DatasetReader, raster: Raster, layers: Layers, bands: Sequence[int], window: Window
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Read any bands in full, see `Handle.load_bands`."""
+    shape = int(window.height), int(window.width)
+    chosen, valid = _load(dataset, raster, layers, window, shape)
+    if layers.palette is not None:
+        values = chosen.astype(np.float32)
+    else:
+        planes = dict(zip(layers.bands, chosen, strict=True))
+        with _explained(raster, window):
+            planes |= {band: _own_values(dataset, layers, band, window, shape) for band in bands if band not in planes}
+        with np.errstate(over="ignore"):  # no measurement is so large
+            values = np.stack([planes[band].astype(np.float32) for band in bands])
+        values[~(np.abs(values) < LARGEST)] = np.nan
+    values[:, ~valid] = 0.0
+    return values, valid
+
+
+def _own_values(
+    dataset: rasterio.DatasetReader, layers: Layers, band: int, window: Window, shape: tuple[int, int]
+) -> NDArray[Any]:
+    """One band that isn't shown; floats where it has no value of its own for some pixels: these are no numbers."""
+    values = _read(dataset, [band], window, shape)[0]
+    missing = np.zeros(shape, dtype=bool)
+    if MaskFlags.nodata in dataset.mask_flag_enums[band - 1] and not may_be_colour(dataset, [band]):
+        missing |= _read(dataset, [band], window, shape, masks=True)[0] == 0
+    if layers.hole_value is not None and layers.hole_value < 0:  # others are holes only in all bands
+        missing |= is_hole(values[None], layers.hole_value)
+    return np.where(missing, np.nan, values) if missing.any() else values
 
 
 def _framed(

@@ -67,11 +67,46 @@ class SceneReader:
         """
         if zoom != 1.0:
             return self._read_zoomed(window, zoom)
+        self._check_lost(window)
+        shape = int(window.height), int(window.width)
+        return self._stretch(*self._handle.load(self.scene.layers, window, shape))
+
+    def read_bands(self, window: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Read a window inside the scene in all bands that hold data, as they are stored: no scale or offset is used.
+
+        Parameters
+        ----------
+        window : Window
+            Px of the scene.
+
+        Returns
+        -------
+        values : (bands, rows, cols) float32
+            Of `Scene.all_bands`; 0 where a pixel isn't valid, and no number where it is, but that band has no value.
+        valid : (rows, cols) bool
+            The same as of `read`.
+
+        Raises
+        ------
+        SceneError
+            If the file is damaged there.
+        """
+        self._check_lost(window)
+        if self.scene.original is not None:
+            with open_scene(self.scene.original) as reader:
+                return reader.read_bands(window)
+        return self._handle.load_bands(self.scene.layers, [band.number for band in self.scene.all_bands], window)
+
+    @property
+    def block_shape(self) -> tuple[int, int]:
+        """Rows and cols of the file that are decoded at once; of a mosaic the widest of its sources'."""
+        rows, cols = self.scene.raster.block or self.dataset.block_shapes[self.scene.bands[0] - 1]
+        return int(rows), int(cols)
+
+    def _check_lost(self, window: Window) -> None:
         for first, stop, reason in self.scene.lost:
             if first < window.row_off + window.height and window.row_off < stop:
                 raise SceneError(reason)
-        shape = int(window.height), int(window.width)
-        return self._stretch(*self._handle.load(self.scene.layers, window, shape))
 
     def _read_zoomed(self, window: Window, zoom: float) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         grid, reach = self.scene.grid, math.ceil(2 * max(1.0, 1.0 / zoom)) + 1  # cubic convolution sees two px around

@@ -107,7 +107,8 @@ def copy_in_tiles(scene: Scene, path: Path, part: Window | None = None) -> Scene
     check_unchanged(scene)
     if sum(stop - first for first, stop, _ in lost) >= bottom - top:
         raise SceneError(lost[0][2])
-    return replace(scene, raster=Raster(str(path), str(path)), layers=Layers((1, 2, 3)), warp=None, lost=tuple(lost))
+    raster, layers = Raster(str(path), str(path)), Layers((1, 2, 3))
+    return replace(scene, raster=raster, layers=layers, warp=None, lost=tuple(lost), original=scene)
 
 
 def _in_strips(

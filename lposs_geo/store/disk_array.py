@@ -29,7 +29,7 @@ class ChunkedArray:
     dtype : dtype
     trailing : tuple of int
         The axes behind the first two.
-    fill : int
+    fill : float
     """
 
     journal: Journal
@@ -38,7 +38,7 @@ class ChunkedArray:
     cols: Sequence[int]
     dtype: DTypeLike
     trailing: tuple[int, ...] = ()
-    fill: int = 0
+    fill: float = 0
 
     @property
     def shape(self) -> tuple[int, ...]:

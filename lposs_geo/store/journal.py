@@ -141,6 +141,10 @@ class Journal:
         shape = (max(0, stop - first), *record.shape[1:])
         return self._load(record.offset + first * record.step, record.dtype, shape)
 
+    def checksum(self, key: str) -> int:
+        """The CRC-32 of what was written under a key, without reading it."""
+        return self._records[key].checksum
+
     def check(self) -> None:
         """Look at all records, and go on as if those weren't there that are damaged: their keys are in `damaged`.
 

@@ -558,3 +558,12 @@ def test_a_kill_in_the_midst_of_writing_costs_one_record_at_most(tmp_path, enoug
         journal.append("other/0", np.ones(3))
     with open_journal(tmp_path) as journal:
         assert len(journal) == lines + 1
+
+
+@given(array=any_array)
+def test_the_checksum_of_what_was_written_is_known_without_reading_it(array):
+    with _folder() as folder:
+        with open_journal(folder) as journal:
+            journal.append("one", array)
+        with open_journal(folder) as journal:
+            assert journal.checksum("one") == zlib.crc32(np.ascontiguousarray(array).tobytes())
