@@ -18,7 +18,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.enums import MaskFlags, Resampling
+from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
@@ -200,27 +200,29 @@ def _load_bands(
     if layers.palette is not None:
         values = chosen.astype(np.float32)
     else:
-        planes = dict(zip(layers.bands, chosen, strict=True))
-        with _explained(raster, window):
-            planes |= {band: _own_values(dataset, layers, band, window, shape) for band in bands if band not in planes}
-        with np.errstate(over="ignore"):  # no measurement is so large
-            values = np.stack([planes[band].astype(np.float32) for band in bands])
+        values = np.empty((len(bands), *shape), np.float32)
+        others = [band for band in bands if band not in layers.bands]
+        with _explained(raster, window), np.errstate(over="ignore"):  # no measurement is so large
+            for band, plane in zip(others, _read(dataset, others, window, shape) if others else (), strict=True):
+                values[bands.index(band)] = plane
+                values[bands.index(band), _lacks_value(dataset, layers, band, plane)] = np.nan
+            for band, plane in zip(layers.bands, chosen, strict=True):
+                if band in bands:
+                    values[bands.index(band)] = plane
         values[~(np.abs(values) < LARGEST)] = np.nan
     values[:, ~valid] = 0.0
     return values, valid
 
 
-def _own_values(
-    dataset: rasterio.DatasetReader, layers: Layers, band: int, window: Window, shape: tuple[int, int]
-) -> NDArray[Any]:
-    """One band that isn't shown; floats where it has no value of its own for some pixels: these are no numbers."""
-    values = _read(dataset, [band], window, shape)[0]
-    missing = np.zeros(shape, dtype=bool)
-    if MaskFlags.nodata in dataset.mask_flag_enums[band - 1] and not may_be_colour(dataset, [band]):
-        missing |= _read(dataset, [band], window, shape, masks=True)[0] == 0
+def _lacks_value(dataset: rasterio.DatasetReader, layers: Layers, band: int, plane: NDArray[Any]) -> NDArray[np.bool_]:
+    """Pixels (rows, cols) that hold no data in one band that isn't shown."""
+    missing = np.zeros(plane.shape, dtype=bool)
+    nodata = dataset.nodatavals[band - 1]
+    if nodata is not None and not may_be_colour(dataset, [band]):
+        missing |= plane == (np.float32(nodata) if dataset.dtypes[band - 1] == "float32" else nodata)
     if layers.hole_value is not None and layers.hole_value < 0:  # others are holes only in all bands
-        missing |= is_hole(values[None], layers.hole_value)
-    return np.where(missing, np.nan, values) if missing.any() else values
+        missing |= is_hole(plane[None], layers.hole_value)
+    return missing
 
 
 def _framed(
