@@ -9,7 +9,7 @@ import rasterio
 
 from lposs_geo.errors import one_line
 from lposs_geo.files.odd_text import descriptions_of
-from lposs_geo.scene.file_facts import colours_of
+from lposs_geo.scene.file_facts import colours_of, wavelength_of
 from lposs_geo.scene.layers import Layers
 
 __all__ = ["MOST_BANDS", "Band", "all_bands"]
@@ -22,7 +22,7 @@ _NO_NAMES = ("undefined", "gray", "palette", "alpha")
 
 
 class Band(NamedTuple):
-    """A band: its number, from 1, and the file's name for it, or else the colour that it is; empty where it has none.
+    """A band: its number, from 1, and the file's name for it, its colour or its wavelength; empty where it has none.
 
     Of a palette's three colours all have the number of its one band.
     """
@@ -48,12 +48,17 @@ def all_bands(dataset: rasterio.DatasetReader, layers: Layers) -> tuple[Band, ..
         return tuple(Band(layers.bands[0], colour) for colour in ("red", "green", "blue"))
     colours, descriptions = colours_of(dataset), descriptions_of(dataset)
     bands = [
-        Band(number, one_line(description or "") or ("" if colour in _NO_NAMES else colour))
-        for number, (colour, description, dtype) in enumerate(
-            zip(colours, descriptions, dataset.dtypes, strict=True), 1
-        )
-        if number not in layers.alphas and not dtype.startswith("complex")
+        Band(number, one_line(description or "") or _colour_or_length(dataset, number, colour))
+        for number, (colour, description) in enumerate(zip(colours, descriptions, strict=True), 1)
+        if number not in layers.alphas and not dataset.dtypes[number - 1].startswith("complex")
     ]
     if len(bands) <= MOST_BANDS:
         return tuple(bands)
     return tuple(bands[index] for index in np.linspace(0, len(bands) - 1, MOST_BANDS).round().astype(int))
+
+
+def _colour_or_length(dataset: rasterio.DatasetReader, number: int, colour: str) -> str:
+    if colour not in _NO_NAMES:
+        return colour
+    length = wavelength_of(dataset, number)
+    return "" if length is None else f"{length:.0f} nm"

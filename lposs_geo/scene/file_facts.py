@@ -16,6 +16,7 @@ from lposs_geo.scene.opening import Raster
 
 __all__ = [
     "bits_of",
+    "block_of",
     "check_real",
     "colours_of",
     "holds_heights",
@@ -119,6 +120,12 @@ def is_turned(dataset: rasterio.DatasetReader) -> bool:
 def bits_of(dataset: rasterio.DatasetReader, band: int) -> int:
     """Bits of a stored value; there may be fewer than its type has."""
     return int(dataset.tags(band, ns="IMAGE_STRUCTURE").get("NBITS", 8 * np.dtype(dataset.dtypes[band - 1]).itemsize))
+
+
+def block_of(dataset: rasterio.DatasetReader, raster: Raster, layers: Layers) -> tuple[int, int]:
+    """Rows and cols of what is decoded at once; of a mosaic the widest of its sources'."""
+    rows, cols = raster.block or dataset.block_shapes[layers.bands[0] - 1]
+    return int(rows), int(cols)
 
 
 def is_lossy(dataset: rasterio.DatasetReader) -> bool:

@@ -15,7 +15,7 @@ from rasterio.windows import Window
 
 from lposs_geo.errors import SceneError
 from lposs_geo.scene.description import Scene
-from lposs_geo.scene.file_facts import is_written
+from lposs_geo.scene.file_facts import block_of, is_written
 from lposs_geo.scene.opening import Raster, open_raster
 from lposs_geo.scene.pixels import Handle
 from lposs_geo.tiling import resample
@@ -99,9 +99,8 @@ class SceneReader:
 
     @property
     def block_shape(self) -> tuple[int, int]:
-        """Rows and cols of the file that are decoded at once; of a mosaic the widest of its sources'."""
-        rows, cols = self.scene.raster.block or self.dataset.block_shapes[self.scene.bands[0] - 1]
-        return int(rows), int(cols)
+        """Rows and cols of the file that are decoded at once."""
+        return block_of(self.dataset, self.scene.raster, self.scene.layers)
 
     def _check_lost(self, window: Window) -> None:
         for first, stop, reason in self.scene.lost:

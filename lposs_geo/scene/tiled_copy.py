@@ -17,6 +17,7 @@ from lposs_geo.errors import SceneError
 from lposs_geo.files.writing import writing
 from lposs_geo.hints import Notice
 from lposs_geo.scene.description import Scene
+from lposs_geo.scene.file_facts import block_of
 from lposs_geo.scene.identity import check_unchanged
 from lposs_geo.scene.layers import Layers
 from lposs_geo.scene.opening import Raster, open_raster
@@ -47,7 +48,7 @@ def is_slow_in_tiles(scene: Scene, cache: int, part: Window | None = None) -> bo
         What is read of it, px; by default all.
     """
     with open_raster(scene.raster, scene.warp) as dataset:
-        _, width = _block(dataset, scene)
+        _, width = block_of(dataset, scene.raster, scene.layers)
         itemsize = sum(np.dtype(dtype).itemsize for dtype in dataset.dtypes)
         rows = dataset.height if part is None else int(part.height)
         index = INDEX_ENTRY * dataset.height * dataset.width // COPY_BLOCK**2
@@ -91,7 +92,7 @@ def copy_in_tiles(scene: Scene, path: Path, part: Window | None = None) -> Scene
     left, right = left - left % COPY_BLOCK, min(grid.width, right + -right % COPY_BLOCK)
     with open_raster(scene.raster, scene.warp) as dataset:
         # as many rows as one row of the copy's blocks has, or a strip of the original if that is higher
-        strip = _block(dataset, scene)[0]
+        strip = block_of(dataset, scene.raster, scene.layers)[0]
         rows = COPY_BLOCK * max(1, strip // COPY_BLOCK)
         handle, lost = Handle(scene.raster, dataset, scene.warp), list[tuple[int, int, str]]()
         with (
@@ -131,9 +132,3 @@ def _in_strips(
             lost.append((top, top + strip.height, str(error)))
         else:
             yield strip, *loaded
-
-
-def _block(dataset: rasterio.DatasetReader, scene: Scene) -> tuple[int, int]:
-    """Rows and cols of what is decoded at once; of a mosaic its sources'."""
-    rows, cols = scene.raster.block or dataset.block_shapes[scene.bands[0] - 1]
-    return rows, cols

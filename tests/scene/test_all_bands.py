@@ -32,6 +32,14 @@ def test_colours_name_bands_that_have_no_other_name(write_raster):
     assert describe(path).all_bands == (Band(1, "red"), Band(2, "green"), Band(3, "blue"), Band(4, ""))
 
 
+def test_wavelengths_name_bands_that_have_nothing_else(write_raster):
+    path = write_raster(coded(5))
+    with rasterio.open(path, "r+") as dataset:
+        for band, micrometres in ((1, 0.49), (3, 0.665), (5, 0.8424)):
+            dataset.update_tags(band, wavelength=micrometres)
+    assert [band.name for band in describe(path).all_bands] == ["490 nm", "", "665 nm", "", "842 nm"]
+
+
 @pytest.mark.parametrize("colours", [[RED, GREEN, BLUE, ALPHA], None])
 def test_alpha_is_no_band_whether_it_is_said_or_seen(write_raster, colours):
     array = coded(4, "uint8")

@@ -111,7 +111,8 @@ def test_all_bands_are_read_as_they_are_stored(write_raster, dtype, interleave):
 
 
 @pytest.mark.parametrize(
-    ("nodata", "dtype"), [(-9999, "int16"), (65535, "uint16"), (np.nan, "float32"), (None, "float32")]
+    ("nodata", "dtype"),
+    [(-9999, "int16"), (65535, "uint16"), (np.nan, "float32"), (-9999.9, "float32"), (None, "float32")],
 )
 def test_a_value_that_only_a_band_beside_the_picture_lacks_is_no_number(write_raster, nodata, dtype):
     array = coded(4, dtype)

@@ -26,7 +26,7 @@ from lposs_geo.stages.bands import (
     stored_bands,
 )
 from lposs_geo.stages.encode import encode_scene
-from lposs_geo.stages.features import is_encoded, stored_features
+from lposs_geo.stages.features import is_encoded, leave_out_damaged, stored_features
 from lposs_geo.stages.looks import looks_at
 from lposs_geo.store.journal import open_journal
 from lposs_geo.testing.encoders import ColourEncoder
@@ -62,6 +62,19 @@ def _picture(count=4, rows=150, cols=201, dtype="uint16", seed=0):
 
 def _look(scene, encoder=None, **options):
     return looks_at((scene.grid.height, scene.grid.width), encoder or ColourEncoder(), **options)[-1]
+
+
+def _keys(folder):
+    """The keys of a journal's records that hold something."""
+    lines = [json.loads(line[9:]) for line in (folder / "index.jsonl").read_text().splitlines()]
+    return {line["key"]: line["offset"] for line in lines if 0 not in line["shape"]}
+
+
+def _flip(folder, key):
+    """Change a byte of a journal's record."""
+    content = bytearray((folder / "records").read_bytes())
+    content[_keys(folder)[key]] ^= 1
+    (folder / "records").write_bytes(content)
 
 
 def _stored(scene, folder, **options):
@@ -123,6 +136,13 @@ def test_the_chunks_lie_as_those_of_the_features_do(write_raster, folder, small_
         valid, is_number = features.valid[EVERYTHING], np.isfinite(statistics[EVERYTHING]).all(axis=-1)
         assert (valid >= is_number).all()
         assert is_number.sum() > 0.97 * valid.sum()
+        kept = features.vm[EVERYTHING]
+    _flip(folder, next(key for key in _keys(folder) if "/bands/" in key))
+    with open_journal(folder, check=True) as journal:  # whose damage is none of the features'
+        assert not are_bands_stored(every[-1], journal)
+        leave_out_damaged(every[-1], journal)
+        assert is_encoded(every, journal)
+        assert np.array_equal(stored_features(every, journal)[-1].vm[EVERYTHING], kept)
 
 
 @pytest.mark.parametrize("most", [1, 5000, 1 << 24])
@@ -176,8 +196,8 @@ def test_empty_parts_take_no_room(write_raster, folder, small_chunks):
     scene = describe(path)
     statistics = _stored(scene, folder)
     assert np.isfinite(statistics).all(axis=-1).sum() == 4
+    assert sum("/bands/" in key for key in _keys(folder)) == 1
     with open_journal(folder) as journal:
-        assert sum("/bands/" in key for key in journal._records) == 1
         assert missing_band_bytes(_look(scene), journal, 4) == 0
 
 
@@ -214,25 +234,14 @@ def test_encoding_goes_on_where_it_was_cut_off(write_raster, folder, small_chunk
     assert steps == list(range(rows + 1, 5))
 
 
-def _flip(folder, share):
-    """Change a byte of the record that lies so far down a journal; its key."""
-    lines = [json.loads(line[9:]) for line in (folder / "index.jsonl").read_text().splitlines()]
-    filled = [line for line in lines if 0 not in line["shape"]]
-    record = filled[int(share * len(filled))]
-    content = bytearray((folder / "records").read_bytes())
-    content[record["offset"]] ^= 1
-    (folder / "records").write_bytes(content)
-    return record["key"]
-
-
 @pytest.mark.parametrize(
-    ("share", "most"),
-    [(0.0, 0), (0.3, 32 * 5 * 16), (0.6, 32 * 5 * 16), (0.99, 54 * 201)],  # px of no chunk, of one, of the last row's
+    ("key", "most"),  # and px that may be read again: those of the chunk, or of all in the journal's last row
+    [("0/band_numbers", 0), ("0/bands/0/1", 32 * 80), ("0/bands/2/0", 32 * 80), ("0/bands/3/2", 54 * 201)],
 )
-def test_a_damaged_chunk_is_made_again_and_no_other(write_raster, folder, small_chunks, share, most):
+def test_a_damaged_chunk_is_made_again_and_no_other(write_raster, folder, small_chunks, key, most):
     scene = describe(write_raster(_picture()))
     whole, look, read = _stored(scene, folder), _look(scene), []
-    key = _flip(folder, share)
+    _flip(folder, key)
     with open_scene(scene) as reader, open_journal(folder) as journal:
         with pytest.raises(DamagedError):
             stored_bands(look, journal)[EVERYTHING]
@@ -318,12 +327,12 @@ def test_what_cannot_be_read_is_said_and_tried_again_by_the_next_run(write_raste
 def test_a_damaged_chunk_of_what_cannot_be_read_now_waits_for_a_run_that_can(write_raster, folder, small_chunks):
     scene, spoil, mend = _spoilt(write_raster, 20)
     whole, look = _stored(scene, folder), _look(scene)
-    _flip(folder, 0.1)
+    _flip(folder, "0/bands/0/1")
     spoil()
     with open_scene(scene) as reader, open_journal(folder, check=True) as journal:
-        (key,) = journal.damaged
+        assert journal.damaged == {"0/bands/0/1"}
         encode_bands(reader, look, journal)
-        assert key not in journal
+        assert "0/bands/0/1" not in journal
         assert not are_bands_stored(look, journal)
         statistics = stored_bands(look, journal)[EVERYTHING]
         is_number = np.isfinite(statistics)
@@ -342,7 +351,7 @@ def test_nothing_is_kept_that_was_read_after_the_scene_was_changed(write_raster,
         write_raster(array + 1)
         with pytest.raises(SceneChangedError, match=r"scene\.tif' was changed"):
             encode_bands(reader, _look(scene), journal)
-        assert not any("/bands/" in key or "done" in key for key in journal._records)
+        assert len(journal) == 1  # the bands' numbers
 
 
 def test_the_scale_is_that_of_all_valid_patches(write_raster, folder, small_chunks):
@@ -384,6 +393,19 @@ def test_the_scale_is_made_anew_when_a_chunk_is_another(write_raster, folder, sm
         assert not np.allclose(mean, other)
         journal.append(key, chunk)
         assert np.array_equal(band_scale(look, journal, valid)[0], mean)
+
+
+def test_a_damaged_scale_is_made_again(write_raster, folder, small_chunks):
+    scene = describe(write_raster(_picture()))
+    look, valid = _look(scene), np.ones(_stored(scene, folder).shape[:2], bool)
+    with open_journal(folder) as journal:
+        before = band_scale(look, journal, valid)
+    _flip(folder, next(key for key in _keys(folder) if "band_scale" in key))
+    with open_journal(folder) as journal:
+        with pytest.raises(DamagedError):
+            band_scale(look, journal, valid)
+        assert are_bands_stored(look, journal)
+        assert np.array_equal(band_scale(look, journal, valid), before)
 
 
 def test_a_scene_without_a_valid_patch_has_a_scale(write_raster, folder):
