@@ -1,9 +1,11 @@
 from .candidates import Patches as Patches
+from .examples import Examples as Examples
 from .learned import Learned as Learned
 from .learned import check_fits as check_fits
 from .learned import is_learned as is_learned
 from .learned import read_learned as read_learned
 from .learned import write_learned as write_learned
+from .read import read_examples as read_examples
 from .suggest import Criterion as Criterion
 from .suggest import Suggestion as Suggestion
 from .suggest import suggest as suggest

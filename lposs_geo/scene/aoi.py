@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,31 +26,19 @@ from rasterio.windows import Window
 from shapely.errors import ShapelyError
 
 from lposs_geo.errors import ParameterError
-from lposs_geo.grid import Grid, axis_unit, on_ground, to_pyproj
+from lposs_geo.grid import Grid, on_ground, to_pyproj
 from lposs_geo.hints import Notice
-from lposs_geo.legend.words import quoted, said
-from lposs_geo.scene.outlines import FARTHEST, is_file, read_outlines
+from lposs_geo.legend.words import said
+from lposs_geo.scene.outlines import read_outlines
+from lposs_geo.scene.reprojection import check_way, cut_edges, strayed, surroundings, transformation, turn_of, unwrapped
+from lposs_geo.scene.vectors import is_file
+from lposs_geo.scene.wkb import FARTHEST
 from lposs_geo.tiling import tiles
 
 __all__ = ["Area", "area_on", "is_box", "is_file", "read_aoi"]
 
 OUTLINE_GRID = 1 / 256
 """Px that corners of an outline are rounded to."""
-
-LONGEST_EDGE = 1000.0
-"""Metres: longer edges are cut into pieces before they are brought to another CRS, where they bend."""
-
-MEAN_RADIUS = 6_371_000.0
-"""Of the Earth, metres."""
-
-AROUND = 20.0
-"""Degrees around a CRS's area of use where it is taken to be sound."""
-
-FARTHEST_OFF = 1.0
-"""Metres that a point may be off after the way to another CRS and back."""
-
-MOST_PIECES = 2_000_000
-"""Pieces that edges are cut into; an outline longer than this is cut into longer ones."""
 
 SIDE = 1024
 """Px of the squares that are looked at one by one for a pixel inside."""
@@ -126,7 +114,7 @@ def area_on(geometry: shapely.Geometry, grid: Grid) -> Area:
 def _on_pixels(geometry: shapely.Geometry, grid: Grid) -> shapely.MultiPolygon:
     """A geometry in px, clipped to the scene."""
     scene = shapely.box(0, 0, grid.width, grid.height)
-    turn = _turn(grid.crs)
+    turn = turn_of(grid.crs)
     clipped = []
     for turns in (-1, 0, 1) if turn else (0,):
         to_pixels = ~grid.transform @ Affine.translation(turns * turn, 0.0)
@@ -226,79 +214,25 @@ def _polygons(geometry: shapely.Geometry) -> shapely.MultiPolygon:
 def _reproject(area: shapely.MultiPolygon, source: pyproj.CRS, target: pyproj.CRS, name: str) -> shapely.MultiPolygon:
     if source.equals(target, ignore_axis_order=True):
         return area
-    try:
-        pyproj.Transformer.from_crs(source, target, always_xy=True)
-    except ProjError as error:  # of another planet, a mere name
-        raise ParameterError(
-            f"'{name}' is in {quoted(source.name)}, and nothing leads from there to the scene's {quoted(target.name)}",
-            hint="give it in the scene's CRS",
-        ) from error
-    area = _near(area, source, target)
+    check_way(source, target, name)
+    around = surroundings(source, target)
+    area = area if around is None else _polygons(shapely.intersection(area, around))
     if area.is_empty:
         raise ParameterError(f"'{name}' lies where the scene's CRS isn't meant for, or its own CRS is wrong")
-    unit = axis_unit(source)
-    longest = LONGEST_EDGE / (MEAN_RADIUS * unit if source.is_geographic else unit)
-    dense = shapely.segmentize(area, max(longest, area.length / MOST_PIECES))
-    moved = shapely.transform(dense, _transformation(source, target))
-    # far from where a projection is meant for, points come out nowhere, or folded onto others
-    back = _transformation(target, source)(shapely.get_coordinates(moved))
-    strayed = np.linalg.norm(_in_metres(back, source) - _in_metres(shapely.get_coordinates(dense), source), axis=1)
-    if not (strayed < FARTHEST_OFF).all():
+    (dense,) = cut_edges(np.array([area], dtype=object), source)
+    moved = shapely.transform(dense, transformation(source, target))
+    if strayed(shapely.get_coordinates(dense), shapely.get_coordinates(moved), source, target).any():
         raise ParameterError(
             f"'{name}' reaches farther than the scene's CRS does, or its own CRS is wrong",
             hint="cut it to the scene's surroundings",
         )
-    turn = _turn(target)
+    turn = turn_of(target)
     if turn:
-        moved = shapely.MultiPolygon([_unwrap(part, turn, name) for part in shapely.get_parts(moved)])
-    return _polygons(shapely.union_all(shapely.make_valid(shapely.get_parts(moved))))
-
-
-def _near(area: shapely.MultiPolygon, source: pyproj.CRS, target: pyproj.CRS) -> shapely.MultiPolygon:
-    """The part of an area in degrees that lies around the target's area of use; the far side may fold onto this one."""
-    authority = target.to_authority()  # what comes by way of WKT has lost its area of use
-    use = pyproj.CRS.from_authority(*authority).area_of_use if authority else target.area_of_use
-    if use is None or not source.is_geographic or target.is_geographic:
-        return area
-    degree, turn = math.radians(1) / axis_unit(source), _turn(source)
-    east = use.east + 360 * (use.east < use.west)
-    bounds = np.array([use.west - AROUND, use.south - AROUND, east + AROUND, use.north + AROUND]) * degree
-    around = [shapely.box(*(bounds + turns * np.array([turn, 0, turn, 0]))) for turns in (-1, 0, 1)]
-    return _polygons(shapely.intersection(area, shapely.union_all(around)))
-
-
-def _transformation(source: pyproj.CRS, target: pyproj.CRS) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
-    """A function that brings points (n, 2) from one CRS to another; those that don't exist there become infinite."""
-    transformer = pyproj.Transformer.from_crs(source, target, always_xy=True)
-    return lambda points: np.column_stack(transformer.transform(points[:, 0], points[:, 1]))
-
-
-def _in_metres(points: NDArray[np.float64], crs: pyproj.CRS) -> NDArray[np.float64]:
-    """Points (n, 2) of a CRS where distances are metres: in the plane, or on a globe, where no longitude jumps."""
-    scaled = points * axis_unit(crs)
-    if not crs.is_geographic:
-        return scaled
-    lon, lat = np.where(np.isfinite(scaled), scaled, np.nan).T
-    return MEAN_RADIUS * np.column_stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)])
-
-
-def _unwrap(polygon: shapely.Polygon, turn: float, name: str) -> shapely.Polygon:
-    """Undo the jumps from one end of the longitudes to the other."""
-    rings = [shapely.get_coordinates(ring) for ring in (polygon.exterior, *polygon.interiors)]
-    if not any((np.abs(np.diff(ring[:, 0])) > turn / 2).any() for ring in rings):
-        return polygon
-    for ring in rings:
-        ring[:, 0] = np.unwrap(ring[:, 0], period=turn)
-        if abs(ring[-1, 0] - ring[0, 0]) > turn / 2:
+        parts = [unwrapped(part, turn) for part in shapely.get_parts(moved)]
+        if None in parts:
             raise ParameterError(f"'{name}' lies around a pole, where longitudes have no outline", hint="cut it in two")
-        ring[:, 0] += turn * round((rings[0][:, 0].mean() - ring[:, 0].mean()) / turn)
-    return shapely.Polygon(rings[0], rings[1:])
-
-
-def _turn(crs: CRS | pyproj.CRS | None) -> float:
-    """A whole turn in the CRS's unit; 0 if it doesn't count in angles."""
-    known = to_pyproj(crs) if isinstance(crs, CRS) else crs
-    return round(math.tau / axis_unit(known), 9) if known is not None and known.is_geographic else 0.0
+        moved = shapely.MultiPolygon(parts)
+    return _polygons(shapely.union_all(shapely.make_valid(shapely.get_parts(moved))))
 
 
 def _has_pixels(area: Area) -> bool:
