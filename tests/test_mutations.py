@@ -1,4 +1,4 @@
-"""Legends, areas, label rasters and their tags with random damage: each is read, or refused in one printable line.
+"""Legends, areas, examples, label rasters and their tags with random damage: each is read, or refused in one line.
 
 Each kind begins with files that are right and changes bytes, letters, numbers and structure, the same way in each run.
 """
@@ -21,6 +21,7 @@ from affine import Affine
 from rasterio.crs import CRS
 
 from lposs_geo.errors import LpossGeoError
+from lposs_geo.examples import read_examples
 from lposs_geo.grid import Grid
 from lposs_geo.legend.building import from_words
 from lposs_geo.legend.legend import Legend
@@ -211,6 +212,48 @@ def test_areas_of_geoparquet_with_odd_metadata(tmp_path):
         changed = whole.replace_schema_metadata({"geo": as_json(values_changed(rng, facts))})
         parquet.write_table(changed, tmp_path / "odd.parquet")
         outcomes.append(outcome(lambda: area_on(read_aoi(tmp_path / "odd.parquet", UTM), SCENE)))
+    check(outcomes)
+
+
+@pytest.mark.parametrize("suffix", ["gpkg", "geojson", "parquet", "csv"])
+def test_examples(tmp_path, suffix):
+    rng = random.Random(suffix)
+    shapes = [
+        *SHAPES,
+        shapely.Point(500_010, 5_199_990),
+        shapely.LineString([(500_002, 5_199_930), (500_009, 5_199_940)]),
+    ]
+    frame = geopandas.GeoDataFrame(
+        {
+            "class": ["forest", "1", "water", "heath"],
+            "weight": [1, None, 2.5, 1],
+            "use": ["", None, "training", "other"],
+        },
+        geometry=shapes,
+        crs=32632,
+    )
+    file = tmp_path / f"examples.{suffix}"
+    match suffix:
+        case "parquet":
+            frame.to_parquet(file)
+        case "csv":
+            frame.to_file(file, driver="CSV", GEOMETRY="AS_WKT")
+        case _:
+            frame.to_crs(4326 if suffix == "geojson" else 32632).to_file(file)
+    whole = file.read_bytes()
+
+    def attempt() -> None:
+        examples, _ = read_examples(file, from_words("forest,water"), SCENE, add_classes=rng.random() < 0.5)
+        assert len(examples) and examples.pixel_counts.min() > 0
+
+    outcomes = [outcome(attempt)]
+    for number in range(40 if suffix in ("gpkg", "parquet") else 120):
+        if suffix == "geojson" and number % 2:
+            odd = values_changed(rng, values_changed(rng, json.loads(whole)))
+            file.write_text(as_json(odd), errors="surrogatepass")
+        else:
+            file.write_bytes(bytes_changed(rng, whole))
+        outcomes.append(outcome(attempt))
     check(outcomes)
 
 

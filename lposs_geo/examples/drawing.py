@@ -114,7 +114,7 @@ def _between_edges(start: Points, end: Points, owner: Numbers, line: Line) -> Ru
     share = (row + 0.5 - upper[edge, 1]) / (lower[edge, 1] - upper[edge, 1])
     col = upper[edge, 0] + share * (lower[edge, 0] - upper[edge, 0])
     owner = owner[edge]
-    order = np.lexsort([col, row, owner])
+    order = np.lexsort([col, owner * line.height + row])
     # in each row, the outline is entered and left in turn
     enter, leave = order[::2], order[1::2]
     from_col, to_col = (np.clip(np.ceil(col[side] - 0.5), 0, line.width).astype(np.int64) for side in (enter, leave))

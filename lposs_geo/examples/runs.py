@@ -15,6 +15,9 @@ __all__ = ["Line", "Runs", "joined", "more_than_once", "without"]
 
 Numbers = NDArray[np.int64]
 
+_MOST = 2**62
+"""Of whole numbers, with room to spare."""
+
 
 @dataclass(frozen=True)
 class Line:
@@ -82,24 +85,37 @@ def joined(runs: Runs) -> Runs:
     count = len(runs)
     if not count:
         return runs
-    edges, rank = np.unique(np.concatenate([runs.start, runs.stop]), return_inverse=True)
-    # by rank, all owners fit into one line, one behind the other
-    base = runs.owner * (len(edges) + 1)
-    first, last = base + rank[:count], base + rank[count:]
-    order = np.argsort(first, kind="stable")
-    first, reach = first[order], np.maximum.accumulate(last[order])
+    # one line for all owners, one behind the other
+    low = int(runs.start.min())
+    span = int(runs.stop.max()) - low + 1
+    if (int(runs.owner.max()) + 1) * span >= _MOST:
+        return _joined_by_rank(runs)
+    first = runs.owner * span + (runs.start - low)
+    last = first + (runs.stop - runs.start)
+    if (first[1:] < first[:-1]).any():
+        order = np.argsort(first, kind="stable")
+        first, last = first[order], last[order]
+    reach = np.maximum.accumulate(last)
     heads = np.flatnonzero(np.concatenate([[True], first[1:] > reach[:-1]]))
     ends = np.concatenate([heads[1:], [count]]) - 1
-    span = len(edges) + 1
-    return Runs(first[heads] // span, edges[first[heads] % span], edges[reach[ends] % span])
+    owner, start = np.divmod(first[heads], span)
+    return Runs(owner, start + low, start + low + reach[ends] - first[heads])
+
+
+def _joined_by_rank(runs: Runs) -> Runs:
+    """The same where numbers would get too large for that: edges by their ranks."""
+    edges, rank = np.unique(np.concatenate([runs.start, runs.stop]), return_inverse=True)
+    ranked = joined(Runs(runs.owner, rank[: len(runs)], rank[len(runs) :]))
+    return Runs(ranked.owner, edges[ranked.start], edges[ranked.stop])
 
 
 def more_than_once(runs: Runs) -> tuple[Numbers, Numbers]:
     """The px that more than one owner has, as starts and stops, ascending; runs as `joined` gives them."""
-    edges = np.unique(np.concatenate([runs.start, runs.stop]))
-    begun = np.searchsorted(np.sort(runs.start), edges, side="right")
-    ended = np.searchsorted(np.sort(runs.stop), edges, side="right")
-    shared = np.flatnonzero(begun - ended > 1)
+    edges = np.concatenate([runs.start, runs.stop])
+    order = np.argsort(edges, kind="stable")
+    edges, depth = edges[order], np.cumsum(np.where(order < len(runs), 1, -1))
+    # where several edges coincide, the last of them tells
+    shared = np.flatnonzero((depth[:-1] > 1) & (edges[1:] > edges[:-1]))
     return edges[shared], edges[shared + 1]
 
 

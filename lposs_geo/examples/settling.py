@@ -69,10 +69,11 @@ def settle(runs: Runs, class_ids: Numbers, weights: NDArray[np.float64]) -> Sett
     kept = np.array([owner for *_, owner in order], dtype=np.int64)
     position = np.zeros(len(class_ids), dtype=np.int64)
     position[kept] = np.arange(len(kept))
+    moved = left.owned(position)
     return Settled(
         kept,
         heaviest[kept],
-        joined(left.owned(position)),
+        moved[np.argsort(moved.owner, kind="stable")],
         len(owners) - len(unique),
         np.setdiff1d(np.array(list(unique), dtype=np.int64), kept),
         int((stops - starts).sum()),

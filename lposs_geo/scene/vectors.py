@@ -293,5 +293,8 @@ def _read_by_geopandas(path: str, wanted: _Wanted) -> Vectors:
 
     frame = geopandas.read_parquet(path).iloc[: wanted.most]
     fields = tuple(str(name) for name in frame.columns if name != frame.geometry.name)
-    columns = {name: _cells(frame[own].to_numpy()) for name, own in wanted.among(fields).items()}
+    filled = frame.notna()
+    columns = {
+        name: frame[own].astype(object).where(filled[own], None).tolist() for name, own in wanted.among(fields).items()
+    }
     return Vectors(list(frame.geometry.to_wkb()), _crs(frame.geometry.crs), fields, columns)
