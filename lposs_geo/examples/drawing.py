@@ -127,7 +127,7 @@ def _counted(first: Numbers, count: Numbers) -> tuple[Numbers, Numbers]:
     """For each of so many whole numbers from each `first` on: which one it belongs to, and the number."""
     if count.sum() > MOST_STEPS:
         raise ParameterError(
-            f"the examples reach over {int(count.sum()):,} rows of pixels altogether, more than {MOST_STEPS:,}",
+            f"lines and outlines of the examples cross {int(count.sum()):,} rows of pixels, more than {MOST_STEPS:,}",
             hint="give fewer or smaller ones",
         )
     index = np.repeat(np.arange(len(count)), count)

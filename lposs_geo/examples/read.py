@@ -91,7 +91,7 @@ def read_examples(
     tally.add("contradicting others", len(settled.contradicting), rows[settled.contradicting])
     if not len(settled.kept):
         raise ParameterError(
-            f"none of the {tally.total:,} examples in '{tally.named}' can be used: {tally.words}",
+            f"0 of {tally.total:,} examples in '{tally.named}' can be used: {tally.words}",
             hint="draw some on the scene, each of one class",
         )
     examples = Examples(

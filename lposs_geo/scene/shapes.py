@@ -112,7 +112,7 @@ def reproject(shapes: Shapes, source: pyproj.CRS, target: pyproj.CRS) -> Shapes:
     around = surroundings(source, target)
     if around is not None:
         shapes = _within(shapes, around)
-    dense = cut_edges(shapes.parts, source)
+    dense = _cut(shapes.parts, source)
     points, part = shapely.get_coordinates(dense, return_index=True)
     moved = transformation(source, target)(points)
     sound = np.ones(len(dense), dtype=bool)
@@ -122,19 +122,36 @@ def reproject(shapes: Shapes, source: pyproj.CRS, target: pyproj.CRS) -> Shapes:
     return _unwrapped(shapes, turn) if turn else shapes
 
 
+def _cut(parts: NDArray[np.object_], crs: pyproj.CRS) -> NDArray[np.object_]:
+    """Shapes with their long edges in pieces, also polygons that cross themselves, of which GEOS would drop some parts."""
+    crossing = ~shapely.is_valid(parts) & (shapely.get_type_id(parts) == 3)
+    cut = parts.copy()
+    cut[~crossing] = cut_edges(parts[~crossing], crs)
+    for index in np.flatnonzero(crossing).tolist():
+        shell, *holes = cut_edges(shapely.get_rings(parts[index]), crs)
+        cut[index] = shapely.Polygon(shell, holes)
+    return cut
+
+
 def _within(shapes: Shapes, around: shapely.Geometry) -> Shapes:
     """What of the shapes lies within a part of the Earth."""
     shapely.prepare(around)
-    shapes = shapes[shapely.intersects(around, shapely.envelope(shapes.parts))]
-    parts = shapes.parts.copy()
-    across = np.flatnonzero(~shapely.covers(around, shapely.envelope(parts)))
-    parts[across] = shapely.intersection(shapely.make_valid(parts[across]), around)
-    flat, index = parts, np.arange(len(parts))
-    while (shapely.get_type_id(flat) > 3).any():
-        flat, inner = shapely.get_parts(flat, return_index=True)
+    envelopes = shapely.envelope(shapes.parts)
+    across = np.flatnonzero(~shapely.covers(around, envelopes))
+    return _with_parts(shapes, across, shapely.intersection(shapely.make_valid(shapes.parts[across]), around))
+
+
+def _with_parts(shapes: Shapes, which: NDArray[np.int64], others: NDArray[np.object_]) -> Shapes:
+    """Shapes with others, which may have parts themselves or be empty, for some of them."""
+    if not len(which):
+        return shapes
+    parts, index = shapes.parts.copy(), np.arange(len(shapes.parts))
+    parts[which] = others
+    while (shapely.get_type_id(parts) > 3).any():
+        parts, inner = shapely.get_parts(parts, return_index=True)
         index = index[inner]
-    left = ~shapely.is_empty(flat)
-    return Shapes(flat[left], shapes.rows[index[left]])
+    left = ~shapely.is_empty(parts)
+    return Shapes(parts[left], shapes.rows[index[left]])
 
 
 def _unwrapped(shapes: Shapes, turn: float) -> Shapes:

@@ -115,5 +115,5 @@ def test_a_polygon_of_the_whole_of_a_large_scene_takes_no_mask():
 
 def test_more_than_memory_bears_is_refused(monkeypatch):
     monkeypatch.setattr(drawing, "MOST_STEPS", 50)
-    with pytest.raises(ParameterError, match="60 rows of pixels altogether, more than 50: give fewer or smaller"):
+    with pytest.raises(ParameterError, match="cross 60 rows of pixels, more than 50: give fewer or smaller"):
         draw(np.array([shapely.box(0, 0, 40, 30)], dtype=object), LINE)

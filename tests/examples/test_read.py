@@ -129,11 +129,11 @@ def test_what_is_not_used_is_counted(tmp_path):
 def test_none_usable_is_refused_with_the_reasons(tmp_path):
     path = write(tmp_path / "examples.gpkg", [at(200, 0), at(0, 200), at(3, 3)], ["forest", "road", None])
     assert refused(path) == (
-        f"none of the 3 examples in '{path}' can be used: 1 without a class yet, 2 outside the scene: "
+        f"0 of 3 examples in '{path}' can be used: 1 without a class yet, 2 outside the scene: "
         "draw some on the scene, each of one class"
     )
     path = write(tmp_path / "blank.gpkg", [at(3, 3)] * 2, [None, None])
-    assert "none of the 2 examples" in refused(path)
+    assert "0 of 2 examples" in refused(path)
 
 
 def test_examples_of_one_class_are_told(tmp_path):

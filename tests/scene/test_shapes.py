@@ -66,6 +66,16 @@ def test_parts_without_a_position_are_left_out():
     assert set(world.rows.tolist()) == {0, 1}
 
 
+def test_outlines_that_cross_themselves_keep_their_parts():
+    tie = shapely.Polygon([(8, 46), (10, 48), (10, 46), (8, 48)])
+    moved = reproject(shapes(shapely.Point(9, 47), tie), DEGREES, UTM)
+    assert moved.rows.tolist() == [0, 1]
+    # both halves are there: GEOS would mend it by leaving one out
+    west, low, east, high = moved.parts[1].bounds
+    assert (east - west, high - low) == pytest.approx((156_000, 222_500), rel=0.02)
+    assert moved.parts[1].geom_type == "Polygon"
+
+
 def test_jumps_of_longitudes_are_undone():
     zone = pyproj.CRS(32660)
     turned = reproject(shapes(shapely.box(179, -18, 181, -17), LINE), DEGREES, zone)
