@@ -123,7 +123,7 @@ def reproject(shapes: Shapes, source: pyproj.CRS, target: pyproj.CRS) -> Shapes:
 
 
 def _cut(parts: NDArray[np.object_], crs: pyproj.CRS) -> NDArray[np.object_]:
-    """Shapes with their long edges in pieces, also polygons that cross themselves, of which GEOS would drop some parts."""
+    """Shapes with their long edges in pieces, polygons that cross themselves with all of their parts."""
     crossing = ~shapely.is_valid(parts) & (shapely.get_type_id(parts) == 3)
     cut = parts.copy()
     cut[~crossing] = cut_edges(parts[~crossing], crs)
