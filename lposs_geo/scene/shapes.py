@@ -175,13 +175,17 @@ def _without_jumps(shape: shapely.Geometry, turn: float) -> shapely.Geometry | N
 def on_pixels(shapes: Shapes, grid: Grid) -> Shapes:
     """Shapes in the scene's CRS that may lie on it, in px (col, row), on a grid of 1/256 px.
 
-    Where the CRS counts in angles, they may be whole turns east or west of the scene.
+    Where the CRS counts in angles, they may be whole turns east or west of the scene. On a plain picture, they may be
+    as a GIS shows it, its rows downwards from 0, or count them upwards from there.
     """
     turn = turn_of(grid.crs)
     moved = []
     points = shapely.get_coordinates(shapes.parts)
+    is_picture = grid.crs is None and grid.transform.is_identity
+    is_downwards = is_picture and 2 * int((points[:, 1] < 0).sum()) > len(points)
+    transform = Affine.scale(1, -1) if is_downwards else grid.transform
     for turns in (0, -1, 1) if turn else (0,):
-        pixels = on_ground(points, ~grid.transform @ Affine.translation(turns * turn, 0.0))
+        pixels = on_ground(points, ~transform @ Affine.translation(turns * turn, 0.0))
         parts = shapely.set_coordinates(shapes.parts.copy(), np.round(pixels * PIXEL_GRID) / PIXEL_GRID)
         left, top, right, bottom = shapely.bounds(parts).T
         near = (left < grid.width) & (right >= 0) & (top < grid.height) & (bottom >= 0)

@@ -18,6 +18,8 @@ from rasterio.windows import Window
 from lposs_geo import network
 from lposs_geo.errors import LegendError, LpossGeoError, ParameterError
 from lposs_geo.examples import read, read_examples
+from lposs_geo.examples.suggest import Suggestion
+from lposs_geo.examples.suggestion_file import write_suggestions
 from lposs_geo.grid import Grid
 from lposs_geo.legend import from_words
 
@@ -310,6 +312,22 @@ def test_at_the_antimeridian(tmp_path):
     # and points a whole turn away
     path = write(tmp_path / "b.gpkg", [shapely.Point(-179.01, -17), shapely.Point(179.01, -17)], ["road"] * 2, 4326)
     assert read_examples(path, LEGEND, grid)[0].pixels(1)[2].tolist() == [20, 59]
+
+
+@pytest.mark.filterwarnings("ignore:'crs' was not provided")
+@pytest.mark.parametrize("grid", [GRID, Grid(80, 100, None, Affine.identity())])
+def test_suggestions_with_classes_filled_in(tmp_path, grid):
+    path = tmp_path / "next.gpkg"
+    points = [Suggestion(px, 1, 2, (0.5, 0.4)) for px in ((4.5, 3.5), (60.5, 79.5), (9.5, 9.5))]
+    write_suggestions(path, points, LEGEND, grid)
+    frame = geopandas.read_file(path)
+    frame["class"] = ["road", "forest", ""]
+    frame.to_file(tmp_path / "filled.gpkg")
+    examples, _ = read_examples(tmp_path / "filled.gpkg", LEGEND, grid)
+    pixels = np.zeros((80, 100), dtype=np.uint8)
+    pixels[3, 4], pixels[79, 60] = 3, 1
+    assert (burned(examples, grid) == pixels).all()
+    assert "2 of 3 examples" in str(examples.notices[0]) and "1 without a class yet" in str(examples.notices[0])
 
 
 def test_the_order_of_rows_does_not_matter(tmp_path):
