@@ -2,8 +2,8 @@
 
 A patch's class logits are the logarithm of the words' seeds, times a number, plus a linear function of its features: a
 multinomial logistic regression with the words as its offset. Where there are no examples, or they say nothing, the
-words stand. A class without examples has no weights: an example of another class takes nothing from it but what looks
-like that example.
+words stand. A class without examples has no weights, and patches of the scene that the words are sure of stand in for its
+examples: an example of another class takes nothing from it but what looks like that example.
 
 How far to trust the words, how strongly to hold the weights back, and whether the bands are of use isn't chosen but
 averaged over, each choice as much as it tells examples that were left out (their Brier score); the words alone are one
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from lposs_geo.examples.logistic import fit_logistic, left_out_logits, softmax
 
-__all__ = ["MOST_ROWS", "Block", "Fit", "Head", "Samples", "evenly", "fit_head"]
+__all__ = ["MOST_ROWS", "Fit", "Head", "Patches", "Samples", "evenly", "fit_head"]
 
 Floats = NDArray[np.float64]
 
@@ -56,29 +56,44 @@ LEAST_DIRECTION = 1e-9
 LEAST_LENGTH = 1e-12
 """The same as a number, where all features are the scene's mean."""
 
+OPTIONAL = frozenset({"bands"})
+"""Kinds of features that a head may do without, if examples that are left out say so."""
+
+MOST_ANCHORS = 32
+"""Of a class: else as many as other classes have examples on average."""
+
+EVENING, LEAST_THERE = 0.5, 0.001
+"""How far the classes' odds are turned into the scene's, and the least share that a class is taken to have there."""
+
 LEAST_SHARE = 0.01
 """Choices that would get less than this share aren't fitted to all of many patches."""
 
 
-@dataclass(frozen=True)
-class Block:
-    """A kind of features, and how they are brought to one scale with the others.
+@dataclass(frozen=True, eq=False)
+class Patches:
+    """Patches, and what the words say of them.
 
     Attributes
     ----------
-    name : str
-    centre : (F,) float32
-        Their mean over the scene.
-    scale : float
-        The root of their mean squared distance from it.
-    is_optional : bool
-        Whether a head may do without it, if examples that are left out say so.
+    features : mapping of str to (n, F) float32
+        By kinds of features, the same for all patches of a scene.
+    words : (n, C) float64
+        Class logits.
     """
 
-    name: str
-    centre: NDArray[np.float32]
-    scale: float
-    is_optional: bool = False
+    features: Mapping[str, NDArray[np.float32]]
+    words: Floats
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> Patches:
+        return Patches({name: values[rows] for name, values in self.features.items()}, self.words[rows])
+
+    def joined(self, others: Patches) -> Patches:
+        """With others behind."""
+        features = {name: np.concatenate([own, others.features[name]]) for name, own in self.features.items()}
+        return Patches(features, np.concatenate([self.words, others.words]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,20 +102,16 @@ class Samples:
 
     Attributes
     ----------
-    features : mapping of str to (n, F) float32
-        By the names of blocks.
-    words : (n, C) float
-        Logits by the words.
-    classes : (n,) int
+    patches : Patches
+    classes : (n,) int64
         Index of each patch's class.
-    weights : (n,) float
+    weights : (n,) float64
         Those of an example's patches add up to the example's own.
-    groups : (n,) int
+    groups : (n,) int64
         The example that each is of, from 0 on.
     """
 
-    features: Mapping[str, NDArray[np.float32]]
-    words: Floats
+    patches: Patches
     classes: NDArray[np.int64]
     weights: Floats
     groups: NDArray[np.int64]
@@ -109,19 +120,17 @@ class Samples:
         return len(self.classes)
 
     def __getitem__(self, rows: NDArray[np.int64]) -> Samples:
-        features = {name: values[rows] for name, values in self.features.items()}
-        return Samples(features, self.words[rows], self.classes[rows], self.weights[rows], self.groups[rows])
+        return Samples(self.patches[rows], self.classes[rows], self.weights[rows], self.groups[rows])
 
     @property
     def targets(self) -> Floats:
         """(n, C): one for each patch's class, else zero."""
-        return np.asarray(np.eye(self.words.shape[1])[self.classes])
+        return np.asarray(np.eye(self.patches.words.shape[1])[self.classes])
 
     def joined(self, others: Samples) -> Samples:
         """With others behind, whose examples are others too."""
         return Samples(
-            {name: np.concatenate([values, others.features[name]]) for name, values in self.features.items()},
-            np.concatenate([self.words, others.words]),
+            self.patches.joined(others.patches),
             np.concatenate([self.classes, others.classes]),
             np.concatenate([self.weights, others.weights]),
             np.concatenate([self.groups, others.groups + self.groups.max() + 1]),
@@ -130,7 +139,7 @@ class Samples:
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """Class logits: ``trust * words + bias + sum over blocks of features @ weights``.
+    """Class logits: ``trust * words + bias + features @ weights, summed over kinds of features``.
 
     Attributes
     ----------
@@ -138,16 +147,17 @@ class Head:
         Factor of the words' logits.
     bias : (C,) float32
     weights : mapping of str to (F, C) float32
-        By the names of blocks; zero for classes without examples.
+        By kinds of features; zero for classes without examples.
     """
 
     trust: float
     bias: NDArray[np.float32]
     weights: Mapping[str, NDArray[np.float32]]
 
-    @property
-    def num_classes(self) -> int:
-        return len(self.bias)
+    def logits(self, patches: Patches) -> Floats:
+        """(n, C) of patches."""
+        parts = (patches.features[name].astype(np.float64) @ part for name, part in self.weights.items())
+        return np.asarray(self.trust * patches.words + self.bias + sum(parts))
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,6 +179,33 @@ class Fit:
 
 
 @dataclass(frozen=True, eq=False)
+class _Block:
+    """A kind of features, brought to one scale with the others.
+
+    Attributes
+    ----------
+    name : str
+    centre : (F,) float64
+        Their mean over the scene.
+    scale : float
+        The root of their mean squared distance from it.
+    """
+
+    name: str
+    centre: Floats
+    scale: float
+
+    @classmethod
+    def of(cls, name: str, features: NDArray[np.float32]) -> _Block:
+        centre = features.mean(axis=0, dtype=np.float64)
+        spread = float(((features - centre) ** 2).sum(axis=1).mean())
+        return cls(name, centre, math.sqrt(spread) or 1.0)
+
+    def scaled(self, patches: Patches) -> Floats:
+        return (patches.features[self.name].astype(np.float64) - self.centre) / self.scale
+
+
+@dataclass(frozen=True, eq=False)
 class _Path:
     """Heads that differ by their penalty only.
 
@@ -176,7 +213,7 @@ class _Path:
     ----------
     with_optional : bool
     trust : float
-    blocks : tuple of Block
+    blocks : tuple of _Block
         Those used.
     basis : (F, r)
         Directions that the patches span in the scaled features, joined block by block: a penalised head lies in them.
@@ -186,14 +223,14 @@ class _Path:
 
     with_optional: bool
     trust: float
-    blocks: tuple[Block, ...]
+    blocks: tuple[_Block, ...]
     basis: Floats
     features: Floats
 
     @classmethod
-    def of(cls, samples: Samples, blocks: Sequence[Block], with_optional: bool, trust: float) -> _Path:
-        used = tuple(block for block in blocks if with_optional or not block.is_optional)
-        joined = np.concatenate([(samples.features[b.name].astype(np.float64) - b.centre) / b.scale for b in used], 1)
+    def of(cls, samples: Samples, blocks: Sequence[_Block], with_optional: bool, trust: float) -> _Path:
+        used = tuple(block for block in blocks if with_optional or block.name not in OPTIONAL)
+        joined = np.concatenate([block.scaled(samples.patches) for block in used], axis=1)
         is_wide = joined.shape[0] <= joined.shape[1]
         values, vectors = np.linalg.eigh(joined @ joined.T if is_wide else joined.T @ joined)
         kept = np.flatnonzero(values > max(values[-1] * LEAST_DIRECTION, LEAST_LENGTH))[-MOST_RANK:]
@@ -214,13 +251,13 @@ class _Path:
             if wanted is not None and not wanted[number]:
                 yield np.zeros_like(start)
                 continue
-            offset, targets = self.trust * samples.words, samples.targets
+            offset, targets = self.trust * samples.patches.words, samples.targets
             start = fit_logistic(self.features, offset, targets, samples.weights, active, penalty, start)
             yield start
 
     def left_out(self, samples: Samples, active: NDArray[np.int64], penalty: float, coefficients: Floats) -> Floats:
         """Logits (n, C) of each patch by a head that was fitted without its example."""
-        offset, targets, groups = self.trust * samples.words, samples.targets, samples.groups
+        offset, targets, groups = self.trust * samples.patches.words, samples.targets, samples.groups
         return left_out_logits(self.features, offset, targets, samples.weights, active, penalty, coefficients, groups)
 
     def raw_weights(self, coefficients: Floats) -> dict[str, Floats]:
@@ -230,29 +267,28 @@ class _Path:
         return {block.name: part / block.scale for block, part in zip(self.blocks, parts, strict=True)}
 
 
-def fit_head(samples: Samples, blocks: Sequence[Block], anchors: Samples | None = None) -> Fit:
+def fit_head(samples: Samples, scene: Patches) -> Fit:
     """Fit a head to examples.
 
     Parameters
     ----------
     samples : Samples
-        At least one patch.
-    blocks : sequence of Block
-        The features to use, at least one of which isn't optional.
-    anchors : Samples, optional
-        Patches that the words are sure of, of classes without examples: what the head must leave to them.
+        At least one patch. Of features that are `OPTIONAL` others must be there, too.
+    scene : Patches
+        Some thousand patches from all over the scene.
 
     Returns
     -------
     Fit
     """
-    active = np.unique(samples.classes)
+    active, anchors = np.unique(samples.classes), _anchors(samples, scene)
+    blocks = [_Block.of(name, features) for name, features in scene.features.items()]
     used = samples[evenly(samples.classes, MOST_ROWS)]
     judged = used[evenly(used.classes, MOST_JUDGED)]
-    num_judged = len(judged)
-    if anchors is not None:
+    num_judged, is_all = len(judged), len(judged) == len(used)
+    if len(anchors):
         used, judged = used.joined(anchors), judged.joined(anchors)
-    kinds = sorted({not block.is_optional for block in blocks} | {False})
+    kinds = sorted({name not in OPTIONAL for name in scene.features} | {False})
     paths = [_Path.of(judged, blocks, *each) for each in product(kinds, TRUSTS)]
     fitted = [list(path.fit(judged, active)) for path in paths]
     answers = [
@@ -260,26 +296,65 @@ def fit_head(samples: Samples, blocks: Sequence[Block], anchors: Samples | None 
         for path, own in zip(paths, fitted, strict=True)
         for penalty, coefficients in zip(PENALTIES, own, strict=True)
     ]
-    priors = [path.log_prior(penalty) for path in paths for penalty in PENALTIES]
-    shares = _shares(judged, priors, answers)
-    left_out = np.tensordot(shares, np.stack([*answers, judged.words]), axes=1)[:num_judged]
-    by_path = shares[:-1].reshape(len(paths), len(PENALTIES))
-    if len(judged) < len(used):
+    shares = _shares(judged, [path.log_prior(penalty) for path in paths for penalty in PENALTIES], answers)
+    left_out = np.tensordot(shares, np.stack([*answers, judged.patches.words]), axes=1)[:num_judged]
+    by_path, words_share = shares[:-1].reshape(len(paths), len(PENALTIES)), float(shares[-1])
+    if not is_all:
         by_path = np.where(by_path < LEAST_SHARE, 0.0, by_path)
         paths = [_Path.of(used, blocks, path.with_optional, path.trust) for path in paths]
         fitted = [list(path.fit(used, active, own > 0)) for path, own in zip(paths, by_path, strict=True)]
-    weights = {block.name: np.zeros((len(block.centre), samples.words.shape[1])) for block in blocks}
-    for path, own, coefficients in zip(paths, by_path, fitted, strict=True):
-        mean = np.tensordot(own, np.stack(coefficients), axes=1)
-        for name, part in path.raw_weights(mean).items():
-            weights[name][:, active] += part
-    bias = -sum((block.centre.astype(np.float64) @ weights[block.name] for block in blocks), np.zeros(1))
-    trust = by_path.sum(axis=1) @ [path.trust for path in paths] + 1 - by_path.sum()
+    head = _mean_head(blocks, paths, by_path, fitted, active, samples.patches.words.shape[1])
+    shift = _evened(head, used, scene, 1 - words_share)
     return Fit(
-        head=Head(float(trust), _single(bias), {name: _single(part) for name, part in weights.items()}),
-        left_out=_by_group(samples, judged, softmax(left_out)),
-        words_share=float(shares[-1]),
+        head=replace(head, bias=_single(head.bias + shift)),
+        left_out=_by_group(samples, judged, softmax(left_out + shift)),
+        words_share=words_share,
     )
+
+
+def _mean_head(
+    blocks: Sequence[_Block],
+    paths: Sequence[_Path],
+    shares: Floats,
+    fitted: Sequence[Sequence[Floats]],
+    active: NDArray[np.int64],
+    num_classes: int,
+) -> Head:
+    """The mean of heads by their shares (paths, penalties); what is missing to one belongs to the words alone."""
+    weights = {block.name: np.zeros((len(block.centre), num_classes)) for block in blocks}
+    for path, own, coefficients in zip(paths, shares, fitted, strict=True):
+        for name, part in path.raw_weights(np.tensordot(own, np.stack(coefficients), axes=1)).items():
+            weights[name][:, active] += part
+    bias = -sum((block.centre @ weights[block.name] for block in blocks), np.zeros(num_classes))
+    trust = shares.sum(axis=1) @ [path.trust for path in paths] + 1 - shares.sum()
+    return Head(float(trust), _single(bias), {name: _single(part) for name, part in weights.items()})
+
+
+def _anchors(samples: Samples, scene: Patches) -> Samples:
+    """Patches that stand in for examples of the classes that have none: the words are surer of them than of most."""
+    counts = np.bincount(samples.classes, weights=samples.weights, minlength=scene.words.shape[1])
+    number = min(MOST_ANCHORS, math.ceil(counts.sum() / np.count_nonzero(counts)))
+    best, margins = scene.words.argmax(axis=1), np.diff(np.sort(scene.words, axis=1)[:, -2:], axis=1)[:, 0]
+    chosen = [np.zeros(0, np.int64)]
+    for index in np.flatnonzero(counts == 0):
+        own = np.flatnonzero(best == index)
+        own = own[np.argsort(-margins[own], kind="stable")][: -(-len(own) // 2)]
+        taken = min(number, len(own))
+        chosen.append(own[np.arange(taken) * len(own) // max(taken, 1)])
+    rows = np.concatenate(chosen)
+    return Samples(scene[rows], best[rows], np.ones(len(rows)), np.arange(len(rows)))
+
+
+def _evened(head: Head, samples: Samples, scene: Patches, power: float) -> Floats:
+    """What to add to the logits of classes of which examples show more, or less, than the scene does.
+
+    Examples are drawn evenly over the classes, and land isn't. As with any classifier, the odds of the classes among the
+    examples become those of the scene, as far as the examples decide and not the words.
+    """
+    among = np.bincount(samples.classes, weights=samples.weights, minlength=len(head.bias))
+    there = softmax(head.logits(scene)).mean(axis=0)
+    ratio = np.maximum(there, LEAST_THERE) / np.where(among > 0, among / among.sum(), 1.0)
+    return np.asarray(EVENING * power**4 * np.where(among > 0, np.log(ratio), 0.0))
 
 
 def _single(array: Floats) -> NDArray[np.float32]:
@@ -311,7 +386,7 @@ def _shares(samples: Samples, priors: Sequence[float], answers: Sequence[Floats]
     """The share of each choice, and of the words alone behind them: prior times what left-out examples say."""
     log_priors = np.array(priors)
     log_priors += math.log(1 - WORDS_PRIOR) - np.log(np.exp(log_priors).sum())
-    errors = (((softmax(answer) - samples.targets) ** 2).sum(axis=1) for answer in (*answers, samples.words))
+    errors = (((softmax(answer) - samples.targets) ** 2).sum(axis=1) for answer in (*answers, samples.patches.words))
     losses = np.array([samples.weights @ error for error in errors])
     return softmax(np.array([*log_priors, math.log(WORDS_PRIOR)]) - losses / TEMPERATURE)
 
