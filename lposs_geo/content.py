@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import rasterio
@@ -14,6 +15,8 @@ from rasterio.enums import Resampling
 from rasterio.windows import Window
 
 from lposs_geo.errors import SceneError
+from lposs_geo.examples.lesson import Lesson
+from lposs_geo.examples.suggest import Suggestion
 from lposs_geo.grid import Grid, lonlat_transformer, on_ground, rounded, to_pyproj
 from lposs_geo.hints import Notice
 from lposs_geo.legend.legend import NODATA, UNKNOWN, Legend
@@ -53,6 +56,12 @@ class Content:
         What a reader should beware of.
     min_confidence : float
         Pixels less confident than that, 0..1, become unknown.
+    lesson : Lesson, optional
+        What examples have taught.
+    earlier : Path, optional
+        The map that this one corrects, on the same grid.
+    suggest : callable, optional
+        Gives so many points where an example would help most.
     """
 
     scene: Scene
@@ -64,6 +73,9 @@ class Content:
     facts: Mapping[str, str]
     notices: Sequence[Notice]
     min_confidence: float = 0.0
+    lesson: Lesson | None = None
+    earlier: Path | None = None
+    suggest: Callable[[int], Sequence[Suggestion]] | None = None
 
     @property
     def grid(self) -> Grid:

@@ -2,8 +2,8 @@
 
 A patch's class logits are the logarithm of the words' seeds, times a number, plus a linear function of its features: a
 multinomial logistic regression with the words as its offset. Where there are no examples, or they say nothing, the
-words stand. A class without examples has no weights, and patches of the scene that the words are sure of stand in for its
-examples: an example of another class takes nothing from it but what looks like that example.
+words stand. A class without examples has no weights, and patches of the scene that the words are sure of stand in for
+its examples: an example of another class takes nothing from it but what looks like that example.
 
 How far to trust the words, how strongly to hold the weights back, and whether the bands are of use isn't chosen but
 averaged over, each choice as much as it tells examples that were left out (their Brier score); the words alone are one
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from lposs_geo.examples.logistic import fit_logistic, left_out_logits, softmax
 
-__all__ = ["MOST_ROWS", "Fit", "Head", "Patches", "Samples", "evenly", "fit_head"]
+__all__ = ["MOST_ROWS", "Fit", "Head", "Observations", "Samples", "evenly", "fit_head"]
 
 Floats = NDArray[np.float64]
 
@@ -42,10 +42,10 @@ TEMPERATURE = 0.75
 """Brier scores (0 to 2 an example) that make a choice as much less likely as one unit of logarithm."""
 
 MOST_ROWS = 4000
-"""Patches that a head is fitted to; of more, an even choice of each class."""
+"""Observations that a head is fitted to; of more, an even choice of each class."""
 
 MOST_JUDGED = 256
-"""Patches that the choices are judged by, likewise."""
+"""Observations that the choices are judged by, likewise."""
 
 MOST_RANK = 384
 """Directions of the features that a head is fitted in; fewer patches span fewer anyway."""
@@ -70,7 +70,7 @@ LEAST_SHARE = 0.01
 
 
 @dataclass(frozen=True, eq=False)
-class Patches:
+class Observations:
     """Patches, and what the words say of them.
 
     Attributes
@@ -87,13 +87,13 @@ class Patches:
     def __len__(self) -> int:
         return len(self.words)
 
-    def __getitem__(self, rows: NDArray[np.int64]) -> Patches:
-        return Patches({name: values[rows] for name, values in self.features.items()}, self.words[rows])
+    def __getitem__(self, rows: NDArray[np.int64]) -> Observations:
+        return Observations({name: values[rows] for name, values in self.features.items()}, self.words[rows])
 
-    def joined(self, others: Patches) -> Patches:
+    def joined(self, others: Observations) -> Observations:
         """With others behind."""
         features = {name: np.concatenate([own, others.features[name]]) for name, own in self.features.items()}
-        return Patches(features, np.concatenate([self.words, others.words]))
+        return Observations(features, np.concatenate([self.words, others.words]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +102,7 @@ class Samples:
 
     Attributes
     ----------
-    patches : Patches
+    observations : Observations
     classes : (n,) int64
         Index of each patch's class.
     weights : (n,) float64
@@ -111,7 +111,7 @@ class Samples:
         The example that each is of, from 0 on.
     """
 
-    patches: Patches
+    observations: Observations
     classes: NDArray[np.int64]
     weights: Floats
     groups: NDArray[np.int64]
@@ -120,17 +120,17 @@ class Samples:
         return len(self.classes)
 
     def __getitem__(self, rows: NDArray[np.int64]) -> Samples:
-        return Samples(self.patches[rows], self.classes[rows], self.weights[rows], self.groups[rows])
+        return Samples(self.observations[rows], self.classes[rows], self.weights[rows], self.groups[rows])
 
     @property
     def targets(self) -> Floats:
         """(n, C): one for each patch's class, else zero."""
-        return np.asarray(np.eye(self.patches.words.shape[1])[self.classes])
+        return np.asarray(np.eye(self.observations.words.shape[1])[self.classes])
 
     def joined(self, others: Samples) -> Samples:
         """With others behind, whose examples are others too."""
         return Samples(
-            self.patches.joined(others.patches),
+            self.observations.joined(others.observations),
             np.concatenate([self.classes, others.classes]),
             np.concatenate([self.weights, others.weights]),
             np.concatenate([self.groups, others.groups + self.groups.max() + 1]),
@@ -154,10 +154,10 @@ class Head:
     bias: NDArray[np.float32]
     weights: Mapping[str, NDArray[np.float32]]
 
-    def logits(self, patches: Patches) -> Floats:
+    def logits(self, observations: Observations) -> Floats:
         """(n, C) of patches."""
-        parts = (patches.features[name].astype(np.float64) @ part for name, part in self.weights.items())
-        return np.asarray(self.trust * patches.words + self.bias + sum(parts))
+        parts = (observations.features[name].astype(np.float64) @ part for name, part in self.weights.items())
+        return np.asarray(self.trust * observations.words + self.bias + sum(parts))
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,8 +201,8 @@ class _Block:
         spread = float(((features - centre) ** 2).sum(axis=1).mean())
         return cls(name, centre, math.sqrt(spread) or 1.0)
 
-    def scaled(self, patches: Patches) -> Floats:
-        return (patches.features[self.name].astype(np.float64) - self.centre) / self.scale
+    def scaled(self, observations: Observations) -> Floats:
+        return np.asarray((observations.features[self.name].astype(np.float64) - self.centre) / self.scale)
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,7 +230,7 @@ class _Path:
     @classmethod
     def of(cls, samples: Samples, blocks: Sequence[_Block], with_optional: bool, trust: float) -> _Path:
         used = tuple(block for block in blocks if with_optional or block.name not in OPTIONAL)
-        joined = np.concatenate([block.scaled(samples.patches) for block in used], axis=1)
+        joined = np.concatenate([block.scaled(samples.observations) for block in used], axis=1)
         is_wide = joined.shape[0] <= joined.shape[1]
         values, vectors = np.linalg.eigh(joined @ joined.T if is_wide else joined.T @ joined)
         kept = np.flatnonzero(values > max(values[-1] * LEAST_DIRECTION, LEAST_LENGTH))[-MOST_RANK:]
@@ -251,13 +251,13 @@ class _Path:
             if wanted is not None and not wanted[number]:
                 yield np.zeros_like(start)
                 continue
-            offset, targets = self.trust * samples.patches.words, samples.targets
+            offset, targets = self.trust * samples.observations.words, samples.targets
             start = fit_logistic(self.features, offset, targets, samples.weights, active, penalty, start)
             yield start
 
     def left_out(self, samples: Samples, active: NDArray[np.int64], penalty: float, coefficients: Floats) -> Floats:
         """Logits (n, C) of each patch by a head that was fitted without its example."""
-        offset, targets, groups = self.trust * samples.patches.words, samples.targets, samples.groups
+        offset, targets, groups = self.trust * samples.observations.words, samples.targets, samples.groups
         return left_out_logits(self.features, offset, targets, samples.weights, active, penalty, coefficients, groups)
 
     def raw_weights(self, coefficients: Floats) -> dict[str, Floats]:
@@ -267,14 +267,14 @@ class _Path:
         return {block.name: part / block.scale for block, part in zip(self.blocks, parts, strict=True)}
 
 
-def fit_head(samples: Samples, scene: Patches) -> Fit:
+def fit_head(samples: Samples, scene: Observations) -> Fit:
     """Fit a head to examples.
 
     Parameters
     ----------
     samples : Samples
         At least one patch. Of features that are `OPTIONAL` others must be there, too.
-    scene : Patches
+    scene : Observations
         Some thousand patches from all over the scene.
 
     Returns
@@ -297,13 +297,13 @@ def fit_head(samples: Samples, scene: Patches) -> Fit:
         for penalty, coefficients in zip(PENALTIES, own, strict=True)
     ]
     shares = _shares(judged, [path.log_prior(penalty) for path in paths for penalty in PENALTIES], answers)
-    left_out = np.tensordot(shares, np.stack([*answers, judged.patches.words]), axes=1)[:num_judged]
+    left_out = np.tensordot(shares, np.stack([*answers, judged.observations.words]), axes=1)[:num_judged]
     by_path, words_share = shares[:-1].reshape(len(paths), len(PENALTIES)), float(shares[-1])
     if not is_all:
         by_path = np.where(by_path < LEAST_SHARE, 0.0, by_path)
         paths = [_Path.of(used, blocks, path.with_optional, path.trust) for path in paths]
         fitted = [list(path.fit(used, active, own > 0)) for path, own in zip(paths, by_path, strict=True)]
-    head = _mean_head(blocks, paths, by_path, fitted, active, samples.patches.words.shape[1])
+    head = _mean_head(blocks, paths, by_path, fitted, active, samples.observations.words.shape[1])
     shift = _evened(head, used, scene, 1 - words_share)
     return Fit(
         head=replace(head, bias=_single(head.bias + shift)),
@@ -330,8 +330,8 @@ def _mean_head(
     return Head(float(trust), _single(bias), {name: _single(part) for name, part in weights.items()})
 
 
-def _anchors(samples: Samples, scene: Patches) -> Samples:
-    """Patches that stand in for examples of the classes that have none: the words are surer of them than of most."""
+def _anchors(samples: Samples, scene: Observations) -> Samples:
+    """Stand-ins for examples of the classes that have none: patches that the words are surer of than of most."""
     counts = np.bincount(samples.classes, weights=samples.weights, minlength=scene.words.shape[1])
     number = min(MOST_ANCHORS, math.ceil(counts.sum() / np.count_nonzero(counts)))
     best, margins = scene.words.argmax(axis=1), np.diff(np.sort(scene.words, axis=1)[:, -2:], axis=1)[:, 0]
@@ -345,11 +345,11 @@ def _anchors(samples: Samples, scene: Patches) -> Samples:
     return Samples(scene[rows], best[rows], np.ones(len(rows)), np.arange(len(rows)))
 
 
-def _evened(head: Head, samples: Samples, scene: Patches, power: float) -> Floats:
+def _evened(head: Head, samples: Samples, scene: Observations, power: float) -> Floats:
     """What to add to the logits of classes of which examples show more, or less, than the scene does.
 
-    Examples are drawn evenly over the classes, and land isn't. As with any classifier, the odds of the classes among the
-    examples become those of the scene, as far as the examples decide and not the words.
+    Examples are drawn evenly over the classes, and land isn't. As with any classifier, the odds of the classes among
+    the examples become those of the scene, as far as the examples decide and not the words.
     """
     among = np.bincount(samples.classes, weights=samples.weights, minlength=len(head.bias))
     there = softmax(head.logits(scene)).mean(axis=0)
@@ -386,7 +386,9 @@ def _shares(samples: Samples, priors: Sequence[float], answers: Sequence[Floats]
     """The share of each choice, and of the words alone behind them: prior times what left-out examples say."""
     log_priors = np.array(priors)
     log_priors += math.log(1 - WORDS_PRIOR) - np.log(np.exp(log_priors).sum())
-    errors = (((softmax(answer) - samples.targets) ** 2).sum(axis=1) for answer in (*answers, samples.patches.words))
+    errors = (
+        ((softmax(answer) - samples.targets) ** 2).sum(axis=1) for answer in (*answers, samples.observations.words)
+    )
     losses = np.array([samples.weights @ error for error in errors])
     return softmax(np.array([*log_priors, math.log(WORDS_PRIOR)]) - losses / TEMPERATURE)
 
