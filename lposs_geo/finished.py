@@ -18,6 +18,7 @@ from xml.etree import ElementTree
 import rasterio
 from rasterio.errors import RasterioError
 
+from lposs_geo.examples import suggestion_file
 from lposs_geo.files.outputs import sidecar
 from lposs_geo.files.writing import writing
 from lposs_geo.polygons.files import LAYER
@@ -76,7 +77,7 @@ def _checksum(file: Path) -> int:
 def _parts(file: Path) -> Iterator[bytes]:
     suffix = file.suffix.lower()
     if suffix == ".gpkg":
-        yield from _polygons(file)
+        yield from _shapes(file)
     elif suffix in (".html", ".htm", ".json"):
         yield _TIME.sub(b"", file.read_bytes())
     else:
@@ -85,10 +86,18 @@ def _parts(file: Path) -> Iterator[bytes]:
                 yield part
 
 
-def _polygons(geopackage: Path) -> Iterator[bytes]:
-    """Classes and outlines in a GeoPackage: programs change the file itself by looking at it, and it holds the time."""
+def _shapes(geopackage: Path) -> Iterator[bytes]:
+    """Classes and outlines in a GeoPackage: programs change the file itself by looking at it, and it holds the time.
+
+    Of suggestions only the points count: to fill in their classes is what they are made for.
+    """
     with closing(sqlite3.connect(f"{geopackage.absolute().as_uri()}?mode=ro", uri=True)) as database:
         ((state,),) = database.execute("PRAGMA quick_check(1)").fetchall()
         yield str(state).encode()
+        layers = {name for (name,) in database.execute("SELECT table_name FROM gpkg_contents")}
+        if suggestion_file.LAYER in layers:
+            for rank, geometry in database.execute(f"SELECT rank, geom FROM {suggestion_file.LAYER} ORDER BY fid"):
+                yield b"%d %b" % (rank, geometry)
+            return
         for class_id, geometry in database.execute(f"SELECT class_id, geom FROM {LAYER} ORDER BY fid"):
             yield b"%d %b" % (class_id, geometry)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from rasterio.windows import Window
 
     from lposs_geo.content import Content
+    from lposs_geo.examples.agreement import Agreement
+    from lposs_geo.examples.changes import Changes
     from lposs_geo.progress import Progress
     from lposs_geo.request import Polygons
     from lposs_geo.writers.rasters import ClassArea, LabelWriter
@@ -28,12 +30,15 @@ __all__ = [
     "CONFIDENCE_WORDS",
     "LayerWriter",
     "Making",
+    "changes_file",
     "confidence_file",
     "labels_file",
     "probabilities_file",
+    "write_learned_file",
     "write_quicklook",
     "write_report",
     "write_stac",
+    "write_suggested",
     "write_vector",
 ]
 
@@ -65,6 +70,8 @@ class Making:
     progress : Progress
     counted : LabelWriter
         Pixels and areas of the labels.
+    changes : Changes or None
+        From the earlier map to this one.
     """
 
     paths: Mapping[str, Path]
@@ -74,6 +81,17 @@ class Making:
     polygons: Polygons
     progress: Progress
     counted: LabelWriter
+    changes: Changes | None = None
+
+    @cached_property
+    def agreement(self) -> Agreement | None:
+        """Of the map with the examples that it was made from."""
+        from lposs_geo.examples.agreement import agreement_of
+
+        content = self.content
+        if content.lesson is None:
+            return None
+        return agreement_of(content.lesson, self.staged["labels"], content.window, content.earlier)
 
     @cached_property
     def areas(self) -> tuple[ClassArea, ...]:
@@ -129,6 +147,35 @@ def probabilities_file(content: Content, path: Path) -> AbstractContextManager[L
     from lposs_geo.writers.rasters import percent_writer
 
     return percent_writer(path, content.grid, content.legend.names, dict(content.tags))
+
+
+@contextmanager
+def changes_file(content: Content, path: Path) -> Iterator[LayerWriter]:
+    """Open the changes from the earlier map, which have their style beside them at the end."""
+    from lposs_geo.writers.changes import UNCHANGED_CLASS, change_classes, change_writer
+    from lposs_geo.writers.styles import changes_qml
+
+    with change_writer(path, content.grid, content.legend, dict(content.tags)) as writer:
+        yield lambda layers, window: writer.write(layers[0], window)
+    write_text(path.with_suffix(".qml"), changes_qml(change_classes(content.legend), clear=UNCHANGED_CLASS.id))
+
+
+def write_suggested(making: Making, path: Path) -> None:
+    """Choose the points where an example would help most, and write them."""
+    from lposs_geo.examples.suggest import DEFAULT_COUNT
+    from lposs_geo.examples.suggestion_file import write_suggestions
+
+    content = making.content
+    assert content.suggest is not None
+    write_suggestions(path, content.suggest(DEFAULT_COUNT), content.legend, content.scene.grid)
+
+
+def write_learned_file(making: Making, path: Path) -> None:
+    """Write what was learnt from examples."""
+    from lposs_geo.examples.learned import write_learned
+
+    assert making.content.lesson is not None
+    write_learned(path, making.content.lesson.learned)
 
 
 def write_vector(making: Making, path: Path) -> None:

@@ -109,7 +109,9 @@ def check_room_for_products(outputs: Outputs, content: Content, polygons: Polygo
         If it doesn't fit.
     """
     folders = {name: _home(staging, outputs.paths.get(name, outputs.labels)) for name in outputs.needed}
-    layers = {product.name: product.layers for product in PRODUCTS if product.layers and product.name in folders}
+    rasters = [product for product in PRODUCTS if product.layers or product.open]
+    # changes take no more than the labels that they are
+    layers = {product.name: product.layers or slice(0, 1) for product in rasters if product.name in folders}
     vector = outputs.paths.get("vector")
     if has_room(_at_worst(folders, layers, content, has_polygons=vector is not None)):
         return

@@ -6,34 +6,39 @@ and the STAC item take it from there. All files appear together, when all are co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lposs_geo.errors import SceneError
+from lposs_geo.errors import ParameterError, SceneError
 from lposs_geo.files.outputs import GEOPACKAGE_BESIDE, POLYGON_ENDINGS, RASTER_BESIDE, Output, check_outputs
 from lposs_geo.making import (
     LayerWriter,
     Making,
+    changes_file,
     confidence_file,
     labels_file,
     probabilities_file,
+    write_learned_file,
     write_quicklook,
     write_report,
     write_stac,
+    write_suggested,
     write_vector,
 )
 
 if TYPE_CHECKING:
     from lposs_geo.content import Content
+    from lposs_geo.examples.agreement import Agreement
+    from lposs_geo.examples.changes import Changes
     from lposs_geo.progress import Progress
     from lposs_geo.request import Polygons
     from lposs_geo.scene.description import Scene
     from lposs_geo.writers.rasters import ClassArea, LabelWriter
 
-__all__ = ["BESIDE_LABELS", "PRODUCTS", "Outputs", "Product", "write_products"]
+__all__ = ["BESIDE_LABELS", "PRODUCTS", "Outputs", "Product", "Written", "write_products"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +63,10 @@ class Product:
         What a STAC item says of it.
     needs : frozenset of str
         Other products that must be made for it, be it for the time being.
+    made_of : str or None
+        What else it is made of, an attribute of `Content` that not every map has; see `_LACKING`.
     layers : slice or None
-        A raster's layers of a finished tile.
+        A raster's layers of a finished tile; None of the changes, which no tile holds.
     open : callable, optional
         Of a raster: opens it for its layers.
     write : callable, optional
@@ -74,9 +81,29 @@ class Product:
     stage: str = "write"
     asset: Mapping[str, Any]
     needs: frozenset[str] = frozenset()
+    made_of: str | None = None
     layers: slice | None = None
     open: Callable[[Content, Path], AbstractContextManager[LayerWriter]] | None = None
     write: Callable[[Making, Path], None] | None = None
+
+
+@dataclass(frozen=True)
+class Written:
+    """What the files of a map tell.
+
+    Attributes
+    ----------
+    areas : tuple of ClassArea
+        In legend order.
+    agreement : Agreement or None
+        With the examples, if there are any.
+    changes : Changes or None
+        From the earlier map, if there is one.
+    """
+
+    areas: tuple[ClassArea, ...]
+    agreement: Agreement | None = None
+    changes: Changes | None = None
 
 
 @dataclass(frozen=True)
@@ -131,26 +158,45 @@ class Outputs:
             return False
         return tags.get(REQUEST_TAG) == digest and FAILED_TAG not in tags and are_as_written(self.paths)
 
-    def check(self, scene: Scene, *, sources: Sequence[str | Path] = (), overwrite: bool) -> None:
+    def check(
+        self, scene: Scene, *, sources: Sequence[str | Path] = (), overwrite: bool, given: Collection[str] = ()
+    ) -> None:
         """Refuse files that can't or mustn't be written, the scene's own and `sources` among them.
+
+        Parameters
+        ----------
+        scene : Scene
+        sources : sequence of str or Path
+        overwrite : bool
+        given : collection of str
+            The attributes of `Content` that this map is going to have, of those that not every map has: "lesson",
+            "earlier", "suggest".
 
         Raises
         ------
+        ParameterError
+            If a file is made of what isn't given.
         OutputError
             With one line for the first.
         """
         from lposs_geo.files.drivers import check_raster_drivers
         from lposs_geo.files.vectors import check_vector
 
+        self.check_given(given)
         check_raster_drivers(self.labels)
-        if "vector" in self.paths:
-            check_vector(self.paths["vector"], scene.grid.crs)
+        for name in self.paths.keys() & {"vector", "suggest"}:
+            check_vector(self.paths[name], scene.grid.crs)
         check_outputs(self.files(), sources=[*scene.files, *sources], overwrite=overwrite)
 
+    def check_given(self, given: Collection[str]) -> None:
+        """Refuse files that are made of what isn't given; see `check`."""
+        for product in self.products:
+            if product.made_of is not None and product.made_of not in given:
+                problem, hint = _LACKING[product.made_of]
+                raise ParameterError(problem, hint=f"{hint}, or leave <{product.name}> out")
 
-def write_products(
-    outputs: Outputs, content: Content, polygons: Polygons, progress: Progress, folder: Path
-) -> tuple[ClassArea, ...]:
+
+def write_products(outputs: Outputs, content: Content, polygons: Polygons, progress: Progress, folder: Path) -> Written:
     """Write all files of a map.
 
     Parameters
@@ -164,11 +210,12 @@ def write_products(
 
     Returns
     -------
-    tuple of ClassArea
-        In legend order.
+    Written
 
     Raises
     ------
+    ParameterError
+        If a file is made of what the content lacks.
     OutputError
         If one can't be written; then all is as it was before.
     """
@@ -176,33 +223,40 @@ def write_products(
     from lposs_geo.finished import put_on_record
     from lposs_geo.scene.identity import check_unchanged
 
+    outputs.check_given({name for name in _LACKING if getattr(content, name) is not None})
     with staged_in(folder, outputs.files()) as paths:
         wanted = dict(zip(outputs.paths, paths, strict=True))
         labels = wanted["labels"]
         staged = {name: labels.with_name(f"{name}.tif.part") for name in outputs.needed} | wanted
         with progress.running("write"):
-            counted = _write_rasters(staged, wanted, content)
+            counted, changes = _write_rasters(staged, wanted, content)
         assets = {product.name: product.asset for product in PRODUCTS}
-        making = Making(outputs.paths, assets, staged, content, polygons, progress, counted)
+        making = Making(outputs.paths, assets, staged, content, polygons, progress, counted, changes)
         for product in outputs.products:
             if product.write is not None:
                 with progress.running(product.stage):
                     product.write(making, staged[product.name])
+        written = Written(making.areas, making.agreement, making.changes)
         check_unchanged(content.scene)
         put_on_record(labels, wanted)
-    return making.areas
+    return written
 
 
-def _write_rasters(staged: Mapping[str, Path], wanted: Mapping[str, Path], content: Content) -> LabelWriter:
+def _write_rasters(
+    staged: Mapping[str, Path], wanted: Mapping[str, Path], content: Content
+) -> tuple[LabelWriter, Changes | None]:
     """Write all rasters side by side, in one pass over the tiles, and count."""
+    from lposs_geo.examples.changes import compared_with
     from lposs_geo.legend.legend import NODATA
     from lposs_geo.writers.rasters import percent_writer
 
     with ExitStack() as stack:
+        earlier = content.earlier
+        comparison = None if earlier is None else stack.enter_context(compared_with(earlier, content.grid))
         counted = stack.enter_context(labels_file(content, staged["labels"]))
-        writers: list[tuple[slice, LayerWriter]] = []
+        writers: list[tuple[slice | None, LayerWriter]] = []
         for product in PRODUCTS:
-            if product.open is None or product.layers is None or product.name not in staged:
+            if product.open is None or product.name not in staged:
                 continue
             path = staged[product.name]
             if product.name in wanted:
@@ -211,14 +265,22 @@ def _write_rasters(staged: Mapping[str, Path], wanted: Mapping[str, Path], conte
                 opened = percent_writer(path, content.grid, [product.name], {}, lasts=False)
             writers.append((product.layers, stack.enter_context(opened)))
         for window, layers in content.tiles():
-            within = content.within(window)
-            counted.write(content.labels_of(layers), within, layers[1])
+            within, labels = content.within(window), content.labels_of(layers)
+            counted.write(labels, within, layers[1])
+            changed = layers[:0] if comparison is None else comparison.changed(labels, within)[None]
             for part, write in writers:
-                write(layers[part], within)
+                write(changed if part is None else layers[part], within)
     if not counted.pixels[:NODATA].any():
         raise SceneError(f"'{content.scene.path}' has no valid pixel in the area that is to be mapped")
-    return counted
+    return counted, None if comparison is None else comparison.changes(content.legend)
 
+
+_LACKING = {
+    "earlier": ("there is no earlier map to compare with", "correct a map"),
+    "lesson": ("nothing is learnt that could be saved", "name <examples>"),
+    "suggest": ("no points can be suggested for this map", "name <examples>"),
+}
+"""What a map may lack, and what to do, by attributes of `Content`."""
 
 _TIFF = ".tif .tiff"
 _PERCENT = {"roles": ["data"], "data_type": "uint8", "nodata": 255, "unit": "%"}
@@ -269,6 +331,32 @@ PRODUCTS = (
         asset={"title": "Probability of each class in percent", **_PERCENT},
         layers=slice(2, None),
         open=probabilities_file,
+    ),
+    Product(
+        name="changes",
+        summary="Write where the class differs from the earlier map's, and which it is now.",
+        endings=_TIFF,
+        beside=(*RASTER_BESIDE, ".qml"),
+        asset={"title": "Changes from the earlier map", "roles": ["data"], "data_type": "uint8", "nodata": 255},
+        made_of="earlier",
+        open=changes_file,
+    ),
+    Product(
+        name="suggest",
+        summary="Write points where an example would help most: .gpkg, .parquet, .fgb or .geojson.",
+        endings=" ".join(POLYGON_ENDINGS),
+        beside=GEOPACKAGE_BESIDE,
+        asset={"title": "Points where an example would help most", "roles": ["metadata"]},
+        made_of="suggest",
+        write=write_suggested,
+    ),
+    Product(
+        name="save",
+        summary="Write what was learnt from the examples, as a legend for other scenes.",
+        endings=".lposs",
+        asset={"title": "Legend with what was learnt from examples", "roles": ["metadata"]},
+        made_of="lesson",
+        write=write_learned_file,
     ),
     Product(
         name="report",

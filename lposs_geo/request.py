@@ -36,6 +36,9 @@ class MapOptions(TypedDict, total=False):
     quicklook: str | Path | None
     confidence: str | Path | None
     probabilities: str | Path | None
+    changes: str | Path | None
+    suggest: str | Path | None
+    save: str | Path | None
     report: str | Path | None
     stac: str | Path | None
     # what decides the map

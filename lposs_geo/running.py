@@ -21,6 +21,8 @@ from rasterio.windows import Window
 from lposs_geo.content import Content, Tiles
 from lposs_geo.encoders.encoder import Encoder
 from lposs_geo.errors import DamagedError, FinishedError, OutOfMemoryError, OutputError, SceneChangedError, SceneError
+from lposs_geo.examples.agreement import Agreement
+from lposs_geo.examples.changes import Changes
 from lposs_geo.files.room import check_size
 from lposs_geo.hints import Notice
 from lposs_geo.legend.legend import Legend
@@ -70,6 +72,10 @@ class MapResult:
         Time at work by stage, see `progress.STAGES`. Where stages overlap, the sum is more than the time that passed.
     failed : tuple of FailedTile
         Usually none.
+    agreement : Agreement or None
+        With the examples that the map was made from; it is no accuracy.
+    changes : Changes or None
+        From the map that was corrected.
     """
 
     outputs: Outputs
@@ -81,6 +87,8 @@ class MapResult:
     notices: tuple[Notice, ...]
     seconds: dict[str, float]
     failed: tuple[FailedTile, ...]
+    agreement: Agreement | None = None
+    changes: Changes | None = None
 
     @property
     def labels(self) -> Path:
@@ -173,17 +181,19 @@ class Run:
             content = _content(planned, source, failed, journal)
             polygons, folder = planned.survey.request.polygons, run_folder(labels)
             check_room_for_products(self.outputs, content, polygons, folder)
-            areas = write_products(self.outputs, content, polygons, self.progress, folder)
+            written = write_products(self.outputs, content, polygons, self.progress, folder)
         return MapResult(
             outputs=self.outputs,
             scene=scene,
             legend=planned.legend,
             model=self.model.name,
             device=str(planned.task.encoder.device),
-            areas=areas,
+            areas=written.areas,
             notices=planned.notices,
             seconds=self.progress.seconds,
             failed=tuple(failed),
+            agreement=written.agreement,
+            changes=written.changes,
         )
 
     def _label(self, planned: Plan, journal: Journal) -> tuple[Scene, list[FailedTile]]:

@@ -41,7 +41,7 @@ LONGEST_NAME = 240
 POLYGON_ENDINGS = (".gpkg", ".parquet", ".fgb", ".geojson")
 """That polygons may have, the usual one first."""
 
-_ENDINGS = (".tif", ".tiff", *POLYGON_ENDINGS, ".png", ".html", ".htm", ".json")
+_ENDINGS = (".tif", ".tiff", *POLYGON_ENDINGS, ".png", ".html", ".htm", ".json", ".lposs")
 """That the outputs of any command have."""
 
 _STYLES = (".qml", ".sld")

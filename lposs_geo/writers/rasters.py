@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,10 +40,14 @@ __all__ = [
     "MOST_PERCENT",
     "ClassArea",
     "LabelWriter",
+    "check_complete",
+    "cog_writer",
+    "colour_table",
     "is_of_labels",
     "label_writer",
     "percent_writer",
     "read_label_legend",
+    "write_categories",
 ]
 
 LEGEND_TAG = "LPOSS_GEO_LEGEND"
@@ -157,15 +161,15 @@ def label_writer(path: Path, grid: Grid, legend: Legend, tags: Mapping[str, str]
         If the file can't be written, e.g. on a full disk.
     """
     # any other way of making overviews would invent classes
-    with _cog(path, grid, 1, "MODE") as dataset:
+    with cog_writer(path, grid, 1, "MODE") as dataset:
         with writing(path):
-            dataset.write_colormap(1, _colour_table(legend))
+            dataset.write_colormap(1, colour_table((UNKNOWN_CLASS, *legend.classes)))
             dataset.update_tags(**tags, **{LEGEND_TAG: json.dumps(legend.as_dict(), ensure_ascii=False)})
         writer = LabelWriter(path, dataset, grid)
         yield writer
     with writing(path):
-        _write_sidecar(path, legend, writer)
-        _check_complete(path, writer.pixels)
+        write_categories(path, (UNKNOWN_CLASS, *legend.classes), writer)
+        check_complete(path, writer.pixels)
 
 
 @contextmanager
@@ -197,7 +201,7 @@ def percent_writer(
     counts = np.zeros(256, dtype=np.int64)
     # band by band: blocks of many bands would be too large to stay in the cache until they are full
     overviews = "AVERAGE" if lasts else None
-    with _cog(path, grid, len(names), overviews, photometric="minisblack", interleave="band") as dataset:
+    with cog_writer(path, grid, len(names), overviews, photometric="minisblack", interleave="band") as dataset:
         with writing(path):
             dataset.descriptions = tuple(names)
             dataset.units = ("percent",) * len(names)
@@ -211,11 +215,11 @@ def percent_writer(
 
         yield write
     with writing(path):
-        _check_complete(path, counts)
+        check_complete(path, counts)
 
 
 @contextmanager
-def _cog(
+def cog_writer(
     path: Path, grid: Grid, count: int, overviews: str | None, **options: str
 ) -> Iterator[rasterio.io.DatasetWriter]:
     """Open a plain tiled file of bytes for writing; at the end of the block, if overviews are wanted, it is a COG."""
@@ -257,7 +261,7 @@ def _georeference(grid: Grid) -> dict[str, Affine]:
     return {} if is_picture else {"transform": grid.transform}
 
 
-def _check_complete(path: Path, pixels: NDArray[np.int64]) -> None:
+def check_complete(path: Path, pixels: NDArray[np.int64]) -> None:
     """Read the file back and count: GDAL may notice a full disk only when it closes a file, and then says nothing."""
     counts = np.zeros(256, dtype=np.int64)
     with rasterio.open(path) as dataset:
@@ -318,33 +322,43 @@ def _legend_of_others(dataset: rasterio.DatasetReader, path: Path | str) -> Lege
     return Legend(tuple(classes))
 
 
-def _colour_table(legend: Legend) -> dict[int, tuple[int, int, int, int]]:
+def colour_table(classes: Iterable[LandClass]) -> dict[int, tuple[int, int, int, int]]:
+    """The colour of each value of a byte, RGBA."""
     table = dict.fromkeys(range(256), (0, 0, 0, 0))
-    table |= {land_class.id: (*land_class.colour, 255) for land_class in (UNKNOWN_CLASS, *legend.classes)}
-    return table
+    return table | {land_class.id: (*land_class.colour, 255) for land_class in classes}
 
 
-def _write_sidecar(path: Path, legend: Legend, writer: LabelWriter) -> None:
-    """Add category names and the attribute table to GDAL's metadata beside the file, which may hold the CRS already."""
+def write_categories(path: Path, classes: Sequence[LandClass], writer: LabelWriter) -> None:
+    """Add category names and the attribute table to GDAL's metadata beside a file, which may hold the CRS already.
+
+    Parameters
+    ----------
+    path : Path
+        Of the raster.
+    classes : sequence of LandClass
+        What its values mean, ascending.
+    writer : LabelWriter
+        What was counted.
+    """
     root = read_sidecar(path)
     band = root.find("PAMRasterBand[@band='1']")
     if band is None:
         band = ElementTree.SubElement(root, "PAMRasterBand", band="1")
     names = ElementTree.SubElement(band, "CategoryNames")
-    rows = (UNKNOWN_CLASS, *legend.classes)
-    for land_class in rows:
-        ElementTree.SubElement(names, "Category").text = land_class.name
+    named = {land_class.id: land_class.name for land_class in classes}
+    for position in range(max(named) + 1):  # is the value
+        ElementTree.SubElement(names, "Category").text = named.get(position, "")
     table = ElementTree.SubElement(band, "GDALRasterAttributeTable", tableType="thematic")
     # (name, type: 0 integer, 1 real, 2 string; usage as GDAL numbers it)
     columns = [("Value", 0, 5), ("Class", 2, 2), ("Red", 0, 6), ("Green", 0, 7), ("Blue", 0, 8)]
     columns += [("Pixels", 1, 1), ("Area_m2", 1, 0), ("Confidence", 1, 0)]
-    has_codes = any(land_class.code is not None for land_class in legend.classes)
+    has_codes = any(land_class.code is not None for land_class in classes)
     columns += [("Code", 0, 0)] * has_codes
     for index, (name, kind, usage) in enumerate(columns):
         column = ElementTree.SubElement(table, "FieldDefn", index=str(index))
         for key, value in (("Name", name), ("Type", kind), ("Usage", usage)):
             ElementTree.SubElement(column, key).text = str(value)
-    for index, land_class in enumerate(rows):
+    for index, land_class in enumerate(classes):
         row = ElementTree.SubElement(table, "Row", index=str(index))
         area = writer.class_area(land_class)
         counted = [area.pixels, f"{area.area_m2:.12g}", f"{area.confidence or 0.0:.2f}"]

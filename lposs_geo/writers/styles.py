@@ -5,14 +5,14 @@ QML is what QGIS 3.22 and later load. SLD is of version 1.0; QGIS reads that of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from lposs_geo.legend.colours import to_hex
 from lposs_geo.legend.legend import LandClass, Legend
 from lposs_geo.legend.oklab import Colour
 
-__all__ = ["confidence_qml", "labels_qml", "labels_sld", "polygons_qml", "polygons_sld"]
+__all__ = ["changes_qml", "confidence_qml", "labels_qml", "labels_sld", "polygons_qml", "polygons_sld"]
 
 CLASS_FIELD = "class_id"
 """The field of the polygons that decides their colour."""
@@ -44,12 +44,25 @@ def labels_qml(legend: Legend) -> str:
     str
         The text of a ``.qml`` file.
     """
-    root, renderer = _raster_qml("paletted")
-    palette = SubElement(renderer, "colorPalette")
-    for land_class in _shown(legend):
-        entry = {"value": str(land_class.id), "color": land_class.hex_colour, "alpha": "255", "label": land_class.name}
-        SubElement(palette, "paletteEntry", entry)
-    return _qml(root)
+    return _paletted(_shown(legend), frozenset())
+
+
+def changes_qml(classes: Sequence[LandClass], clear: int) -> str:
+    """QGIS's style for a raster of changes: one colour and name for each value.
+
+    Parameters
+    ----------
+    classes : sequence of LandClass
+        What the values mean.
+    clear : int
+        The value that lets layers below show through.
+
+    Returns
+    -------
+    str
+        The text of a ``.qml`` file.
+    """
+    return _paletted(classes, frozenset({clear}))
 
 
 def confidence_qml() -> str:
@@ -180,6 +193,16 @@ def polygons_sld(legend: Legend) -> str:
         outline = {"stroke": to_hex(_outline(land_class)), "stroke-width": "0.4", "stroke-linejoin": "round"}
         _css(SubElement(symbolizer, "Stroke"), outline)
     return _text(root)
+
+
+def _paletted(classes: Iterable[LandClass], clear: frozenset[int]) -> str:
+    root, renderer = _raster_qml("paletted")
+    palette = SubElement(renderer, "colorPalette")
+    for land_class in classes:
+        alpha = "0" if land_class.id in clear else "255"
+        entry = {"value": str(land_class.id), "color": land_class.hex_colour, "alpha": alpha, "label": land_class.name}
+        SubElement(palette, "paletteEntry", entry)
+    return _qml(root)
 
 
 def _shown(legend: Legend) -> tuple[LandClass, ...]:
