@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from lposs_geo.errors import ParameterError, SceneError, escaped, one_line
+from lposs_geo.examples.learned import Learned, to_text
+from lposs_geo.examples.lesson import Lesson
 from lposs_geo.files.odd_names import linked
 from lposs_geo.legend.legend import Legend
 from lposs_geo.request import SETTINGS, Request
@@ -21,14 +23,35 @@ from lposs_geo.scene.folders import MAP_TAG
 from lposs_geo.scene.names import on_disk
 from lposs_geo.scene.opening import Raster, open_raster
 
-__all__ = ["FAILED_TAG", "REQUEST_TAG", "Facts", "Recipe", "Settings", "as_properties", "for_people", "settings_of"]
+__all__ = [
+    "EXAMPLES_TAG",
+    "FAILED_TAG",
+    "FINGERPRINT_TAG",
+    "LEARNED_TAG",
+    "REQUEST_TAG",
+    "SOURCE_TAG",
+    "Facts",
+    "Recipe",
+    "Settings",
+    "as_properties",
+    "for_people",
+    "settings_in",
+    "settings_of",
+    "tags_of",
+]
 
 _OURS = "LPOSS_GEO_"
 REQUEST_TAG = f"{_OURS}REQUEST"
 FAILED_TAG = f"{_OURS}FAILED_TILES"
+SOURCE_TAG = f"{_OURS}SOURCE"
+FINGERPRINT_TAG = f"{_OURS}MODEL_FINGERPRINT"
+EXAMPLES_TAG = f"{_OURS}EXAMPLES"
+LEARNED_TAG = f"{_OURS}LEARNED"
 _MODEL_TAG = f"{_OURS}MODEL"
 _PARAMETERS_TAG, _OPTIONS_TAG, _UNFAMILIAR_TAG = (f"{_OURS}{n}" for n in ("PARAMETERS", "OPTIONS", "UNFAMILIAR_WORDS"))
-_JSON_TAGS = {_PARAMETERS_TAG, _OPTIONS_TAG, _UNFAMILIAR_TAG, FAILED_TAG}
+_JSON_TAGS = {_PARAMETERS_TAG, _OPTIONS_TAG, _UNFAMILIAR_TAG, FAILED_TAG, EXAMPLES_TAG}
+_FOR_PROGRAMS = {REQUEST_TAG, LEARNED_TAG}
+"""Tags that tell a person nothing."""
 
 LONGEST_SETTINGS = 100_000
 """Characters of a tag with settings, which has some hundred."""
@@ -81,25 +104,52 @@ class Recipe:
         asked = json.dumps([self.begun_with, self.legend.as_dict(), self.request.to_tags()], sort_keys=True)
         return hashlib.sha256(asked.encode()).hexdigest()
 
-    def tags(self, failed: Sequence[Mapping[str, object]] = ()) -> dict[str, str]:
+    def tags(
+        self,
+        failed: Sequence[Mapping[str, object]] = (),
+        lesson: Lesson | None = None,
+        learned: Learned | None = None,
+    ) -> dict[str, str]:
         """All that it takes to make the map again, and what is missing in it, as tags of a file.
 
         Parameters
         ----------
         failed : sequence of mapping
             Tiles that couldn't be labelled, ready for JSON.
+        lesson : Lesson, optional
+            What the map's examples have taught.
+        learned : Learned, optional
+            What was learnt before, where the map has no examples of its own.
+
+        Raises
+        ------
+        LegendError
+            If what was learnt is too long for tags.
         """
         return {
             "TIFFTAG_SOFTWARE": f"lposs-geo {self.release}",
             MAP_TAG: self.release,
             REQUEST_TAG: self.digest,
             _MODEL_TAG: self.features["model"]["name"],
-            "LPOSS_GEO_MODEL_FINGERPRINT": self.features["model"]["fingerprint"],
-            "LPOSS_GEO_SOURCE": self.features["scene"]["name"],
+            FINGERPRINT_TAG: self.features["model"]["fingerprint"],
+            SOURCE_TAG: self.features["scene"]["name"],
             _PARAMETERS_TAG: json.dumps(self.numbers),
             _OPTIONS_TAG: json.dumps(self.request.to_tags()),
             _UNFAMILIAR_TAG: json.dumps(list(self.unfamiliar)),
-        } | ({FAILED_TAG: json.dumps(list(failed))} if failed else {})
+        } | self._further_tags(failed, lesson, learned)
+
+    def _further_tags(
+        self, failed: Sequence[Mapping[str, object]], lesson: Lesson | None, learned: Learned | None
+    ) -> dict[str, str]:
+        """Those that not every map has."""
+        tags = {FAILED_TAG: json.dumps(list(failed))} if failed else {}
+        if lesson is not None:
+            examples = {"file": self.request.to_tags()["examples"], "digest": lesson.examples.digest}
+            tags[EXAMPLES_TAG] = json.dumps(examples | {"counts": lesson.examples.counts})
+            learned = lesson.learned
+        if learned is not None:
+            tags[LEARNED_TAG] = to_text(learned)
+        return tags
 
 
 @dataclass(frozen=True)
@@ -122,24 +172,46 @@ class Settings:
     others: tuple[str, ...] = ()
 
 
-def settings_of(path: str | Path) -> Settings:
-    """Read from a map's tags what it was asked for, whichever release wrote it, whoever changed it since.
+def tags_of(path: str | Path) -> dict[str, str]:
+    """Read the tags of a map, whichever release wrote it, whoever changed it since.
 
     Raises
     ------
     SceneError
-        If it can't be read, is no map of lposs-geo, or its tags are damaged.
+        If it can't be read, or is no map of lposs-geo.
     """
     file = on_disk(str(path))
     if file is not None and not file.is_file():  # a pipe would be waited for
         raise SceneError(f"'{path}' is no file, so no map of lposs-geo")
     with open_raster(Raster(escaped(str(path)), linked(str(path)))) as dataset:
         try:
-            tags = dataset.tags()
+            tags: dict[str, str] = dataset.tags()
         except Exception as error:  # tags of any kind, by anybody
             raise SceneError(f"the tags of '{path}' can't be read ({one_line(error)})", hint=_ANOTHER) from error
     if MAP_TAG not in tags:
         raise SceneError(f"'{path}' is no map of lposs-geo: its tags tell no settings")
+    return tags
+
+
+def settings_of(path: str | Path) -> Settings:
+    """Read from a map's tags what it was asked for.
+
+    Raises
+    ------
+    SceneError
+        If it can't be read, is no map of lposs-geo, or its tags are damaged.
+    """
+    return settings_in(tags_of(path), path)
+
+
+def settings_in(tags: Mapping[str, str], path: str | Path) -> Settings:
+    """What a map was asked for, by its tags; `path` names it in messages.
+
+    Raises
+    ------
+    SceneError
+        If they are damaged.
+    """
     damaged = f"the settings in the tags of '{path}' are damaged"
     try:
         text, model = tags[_OPTIONS_TAG], tags[_MODEL_TAG]
@@ -165,7 +237,7 @@ def for_people(tags: Mapping[str, str]) -> dict[str, str]:
     return {
         name.removeprefix(_OURS).replace("_", " ").capitalize(): value
         for name, value in tags.items()
-        if name.startswith(_OURS) and name != REQUEST_TAG
+        if name.startswith(_OURS) and name not in _FOR_PROGRAMS
     }
 
 
@@ -174,5 +246,5 @@ def as_properties(tags: Mapping[str, str]) -> dict[str, Any]:
     return {
         f"lposs_geo:{name.removeprefix(_OURS).lower()}": json.loads(value) if name in _JSON_TAGS else value
         for name, value in tags.items()
-        if name.startswith(_OURS)
+        if name.startswith(_OURS) and name != LEARNED_TAG
     }

@@ -19,7 +19,19 @@ from lposs_geo.errors import ParameterError
 if TYPE_CHECKING:
     from rasterio.windows import Window
 
-__all__ = ["DEFAULT_SIMPLIFY", "SETTINGS", "MapOptions", "Polygons", "Reading", "Request", "Where", "parse_tolerance"]
+__all__ = [
+    "DEFAULT_SIMPLIFY",
+    "OF_EXAMPLES",
+    "SETTINGS",
+    "CorrectOptions",
+    "Learning",
+    "MapOptions",
+    "Polygons",
+    "Reading",
+    "Request",
+    "Where",
+    "parse_tolerance",
+]
 
 DEFAULT_SIMPLIFY = "1px"
 """Tolerance of borders that straightens the stairs of the pixel grid and little more."""
@@ -28,8 +40,8 @@ LONGEST_TEXT = 2_000
 """Characters of one setting; a file's path is longer on no system that counts."""
 
 
-class MapOptions(TypedDict, total=False):
-    """The keywords of `Mapper.map`, `map_scene` and `map_batch`; `Request` and `products` say what each means."""
+class CorrectOptions(TypedDict, total=False):
+    """The keywords of `Mapper.correct` and `correct_map`; `Request` and `products` say what each means."""
 
     # files beside the labels
     vector: str | Path | None
@@ -50,6 +62,8 @@ class MapOptions(TypedDict, total=False):
     aoi: str | Path | None
     aoi_layer: str | None
     window: Window | None
+    examples_layer: str | None
+    add_classes: bool
     refine: bool
     min_confidence: float
     simplify: float | str
@@ -58,6 +72,12 @@ class MapOptions(TypedDict, total=False):
     tile_size: int | None
     resume: bool
     overwrite: bool
+
+
+class MapOptions(CorrectOptions, total=False):
+    """The keywords of `Mapper.map`, `map_scene` and `map_batch`: those of a correction, which must have examples."""
+
+    examples: str | Path | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +153,35 @@ class Where:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Learning:
+    """The examples that the classes are learnt from; none by default, when the words alone tell.
+
+    Attributes
+    ----------
+    examples : str or Path, optional
+        File of points, lines or polygons with a field `class`, see `examples.read_examples`.
+    examples_layer : str, optional
+        Layer of that file.
+    add_classes : bool
+        Take a name that the legend lacks for a new class, instead of refusing it.
+    """
+
+    examples: str | Path | None = None
+    examples_layer: str | None = None
+    add_classes: bool = False
+
+    def __post_init__(self) -> None:
+        if self.examples is not None:
+            _check_path("examples", self.examples)
+        if self.examples_layer is not None:
+            _check_text("examples_layer", self.examples_layer)
+        _check_flags(self, "add_classes")
+        if self.examples is None and (self.examples_layer is not None or self.add_classes):
+            given = "examples_layer" if self.examples_layer is not None else "add_classes"
+            raise ParameterError(f"{given} is given without examples", hint="name their file by <examples>")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Polygons:
     """The making of polygons from labels.
 
@@ -164,6 +213,7 @@ class Request:
         Resolution to work at, metres per px: the encoder sees the scene enlarged or reduced to it. The map is on the
         scene's own grid all the same. By default what suits the model.
     where : Where
+    learning : Learning
     refine : bool
         Sharpen the borders over pixels (LPOSS+); False stops at the patches (LPOSS).
     min_confidence : float
@@ -174,6 +224,7 @@ class Request:
     reading: Reading = field(default_factory=Reading)
     gsd: float | None = None
     where: Where = field(default_factory=Where)
+    learning: Learning = field(default_factory=Learning)
     refine: bool = True
     min_confidence: float = 0.0
     polygons: Polygons = field(default_factory=Polygons)
@@ -208,15 +259,15 @@ class Request:
         return cls(**(part(cls) | parts))
 
     def to_tags(self) -> dict[str, Any]:
-        """The settings by their keywords, ready for JSON; of a file as the area of interest only the name.
+        """The settings by their keywords, ready for JSON; of the files of an area and of examples only the names.
 
         Folders are nobody's business to whom a map is given.
         """
         own = {name: getattr(self, name) for name in _own(type(self))}
         of_parts = {name: getattr(getattr(self, part), name) for part, kind in _PARTS.items() for name in _own(kind)}
         settings = {name: (own | of_parts)[name] for name in SETTINGS}
-        aoi = settings["aoi"]
-        return settings | {"aoi": None if aoi is None else Path(aoi).name}
+        files = {name: settings[name] for name in ("aoi", "examples")}
+        return settings | {name: None if file is None else Path(file).name for name, file in files.items()}
 
     @staticmethod
     def from_tags(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -235,7 +286,7 @@ class Request:
         return {name: tuple(value) if isinstance(value, list) else value for name, value in known.items()}
 
 
-_PARTS: dict[str, type[Any]] = {"reading": Reading, "where": Where, "polygons": Polygons}
+_PARTS: dict[str, type[Any]] = {"reading": Reading, "where": Where, "learning": Learning, "polygons": Polygons}
 
 
 def _own(kind: type[Any]) -> list[str]:
@@ -248,6 +299,9 @@ SETTINGS = tuple(
 )
 """The keywords that decide a map, in the order of its tags: none tells where anything is written or read, how much
 memory or time it takes, or what is overwritten."""
+
+OF_EXAMPLES = tuple(_own(Learning))
+"""Those that name examples, which are one map's own: no other takes them over."""
 
 
 def parse_tolerance(simplify: float | str) -> tuple[float, bool]:
@@ -299,6 +353,12 @@ def _check_text(name: str, text: object) -> None:
     """Refuse what is no text, has control characters or nothing that UTF-8 can say, or is endless."""
     if not isinstance(text, str) or len(text) > LONGEST_TEXT or re.search(r"[\0-\x1f\x7f-\x9f]", text):
         raise ParameterError(f"{name} can't be {_shown(text)}")
+
+
+def _check_path(name: str, path: object) -> None:
+    if not isinstance(path, str | Path) or not str(path):
+        raise ParameterError(f"{name} can't be {_shown(path)}")
+    _check_text(name, str(path))
 
 
 def _tuple(name: str, values: Any, least: int, most: int) -> tuple[Any, ...]:

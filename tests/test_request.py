@@ -7,7 +7,18 @@ from rasterio.windows import Window
 
 from lposs_geo.errors import ParameterError
 from lposs_geo.products import BESIDE_LABELS
-from lposs_geo.request import SETTINGS, MapOptions, Polygons, Reading, Request, Where, parse_tolerance
+from lposs_geo.request import (
+    OF_EXAMPLES,
+    SETTINGS,
+    CorrectOptions,
+    Learning,
+    MapOptions,
+    Polygons,
+    Reading,
+    Request,
+    Where,
+    parse_tolerance,
+)
 
 ASKED = {
     "bands": ["B4", 3, 2],
@@ -17,6 +28,9 @@ ASKED = {
     "gsd": 0.5,
     "aoi": "folder/area.gpkg",
     "aoi_layer": "lake",
+    "examples": "folder/examples.gpkg",
+    "examples_layer": "points",
+    "add_classes": True,
     "refine": False,
     "min_confidence": 0.25,
     "simplify": "2.5m",
@@ -28,15 +42,30 @@ def test_every_keyword_decides_the_map_or_is_a_file_or_changes_no_label():
     work = {"tile_size", "resume", "overwrite"}
     assert set(MapOptions.__annotations__) == {*SETTINGS, *BESIDE_LABELS, *work}
     assert set(Request().to_tags()) == set(SETTINGS)
+    assert MapOptions.__annotations__.keys() - CorrectOptions.__annotations__.keys() == {"examples"}
 
 
 def test_a_request_comes_back_from_its_tags_but_for_folders():
     request = Request.of(ASKED | {"vector": "map.gpkg", "overwrite": True})
     settings = json.loads(json.dumps(request.to_tags()))
-    assert settings["aoi"] == "area.gpkg"
-    assert Request.of(Request.from_tags(settings)) == Request.of(ASKED | {"aoi": "area.gpkg"})
+    files = {"aoi": "area.gpkg", "examples": "examples.gpkg"}
+    assert {name: settings[name] for name in files} == files
+    assert Request.of(Request.from_tags(settings)) == Request.of(ASKED | files)
     assert request.where == Where(aoi="folder/area.gpkg", aoi_layer="lake")
     assert request.reading == Reading(bands=("B4", 3, 2), scale=(0.0, 3000.0), collar=False, warp=True)
+
+
+def test_examples_are_a_part_of_what_is_asked_for():
+    request = Request.of(ASKED)
+    assert request.learning == Learning(examples="folder/examples.gpkg", examples_layer="points", add_classes=True)
+    assert set(OF_EXAMPLES) == {"examples", "examples_layer", "add_classes"}
+    assert Request.of({}).learning == Learning()
+
+
+@pytest.mark.parametrize("asked", [{"add_classes": True}, {"examples_layer": "points", "examples": None}])
+def test_what_is_said_of_examples_needs_some(asked):
+    with pytest.raises(ParameterError, match="is given without examples: name their file by examples"):
+        Request.of(asked)
 
 
 def test_a_window_is_whole_pixels_of_any_kind():
@@ -59,6 +88,8 @@ def test_a_window_is_whole_pixels_of_any_kind():
         *(("window", value) for value in ("0,0,1,1", (1, 2, 3), (0, 0, 1, "x"))),
         ("aoi", "a\nb"),
         ("aoi_layer", 5),
+        *(("examples", value) for value in ("", 5, ["a.gpkg"], "a\nb")),
+        *(("add_classes", value) for value in (1, None, "yes")),
     ],
 )
 def test_what_is_of_a_wrong_kind_or_out_of_range_is_refused_by_its_name(name, value):
