@@ -6,6 +6,7 @@ follows it.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +15,11 @@ from rasterio.windows import Window
 
 from lposs_geo.encoders.encoder import Encoder
 from lposs_geo.errors import ParameterError
+from lposs_geo.examples.examples import Examples
+from lposs_geo.examples.learned import Learned, check_fits, to_bytes
+from lposs_geo.examples.learned_head import head_of
+from lposs_geo.examples.read import read_examples
+from lposs_geo.examples.usable import digest_of_bands, usable
 from lposs_geo.grid import Grid, overstates_areas, rounded
 from lposs_geo.hints import Notice
 from lposs_geo.legend.legend import Legend
@@ -29,6 +35,7 @@ from lposs_geo.scene.identity import identity
 from lposs_geo.scene.names import SceneLike, stem
 from lposs_geo.stages.propagate import parameters_for
 from lposs_geo.stages.task import Task, embed, plan_tiles
+from lposs_geo.stages.teaching import Teaching
 from lposs_geo.writers.georeference import notices_of_crs
 
 __all__ = ["ModelIdentity", "Plan", "Survey", "Work", "plan", "survey"]
@@ -89,6 +96,12 @@ class Survey:
         The part of it that is mapped, px.
     inside : Area or None
         The area of interest within that.
+    legend : Legend
+        With the classes that examples add.
+    examples : Examples or None
+        Those on valid pixels of that part.
+    learned : Learned or None
+        What was learnt before.
     sources : tuple of str or Path
         Files that are read beside the scene's own.
     zoom : float or None
@@ -100,6 +113,9 @@ class Survey:
     scene: Scene
     window: Window
     inside: Area | None
+    legend: Legend
+    examples: Examples | None
+    learned: Learned | None
     sources: tuple[str | Path, ...]
     zoom: float | None
     notices: tuple[Notice, ...]
@@ -112,7 +128,6 @@ class Plan:
     Attributes
     ----------
     survey : Survey
-    legend : Legend
     task : Task
         For the stages: embedded words, zoom, tiles.
     recipe : Recipe
@@ -122,7 +137,6 @@ class Plan:
     """
 
     survey: Survey
-    legend: Legend
     task: Task
     recipe: Recipe
     notices: tuple[Notice, ...]
@@ -131,16 +145,20 @@ class Plan:
     def scene(self) -> Scene:
         return self.survey.scene
 
+    @property
+    def legend(self) -> Legend:
+        return self.survey.legend
 
-def survey(src: SceneLike, request: Request) -> Survey:
-    """Look at a scene and find its part that is asked for.
+
+def survey(src: SceneLike, request: Request, classes: Legend | Learned) -> Survey:
+    """Look at a scene, and find its part that is asked for and the examples there.
 
     Raises
     ------
     SceneError
         If the scene or the area of interest can't be read or used.
     ParameterError
-        If what is asked for doesn't fit the scene.
+        If what is asked for doesn't fit the scene, or no example can be used.
     """
     where, reading = request.where, request.reading
 
@@ -154,26 +172,44 @@ def survey(src: SceneLike, request: Request) -> Survey:
     scene = describe(src, bands=reading.bands, scale=reading.scale, collar=reading.collar, warp=reading.warp, part=part)
     tolerance_px(request.polygons.simplify, scene.grid, scene.path)
     inside = inside_of(scene.grid)
+    window = inside.window if inside else _window(scene.grid, scene.path, where.window)
+    legend, examples, learning = classes.legend if isinstance(classes, Learned) else classes, None, request.learning
+    if learning.examples is not None:
+        read, legend = read_examples(
+            learning.examples, legend, scene.grid, layer=learning.examples_layer, add_classes=learning.add_classes
+        )
+        examples = usable(read, scene, window, inside, str(learning.examples))
+    files = (where.aoi, learning.examples)
     return Survey(
         request=request,
         scene=scene,
-        window=inside.window if inside else _window(scene.grid, scene.path, where.window),
+        window=window,
         inside=inside,
-        sources=(where.aoi,) if where.aoi is not None and is_file(where.aoi) else (),
+        legend=legend,
+        examples=examples,
+        learned=classes if isinstance(classes, Learned) else None,
+        sources=tuple(file for file in files if file is not None and is_file(file)),
         zoom=None if request.gsd is None else _zoom_to(scene, request.gsd),
-        notices=(*scene.notices, *notices_of_crs(scene.grid.crs), *_notices_of_areas(scene)),
+        notices=(
+            *scene.notices,
+            *notices_of_crs(scene.grid.crs),
+            *_notices_of_areas(scene),
+            *(() if examples is None else examples.notices),
+        ),
     )
 
 
-def plan(survey: Survey, legend: Legend, encoder: Encoder, model: ModelIdentity, work: Work) -> Plan:
+def plan(survey: Survey, encoder: Encoder, model: ModelIdentity, work: Work) -> Plan:
     """Decide all that is left: what the encoder sees, the tiles, what identifies the run.
 
     Raises
     ------
     ParameterError
         If the memory doesn't suffice for so many classes.
+    ModelError
+        If what was learnt before was learnt with another model, or on other bands.
     """
-    scene, request = survey.scene, survey.request
+    scene, request, legend = survey.scene, survey.request, survey.legend
     zoom = encoder.zoom(scene.grid.gsd) if survey.zoom is None else survey.zoom
     words = embed(legend, encoder)
     shape = scene.grid.height, scene.grid.width
@@ -188,15 +224,27 @@ def plan(survey: Survey, legend: Legend, encoder: Encoder, model: ModelIdentity,
         keep_graphs=work.use_cache,
         keep_probabilities=work.keep_probabilities,
         inside=survey.inside.mask if survey.inside else None,
+        teaching=_teaching(survey, model),
     )
     unfamiliar = tuple(encoder.unfamiliar([word for words in legend.prompts for word in words]))
     return Plan(
         survey=survey,
-        legend=legend,
         task=task,
         recipe=_recipe(survey, legend, task, model, unfamiliar),
         notices=(*survey.notices, *_notices_of_legend(legend), *_notices_of_model(scene, model, encoder, unfamiliar)),
     )
+
+
+def _teaching(survey: Survey, model: ModelIdentity) -> Teaching | None:
+    """What the map is taught with beside its words, if there is anything."""
+    learned = survey.learned
+    if learned is None and survey.examples is None:
+        return None
+    bands = digest_of_bands(survey.scene)
+    if learned is not None:
+        head_of(learned)
+        check_fits(learned, model.name, model.fingerprint, learned.layout, bands if learned.digest else "")
+    return Teaching(survey.legend, model.name, model.fingerprint, bands, survey.examples, learned)
 
 
 def _recipe(survey: Survey, legend: Legend, task: Task, model: ModelIdentity, unfamiliar: tuple[str, ...]) -> Recipe:
@@ -219,6 +267,10 @@ def _recipe(survey: Survey, legend: Legend, task: Task, model: ModelIdentity, un
         "tiles": task.plan[0].core.flatten(),
         "choice of scores": task.keep_probabilities,
     }
+    if survey.examples is not None:
+        run |= {"set of examples": survey.examples.digest}
+    if survey.learned is not None:
+        run |= {"lesson learnt before": zlib.crc32(to_bytes(survey.learned))}
     return Recipe(features, run, numbers, legend, survey.request, unfamiliar)
 
 
@@ -229,7 +281,7 @@ def _numbers(scene: Scene, task: Task) -> dict[str, object]:
         "refine": task.refine,
         "zooms": task.zooms,
         "seed_scale": encoder.seed_scale,
-        "confidence_power": encoder.confidence_power,
+        "confidence_power": task.confidence_power,
         "crop_size": encoder.crop_size,
         "stride": encoder.stride,
         "patch_size": encoder.patch_size,

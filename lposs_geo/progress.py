@@ -32,6 +32,7 @@ class Stage:
 STAGES: dict[str, Stage] = {
     "load": Stage("opening the scene and the model"),
     "encode": Stage("encoding", "crops"),
+    "learn": Stage("learning from examples"),
     "propagate": Stage("propagating", "blocks"),
     "refine": Stage("labelling", "tiles"),
     "write": Stage("writing rasters"),

@@ -23,6 +23,9 @@ from lposs_geo.encoders.encoder import Encoder
 from lposs_geo.errors import DamagedError, FinishedError, OutOfMemoryError, OutputError, SceneChangedError, SceneError
 from lposs_geo.examples.agreement import Agreement
 from lposs_geo.examples.changes import Changes
+from lposs_geo.examples.learned import Learned
+from lposs_geo.examples.lesson import Lesson
+from lposs_geo.examples.suggest import Suggestion
 from lposs_geo.files.room import check_size
 from lposs_geo.hints import Notice
 from lposs_geo.legend.legend import Legend
@@ -38,6 +41,8 @@ from lposs_geo.scene.names import SceneLike
 from lposs_geo.scene.tiled_copy import copy_in_tiles, is_slow_in_tiles
 from lposs_geo.stages.features import is_encoded
 from lposs_geo.stages.label import TILES, FailedTile, finished_tile, label_scene
+from lposs_geo.stages.lesson import kept_lesson
+from lposs_geo.stages.next_examples import next_examples
 from lposs_geo.store import cache
 from lposs_geo.store.journal import Journal, open_journal
 from lposs_geo.store.runs import may_replace, open_run, run_folder
@@ -47,6 +52,9 @@ if TYPE_CHECKING:
     import geopandas
 
 __all__ = ["MapResult", "Run", "working"]
+
+MOST_SUGGESTED = 10
+"""Points: a dozen examples mend a map, and the next ones are best suggested with those known."""
 
 log = logging.getLogger("lposs_geo")
 
@@ -76,6 +84,8 @@ class MapResult:
         With the examples that the map was made from; it is no accuracy.
     changes : Changes or None
         From the map that was corrected.
+    lesson : Lesson or None
+        What examples have taught.
     """
 
     outputs: Outputs
@@ -89,6 +99,7 @@ class MapResult:
     failed: tuple[FailedTile, ...]
     agreement: Agreement | None = None
     changes: Changes | None = None
+    lesson: Lesson | None = None
 
     @property
     def labels(self) -> Path:
@@ -128,6 +139,8 @@ class Run:
         Go on with a run on the same outputs that was cut off.
     overwrite : bool
         Replace existing outputs.
+    earlier : Path, optional
+        The map that is corrected, on the same grid.
     """
 
     model: ModelIdentity
@@ -135,24 +148,25 @@ class Run:
     progress: Progress
     resume: bool
     overwrite: bool
+    earlier: Path | None = None
 
     def prepare(
         self,
         src: SceneLike,
         request: Request,
-        legend: Legend,
+        classes: Legend | Learned,
         work: Work,
         encoder: Callable[[], Encoder],
     ) -> Plan:
         """Look at the scene, refuse what can't be done, and decide the rest; the encoder is asked for last."""
-        seen = survey(src, request)
+        seen = survey(src, request, classes)
         self.outputs.check(seen.scene, sources=seen.sources, overwrite=self.overwrite or self.resume)
-        check_size(seen.window, len(legend) if work.keep_probabilities else 1, seen.scene.path)
+        check_size(seen.window, len(seen.legend) if work.keep_probabilities else 1, seen.scene.path)
         log.info("bands %s as red, green, blue: %s", ",".join(map(str, seen.scene.bands)), seen.scene.bands_reason)
         _warn(seen.notices)
         loaded = encoder()
         log.info("model %s on %s", self.model.name, loaded.device)
-        planned = plan(seen, legend, loaded, self.model, work)
+        planned = plan(seen, loaded, self.model, work)
         _warn(planned.notices[len(seen.notices) :])
         if planned.task.zooms != [1.0]:
             log.info(
@@ -177,8 +191,8 @@ class Run:
             replaces=wanted if self.overwrite else [],
         )
         with opened as journal, _dropped_if_changed(journal):
-            source, failed = self._label(planned, journal)
-            content = _content(planned, source, failed, journal)
+            labelled = self._label(planned, journal)
+            content = _content(planned, labelled, journal, self.earlier)
             polygons, folder = planned.survey.request.polygons, run_folder(labels)
             check_room_for_products(self.outputs, content, polygons, folder)
             written = write_products(self.outputs, content, polygons, self.progress, folder)
@@ -191,12 +205,13 @@ class Run:
             areas=written.areas,
             notices=planned.notices,
             seconds=self.progress.seconds,
-            failed=tuple(failed),
             agreement=written.agreement,
             changes=written.changes,
+            failed=tuple(labelled.failed),
+            lesson=content.lesson,
         )
 
-    def _label(self, planned: Plan, journal: Journal) -> tuple[Scene, list[FailedTile]]:
+    def _label(self, planned: Plan, journal: Journal) -> _Labelled:
         """Label what the journal lacks; with the scene as it is quick to read, perhaps a copy."""
         with _feature_store(planned.scene, planned.recipe.features, journal, planned.task.keep_graphs) as store:
             while True:
@@ -205,7 +220,7 @@ class Run:
                 except DamagedError as error:  # from now on what is damaged isn't there, and all else is sound
                     log.warning("%s", Notice(error.problem, "what is missing is made again"))
 
-    def _label_from(self, planned: Plan, store: Journal, journal: Journal) -> tuple[Scene, list[FailedTile]]:
+    def _label_from(self, planned: Plan, store: Journal, journal: Journal) -> _Labelled:
         """The same, with the features in a store."""
         scene, task = planned.scene, planned.task
         check_room_for_work(task, scene, store, journal)
@@ -215,11 +230,35 @@ class Run:
             with self.progress.running("load"):
                 task.encoder.prepare()
         source = _readable(scene, journal, task.budget, task.read(scene.grid))
-        return source, label_scene(task, source, store, journal, self.progress)
+        failed = label_scene(task, source, store, journal, self.progress)
+        suggestions: tuple[Suggestion, ...] = ()
+        if "suggest" in self.outputs.paths:
+            with self.progress.running("learn"):
+                suggestions = next_examples(task, source, store, journal, MOST_SUGGESTED)
+        return _Labelled(source, failed, suggestions)
 
 
-def _content(planned: Plan, source: Scene, failed: Sequence[FailedTile], journal: Journal) -> Content:
-    recipe, task = planned.recipe, planned.task
+@dataclass(frozen=True)
+class _Labelled:
+    """A scene whose tiles are finished, but for those that failed.
+
+    Attributes
+    ----------
+    source : Scene
+        It itself, or a copy that is quicker to read.
+    failed : sequence of FailedTile
+    suggestions : sequence of Suggestion
+        Where an example would help most, if that was asked for.
+    """
+
+    source: Scene
+    failed: Sequence[FailedTile]
+    suggestions: Sequence[Suggestion]
+
+
+def _content(planned: Plan, labelled: _Labelled, journal: Journal, earlier: Path | None) -> Content:
+    recipe, task, failed = planned.recipe, planned.task, labelled.failed
+    lesson = kept_lesson(task, journal)
 
     def tiles() -> Tiles:
         """Finished tiles that hold data."""
@@ -230,14 +269,17 @@ def _content(planned: Plan, source: Scene, failed: Sequence[FailedTile], journal
 
     return Content(
         scene=planned.scene,
-        source=source,
+        source=labelled.source,
         window=task.window,
         legend=planned.legend,
         tiles=tiles,
-        tags=recipe.tags([tile.as_dict() for tile in failed]),
+        tags=recipe.tags([tile.as_dict() for tile in failed], lesson=lesson, learned=planned.survey.learned),
         facts={"Model": recipe.features["model"]["name"], "Software": f"lposs-geo {recipe.release}"},
         notices=[*planned.notices, *(Notice(str(tile)) for tile in failed)],
         min_confidence=planned.survey.request.min_confidence,
+        lesson=lesson,
+        earlier=earlier,
+        suggest=lambda count: labelled.suggestions[:count],
     )
 
 

@@ -29,9 +29,11 @@ __all__ = [
     "Layout",
     "Learned",
     "check_fits",
+    "from_bytes",
     "from_text",
     "is_learned",
     "read_learned",
+    "to_bytes",
     "to_text",
     "write_learned",
 ]
@@ -108,7 +110,7 @@ def write_learned(path: Path, learned: Learned) -> None:
     OutputError
         If the file can't be written.
     """
-    raw = _to_bytes(learned)
+    raw = to_bytes(learned)
     with writing(path):
         path.write_bytes(raw)
 
@@ -135,7 +137,7 @@ def read_learned(path: str | Path) -> Learned:
             raise
         reason = (error.strerror if isinstance(error, OSError) else None) or one_line(error)
         raise LegendError(f"can't read {where}: {reason}") from error
-    return _from_bytes(raw, where)
+    return from_bytes(raw, where)
 
 
 def is_learned(path: str | Path) -> bool:
@@ -163,7 +165,7 @@ def to_text(learned: Learned) -> str:
     LegendError
         If it holds what no file may hold, or is too long for tags.
     """
-    text = base64.b64encode(zlib.compress(_to_bytes(learned), 9)).decode("ascii")
+    text = base64.b64encode(zlib.compress(to_bytes(learned), 9)).decode("ascii")
     if len(text) > LONGEST_TEXT:
         raise LegendError(f"what was learnt takes {len(text)} letters, and a map's tags hold {LONGEST_TEXT} of it")
     return text
@@ -186,7 +188,7 @@ def from_text(text: str, where: str = "the map's tag of what was learnt") -> Lea
         raise LegendError(f"{where} is damaged: {said(error)}") from error
     if not unpacking.eof and len(raw) <= LARGEST_FILE:
         refuse(where, "it is cut off")
-    return _from_bytes(raw, where)
+    return from_bytes(raw, where)
 
 
 def check_fits(learned: Learned, model: str, fingerprint: str, layout: Layout, digest: str = "") -> None:
@@ -239,7 +241,7 @@ def _shown_path(path: str | Path) -> str:
     return f"'{''.join(quoted(letter)[1:-1] for letter in str(path))}'"
 
 
-def _to_bytes(learned: Learned) -> bytes:
+def to_bytes(learned: Learned) -> bytes:
     """A file's bytes, which read back."""
     where = "what was learnt"
     content = {
@@ -253,11 +255,12 @@ def _to_bytes(learned: Learned) -> bytes:
         "version": learned.version,
     }
     raw = pack(content, learned.tensors, where)
-    _from_bytes(raw, where)  # a file that couldn't be read would be noticed too late
+    from_bytes(raw, where)  # a file that couldn't be read would be noticed too late
     return raw
 
 
-def _from_bytes(raw: bytes, where: str) -> Learned:
+def from_bytes(raw: bytes, where: str) -> Learned:
+    """Undo `to_bytes`; LegendError if it can't be undone, `where` names the source."""
     content, tensors = unpack(raw, where)
     if content.get("format") != FORMAT:
         version = _text(content, "version", where)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
@@ -9,6 +11,7 @@ from scipy.optimize import minimize
 __all__ = ["fit_logistic", "left_out_logits", "softmax"]
 
 Floats = NDArray[np.float64]
+F = TypeVar("F", np.float32, np.float64)
 
 OPTIONS = {"maxiter": 200, "ftol": 1e-7, "gtol": 1e-4}
 """Of the solver: closer than that no label changes."""
@@ -20,10 +23,10 @@ LEAST_CURVATURE = 1e-6
 """Of the loss of an observation: one that is beyond doubt has none, and would weigh nothing."""
 
 
-def softmax(logits: Floats) -> Floats:
+def softmax(logits: NDArray[F]) -> NDArray[F]:
     """Probabilities (..., C) of logits (..., C)."""
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True), dtype=logits.dtype)
 
 
 def fit_logistic(

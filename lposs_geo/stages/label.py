@@ -28,6 +28,7 @@ from lposs_geo.scene.reader import SceneReader, open_scene
 from lposs_geo.stages.ahead import prefetch
 from lposs_geo.stages.encode import Encoded, encode_scene
 from lposs_geo.stages.features import LatticeFeatures, has_features, stored_features
+from lposs_geo.stages.lesson import taught_by
 from lposs_geo.stages.propagate import (
     SCENE_PARAMETERS,
     blocks,
@@ -47,6 +48,7 @@ __all__ = [
     "finished_tile",
     "finished_tiles",
     "label_scene",
+    "scores_in",
 ]
 
 TILES = "tiles"
@@ -120,7 +122,7 @@ def label_scene(task: Task, scene: Scene, store: Journal, journal: Journal, prog
             prefetch(((tile, _read(tile, for_tiles, task)) for tile in to_do), depth=2) as read,
         ):
             waiting = next(read, None)
-            for scores, features, finished_rows in _propagated(task, scene, encoded, store, journal, progress):
+            for scores, features, finished_rows in _propagated(task, reader, encoded, store, journal, progress):
                 while waiting is not None and _lowest_patch(waiting[0], features) < finished_rows:
                     tile, pixels = waiting
                     with progress.running("refine"):
@@ -178,7 +180,7 @@ def _named(window: Window) -> str:
 
 def _propagated(
     task: Task,
-    scene: Scene,
+    reader: SceneReader,
     encoded: Iterator[Encoded],
     store: Journal,
     journal: Journal,
@@ -189,6 +191,7 @@ def _propagated(
     Yields the scores (rows, cols, C) on the finest lattice, that lattice's features, and the lattice row down to which
     the scores are there; infinite at the end.
     """
+    scene = reader.scene
     shape = scene.grid.height, scene.grid.width
     complete = 0.0
 
@@ -207,8 +210,12 @@ def _propagated(
         raise SceneError(f"'{scene.path}' has no valid pixel{where}: all is nodata, transparent or not a number")
     features = stored_features(task.looks(scene.grid), store)
     finest = features[-1]
-    parts = blocks(finest, task.encoder, len(task.words.text), task.budget.graph, task.refined(scene.grid))
-    scores = ChunkedArray(journal, "scores", parts.row_edges, parts.col_edges, np.float32, (len(task.words.text),))
+    taught = None
+    if task.teaching is not None:  # examples may lie anywhere
+        encode_down_to(math.inf)
+        with progress.running("learn"):
+            taught = taught_by(task, features, reader, store, journal)
+    parts, scores = scores_in(journal, finest, task, scene)
     for number, part in enumerate(parts):
         row, col = divmod(number, len(parts.cols))
         # coarser looks are interpolated from one patch beyond
@@ -219,12 +226,19 @@ def _propagated(
             with progress.running("propagate"):
                 graphs = store if task.keep_graphs else None
                 block = patch_scores(
-                    features, task.words.text, task.encoder, part.padded, graphs, len(task.words.rivals)
+                    features, task.words.text, task.encoder, part.padded, graphs, len(task.words.rivals), taught
                 )
                 journal.append(scores.key(row, col), block[part.core_in_padded])
         progress.step("propagate", number + 1, len(parts))
         if number + 1 == len(parts) or parts[number + 1].core.row_off > part.core.row_off:
             yield scores, finest, math.inf if number + 1 == len(parts) else part.core.row_off + part.core.height
+
+
+def scores_in(journal: Journal, finest: LatticeFeatures, task: Task, scene: Scene) -> tuple[Tiles, ChunkedArray]:
+    """The blocks of the finest lattice, and its scores (rows, cols, C) in a run's journal."""
+    classes = len(task.words.text)
+    parts = blocks(finest, task.encoder, classes, task.budget.graph, task.refined(scene.grid))
+    return parts, ChunkedArray(journal, "scores", parts.row_edges, parts.col_edges, np.float32, (classes,))
 
 
 def _lowest_patch(tile: Tile, features: LatticeFeatures) -> int:
@@ -263,17 +277,47 @@ class _Labeller:
             return _NOTHING
         if (wanted & ~has_patches(self.features, tile.core)).any():
             raise SceneError(f"'{self.reader.scene.path}' couldn't be read there when it was encoded")
-        device = task.encoder.device
+        device, drawn = task.encoder.device, self._drawn(tile.padded)
         scores = sample_scores(self.scores, self.features, tile.padded, device)
+        if drawn is not None:
+            _clamp(scores, drawn.to(device), task.words.num_classes)
         if task.refine:
             pixels, mask = torch.from_numpy(image).to(device), torch.from_numpy(valid).to(device)
             scores = lposs.refine(pixels, scores, SCENE_PARAMETERS, valid=mask)
-        power = task.encoder.confidence_power
-        labels, shares = decide(scores[:, *core], task.words, power, of_all=task.keep_probabilities)
+        labels, shares = decide(scores[:, *core], task.words, task.confidence_power, of_all=task.keep_probabilities)
+        if drawn is not None:
+            _assert_drawn(labels, shares, drawn[core].to(device))
         percent = (100 * shares).round().to(torch.uint8)
         layers = torch.cat([labels[None], percent]).cpu().numpy()
         layers[:, ~wanted] = NODATA
         return layers
+
+    def _drawn(self, window: Window) -> torch.Tensor | None:
+        """Class ids of the pixels that examples are drawn on, (rows, cols), if there are any."""
+        teaching = self.task.teaching
+        drawn = None if teaching is None or teaching.examples is None else teaching.examples.burn(window)
+        return None if drawn is None or not drawn.any() else torch.from_numpy(drawn)
+
+
+def _clamp(scores: torch.Tensor, drawn: torch.Tensor, num_classes: int) -> None:
+    """Give all scores (C, rows, cols) of pixels that examples are drawn on to their classes, in place."""
+    is_drawn = drawn > 0
+    total = scores[:num_classes, is_drawn].clamp_min(0).sum(dim=0)
+    index = drawn[is_drawn].long() - 1
+    scores[:, is_drawn] = 0
+    rows, cols = is_drawn.nonzero(as_tuple=True)
+    scores[index, rows, cols] = total
+
+
+def _assert_drawn(labels: torch.Tensor, shares: torch.Tensor, drawn: torch.Tensor) -> None:
+    """Let examples be what the user says, whatever their surroundings, in place."""
+    is_drawn = drawn > 0
+    labels[is_drawn] = drawn[is_drawn]
+    shares[0, is_drawn] = 1
+    if len(shares) > 1:
+        shares[1:, is_drawn] = 0
+        rows, cols = is_drawn.nonzero(as_tuple=True)
+        shares[drawn[is_drawn].long(), rows, cols] = 1
 
 
 def decide(scores: torch.Tensor, words: Words, power: float, *, of_all: bool) -> tuple[torch.Tensor, torch.Tensor]:

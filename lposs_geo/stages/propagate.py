@@ -19,9 +19,11 @@ from rasterio.windows import Window
 
 from lposs_geo import lposs
 from lposs_geo.encoders.encoder import Encoder
+from lposs_geo.examples.logistic import softmax
 from lposs_geo.graph.patches import PatchAffinity, lattice_affinity
 from lposs_geo.propagation import DEFAULT_STEPS, propagate
 from lposs_geo.stages.features import LatticeArray, LatticeFeatures
+from lposs_geo.stages.taught import BANDS, VM, Bands, Taught, scale_of_words, vlm, words_as_logits
 from lposs_geo.store.journal import Journal
 from lposs_geo.tiling import Tiles, bilinear_taps, tiles, with_margin
 
@@ -106,6 +108,7 @@ def patch_seeds(
     encoder: Encoder,
     window: Window | None = None,
     num_rivals: int = 0,
+    taught: Taught | None = None,
 ) -> NDArray[np.float32]:
     """What the scene's patches say of the classes by themselves, averaged over the looks.
 
@@ -120,6 +123,8 @@ def patch_seeds(
         In patches of the finest lattice; by default all of it.
     num_rivals : int
         So many of the last rows of `text` are no classes, see `lposs.seeds`.
+    taught : Taught, optional
+        What examples have taught beside the words; seeds are then probabilities.
 
     Returns
     -------
@@ -127,33 +132,66 @@ def patch_seeds(
         Zero where a patch isn't valid.
     """
     finest = features[-1]
-    lattice = finest.lattice
-    window = window or Window(0, 0, lattice.cols, lattice.rows)
+    window = window or Window(0, 0, finest.lattice.cols, finest.lattice.rows)
     rows, cols = window.toslices()
-    total = _seeds_of_look(finest, text, encoder, num_rivals, rows, cols)
-    for look in features[:-1]:
+    total = _of_look(features, len(features) - 1, text, encoder, num_rivals, rows, cols, taught)
+    for number, look in enumerate(features[:-1]):
         share = look.patch_size / finest.patch_size
         taps, near = _taps(look, share, rows, cols)
-        coarse = _seeds_of_look(look, text, encoder, num_rivals, *near)
+        coarse = _of_look(features, number, text, encoder, num_rivals, *near, taught)
         total += _interpolate_valid(coarse, look.valid[near], *taps).permute(1, 2, 0).cpu().numpy()
-    total /= len(features)
-    total[~finest.valid[rows, cols]] = 0.0
-    return total
+    seeds = total[..., : len(text)] / np.float32(len(features))
+    if taught is not None:
+        classes = slice(len(text) - num_rivals)
+        logits = taught.head.trust * words_as_logits(seeds[..., classes]) + taught.head.bias + total[..., len(text) :]
+        seeds[..., classes] = softmax(logits)
+    seeds[~finest.valid[rows, cols]] = 0.0
+    if taught is not None and taught.sources is not None:
+        taught.sources.put_into(seeds, rows, cols)
+    return np.asarray(seeds)
 
 
-def _seeds_of_look(
-    look: LatticeFeatures, text: torch.Tensor, encoder: Encoder, num_rivals: int, rows: slice, cols: slice
+def _of_look(
+    features: Sequence[LatticeFeatures],
+    number: int,
+    text: torch.Tensor,
+    encoder: Encoder,
+    num_rivals: int,
+    rows: slice,
+    cols: slice,
+    taught: Taught | None,
 ) -> NDArray[np.float32]:
-    out = np.zeros((rows.stop - rows.start, cols.stop - cols.start, len(text)), np.float32)
+    """Seeds of a window of a look's lattice, (rows, cols, C); behind them what a head adds to the classes' logits."""
+    look, is_finest = features[number], number + 1 == len(features)
+    num_classes = len(text) - num_rivals
+    width = len(text) + (0 if taught is None else num_classes)
+    out = np.zeros((rows.stop - rows.start, cols.stop - cols.start, width), np.float32)
     valid = look.valid[rows, cols]
+    scale = encoder.seed_scale if taught is None else scale_of_words(encoder)
     for first in range(rows.start, rows.stop, STRIP):
         strip = slice(first, min(first + STRIP, rows.stop))
         there = slice(strip.start - rows.start, strip.stop - rows.start)
-        if valid[there].any():
-            vlm = torch.from_numpy(look.vlm[strip, cols][valid[there]]).to(encoder.device).float()
-            # averages of unit vectors are shorter than one
-            seeds = lposs.seeds(F.normalize(vlm, dim=1), text, encoder.seed_scale, num_rivals)
-            out[there][valid[there]] = seeds.cpu().numpy()
+        if not valid[there].any():
+            continue
+
+        def on_device(array: LatticeArray | Bands, strip: slice = strip, there: slice = there) -> torch.Tensor:
+            return torch.from_numpy(array[strip, cols][valid[there]]).to(encoder.device).float()
+
+        # averages of unit vectors are shorter than one
+        vlm_features = F.normalize(on_device(look.vlm), dim=1)
+        parts = [lposs.seeds(vlm_features, text, scale, num_rivals)]
+        if taught is not None:
+            logits = vlm_features.new_zeros(len(vlm_features), num_classes)
+            if (weights := taught.weights(vlm(number), encoder.device)) is not None:
+                logits += vlm_features @ weights
+            if is_finest and (weights := taught.weights(VM, encoder.device)) is not None:
+                logits += F.normalize(on_device(look.vm), dim=1) @ weights
+            if is_finest and taught.bands is not None:
+                weights = taught.weights(BANDS, encoder.device)
+                if weights is not None:
+                    logits += on_device(taught.bands) @ weights
+            parts.append(logits)
+        out[there][valid[there]] = torch.cat(parts, dim=1).cpu().numpy()
     return out
 
 
@@ -164,6 +202,7 @@ def patch_scores(
     window: Window | None = None,
     graphs: Journal | None = None,
     num_rivals: int = 0,
+    taught: Taught | None = None,
 ) -> NDArray[np.float32]:
     """Propagate the classes' seeds over the valid patches of the finest lattice, or of a window of it.
 
@@ -173,7 +212,7 @@ def patch_scores(
     lattice, chosen = finest.lattice, parameters_for(encoder)
     window = window or Window(0, 0, lattice.cols, lattice.rows)
     valid = finest.valid[window.toslices()]
-    scores = patch_seeds(features, text, encoder, window, num_rivals)
+    scores = patch_seeds(features, text, encoder, window, num_rivals, taught)
     if not valid.any():
         return scores
     affinity = _graph(finest, encoder, window, graphs)

@@ -18,6 +18,7 @@ from lposs_geo.legend.legend import Legend
 from lposs_geo.memory import Budget
 from lposs_geo.stages.looks import Look, looks_at
 from lposs_geo.stages.propagate import BLOCK_MARGIN, SCENE_PARAMETERS
+from lposs_geo.stages.teaching import Teaching
 from lposs_geo.tiling import Tiles, tiles, with_margin
 
 __all__ = ["Task", "Words", "embed", "halo_of", "plan_tiles"]
@@ -79,6 +80,8 @@ class Task:
         Whether finished tiles hold the probability of every class, too.
     inside : callable, optional
         Window -> (rows, cols) bool: what lies inside the area of interest; all else is nodata.
+    teaching : Teaching, optional
+        Examples, or what was learnt of others before.
     """
 
     encoder: Encoder
@@ -91,11 +94,17 @@ class Task:
     keep_graphs: bool = False
     keep_probabilities: bool = False
     inside: Callable[[Window], NDArray[np.bool_]] | None = None
+    teaching: Teaching | None = None
 
     @property
     def zooms(self) -> list[float]:
         """Enlargement of the scene for each look, ascending."""
         return [self.zoom * scale for scale in self.encoder.scales]
+
+    @property
+    def confidence_power(self) -> float:
+        """`Encoder.confidence_power`, where the words' seeds stand for themselves; a head's are probabilities."""
+        return self.encoder.confidence_power if self.teaching is None else 1.0
 
     @property
     def num_layers(self) -> int:

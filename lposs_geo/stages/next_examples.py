@@ -1,0 +1,63 @@
+"""Where the user should look next, once a scene's patches are scored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lposs_geo.examples.candidates import Patches
+from lposs_geo.examples.suggest import Suggestion, suggest
+from lposs_geo.scene.description import Scene
+from lposs_geo.scene.reader import open_scene
+from lposs_geo.stages.encode import encode_scene
+from lposs_geo.stages.features import LatticeArray, stored_features
+from lposs_geo.stages.label import scores_in
+from lposs_geo.stages.task import Task
+from lposs_geo.store.journal import Journal
+
+__all__ = ["next_examples"]
+
+
+def next_examples(task: Task, scene: Scene, store: Journal, journal: Journal, count: int) -> tuple[Suggestion, ...]:
+    """Suggest points where an example would help most.
+
+    Parameters
+    ----------
+    task : Task
+    scene : Scene
+    store : Journal
+        Of features; what it lacks is encoded.
+    journal : Journal
+        Of the run: `label.label_scene` has come to its end.
+    count : int
+        At most so many.
+    """
+    looks = task.looks(scene.grid)
+    with open_scene(scene) as reader:
+        for _ in encode_scene(reader, task.encoder, looks, store):
+            pass
+    finest = stored_features(looks, store)[-1]
+    _, scores = scores_in(journal, finest, task, scene)
+    classes = _Classes(scores, task.words.num_classes)
+    patches = Patches(classes, finest.vm, finest.valid, finest.patch_size, task.window, power=task.confidence_power)
+    examples = None if task.teaching is None else task.teaching.examples
+    drawn = None if examples is None else np.stack(examples.pixels(1)[:0:-1], axis=1)
+    return suggest(patches, count, examples=drawn, inside=task.inside)
+
+
+@dataclass(frozen=True)
+class _Classes:
+    """Scores without those of rivals."""
+
+    scores: LatticeArray
+    count: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (*self.scores.shape[:2], self.count)
+
+    def __getitem__(self, window: tuple[slice, slice], /) -> NDArray[Any]:
+        return self.scores[window][..., : self.count]
