@@ -212,12 +212,14 @@ def write_report(making: Making, path: Path) -> None:
     from lposs_geo.legend.legend import NODATA, UNKNOWN
     from lposs_geo.provenance import for_people
     from lposs_geo.writers import report
+    from lposs_geo.writers.examples_section import Effect
     from lposs_geo.writers.rasters import MOST_PERCENT
 
     content, counted, grid = making.content, making.counted, making.content.grid
     known = counted.counts[UNKNOWN + 1 : NODATA, : MOST_PERCENT + 1].sum(axis=0)
     labelled = float(counted.areas[:NODATA].sum())
     is_scratch = "confidence" not in making.paths  # without overviews
+    earlier = None if content.earlier is None else reduced(content.earlier, making.labels.shape)
     contents = report.Report(
         title=content.scene.name,
         facts=facts_of(content),
@@ -236,6 +238,7 @@ def write_report(making: Making, path: Path) -> None:
         # the report goes to others, whom the folders of this disk don't concern
         notices=[str(notice).replace(content.scene.path, content.scene.name) for notice in content.notices],
         parameters=for_people(content.tags),
+        effect=Effect(making.agreement, making.changes, earlier),
     )
     write_text(path, report.page(contents))
 

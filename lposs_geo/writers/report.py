@@ -6,8 +6,6 @@ Without the script, and on paper, scene and map lie side by side.
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +20,9 @@ from PIL import Image
 from lposs_geo.legend.colours import to_hex
 from lposs_geo.legend.legend import NODATA, UNKNOWN, UNKNOWN_CLASS, LandClass, Legend
 from lposs_geo.writers.area_units import AreaUnit, unit_for
-from lposs_geo.writers.quicklook import MAP_OPACITY, length_text, palette, round_length, scene_pixels
+from lposs_geo.writers.embedded import data_uri, labels_uri
+from lposs_geo.writers.examples_section import SMALL_SIDE, Effect, examples_section
+from lposs_geo.writers.quicklook import MAP_OPACITY, length_text, round_length, scene_pixels
 from lposs_geo.writers.rasters import ClassArea
 
 if TYPE_CHECKING:
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["Report", "page"]
 
 _JPEG_QUALITY = 85
-_SMALL_SIDE = 450
-"""Px of the confidence map's longer side: it shows where to look, not the single pixel."""
-
 _COARSE_SIDE = 300
 
 _LONG_LEGEND = 14
@@ -88,6 +85,8 @@ class Report:
         Lines that the reader should know before relying on the map.
     parameters : mapping of str to str, optional
         The making of the map, by label. JSON is set out as a table.
+    effect : Effect, optional
+        What examples did to the map.
     """
 
     title: str
@@ -106,6 +105,7 @@ class Report:
     has_crs: bool = True
     notices: Sequence[str] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)
+    effect: Effect | None = None
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def page(contents: Report) -> str:
     ----------
     contents : Report
     """
-    rows, cols = contents.labels.shape
+    (rows, cols), effect = contents.labels.shape, contents.effect
     unit = unit_for(sum(area.area_m2 for area in contents.areas), contents.has_crs)
     table = _rows(contents, unit)
     has_unknown = contents.unknown_share > 0 or bool((contents.labels == UNKNOWN).any())
@@ -150,7 +150,7 @@ def page(contents: Report) -> str:
         cols=cols,
         rows=rows,
         scene=_scene_uri(contents),
-        map=_map_uri(contents),
+        map=labels_uri(contents.labels, contents.legend),
         is_coarse=_is_coarse(contents.labels),
         opacity=round(MAP_OPACITY * 100),
         scale=_scale(contents.pixel_size_m, cols),
@@ -168,6 +168,9 @@ def page(contents: Report) -> str:
         mean_confidence=_mean_confidence(contents.areas),
         confidence_map=None if contents.confidence is None else _confidence_uri(contents.confidence),
         ramp=[to_hex(colour) for colour in _RAMP],
+        examples=None
+        if effect is None
+        else examples_section(effect, contents.image, contents.labels, contents.legend, has_crs=contents.has_crs),
         parameters=[(label, _set_out(text)) for label, text in contents.parameters.items()],
     )
 
@@ -313,8 +316,8 @@ def _scene_uri(contents: Report) -> str:
     shown[contents.labels == NODATA] = 255
     picture = Image.fromarray(shown)
     if _is_coarse(contents.labels):
-        return _data_uri(picture, "png", optimize=True)
-    return _data_uri(picture, "jpeg", quality=_JPEG_QUALITY, optimize=True)
+        return data_uri(picture, "png", optimize=True)
+    return data_uri(picture, "jpeg", quality=_JPEG_QUALITY, optimize=True)
 
 
 def _is_coarse(pixels: NDArray[np.uint8]) -> bool:
@@ -322,17 +325,9 @@ def _is_coarse(pixels: NDArray[np.uint8]) -> bool:
     return bool(max(pixels.shape) < _COARSE_SIDE)
 
 
-def _map_uri(contents: Report) -> str:
-    """The labels in the legend's colours, transparent where there is no data."""
-    rows, cols = contents.labels.shape
-    picture = Image.frombytes("P", (cols, rows), contents.labels.tobytes())
-    picture.putpalette(palette(contents.legend).tobytes())
-    return _data_uri(picture, "png", transparency=NODATA, optimize=True)
-
-
 def _confidence_uri(confidence: NDArray[np.uint8]) -> str:
     """The confidence in the ramp's colours, reduced to means over blocks, transparent where there is none."""
-    step = -(-max(confidence.shape) // _SMALL_SIDE)
+    step = -(-max(confidence.shape) // SMALL_SIDE)
     rows, cols = (-(-side // step) for side in confidence.shape)
     padded = np.full((rows * step, cols * step), NODATA, dtype=np.uint8)
     padded[: confidence.shape[0], : confidence.shape[1]] = confidence
@@ -343,7 +338,7 @@ def _confidence_uri(confidence: NDArray[np.uint8]) -> str:
     percent = np.rint(sums / np.maximum(known, 1) / 2).astype(np.uint8) * 2
     picture = Image.frombytes("P", (cols, rows), np.where(known > 0, percent, NODATA).astype(np.uint8).tobytes())
     picture.putpalette(np.vstack([_ramp(), np.full((155, 3), 255, dtype=np.uint8)]).tobytes())
-    return _data_uri(picture, "png", transparency=NODATA, optimize=True)
+    return data_uri(picture, "png", transparency=NODATA, optimize=True)
 
 
 def _ramp() -> NDArray[np.uint8]:
@@ -352,9 +347,3 @@ def _ramp() -> NDArray[np.uint8]:
     channels = [np.interp(np.arange(101), stops, channel) for channel in np.transpose(_RAMP)]
     colours: NDArray[np.uint8] = np.rint(np.column_stack(channels)).astype(np.uint8)
     return colours
-
-
-def _data_uri(picture: Image.Image, kind: str, **options: Any) -> str:
-    buffer = io.BytesIO()
-    picture.save(buffer, format=kind.upper(), **options)
-    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
