@@ -13,9 +13,12 @@ from dataclasses import asdict, dataclass
 
 __all__ = [
     "SCHEMA_VERSION",
+    "Agreement",
     "BenchResult",
     "CacheResult",
+    "Change",
     "Check",
+    "ClassAgreement",
     "DoctorResult",
     "EncoderResult",
     "Failure",
@@ -173,6 +176,74 @@ class MissingTile:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClassAgreement:
+    """How many examples of one class agree with the map.
+
+    Attributes
+    ----------
+    name : str
+    examples : int
+        Those where the map has data.
+    before, after : int
+        Those with their own class on the earlier map, or by the words alone, and on this map.
+    judged : int
+        Those whose class was asked of what the other examples teach.
+    left_out : int
+        Those of them with their own class by that.
+    """
+
+    name: str
+    examples: int
+    before: int
+    after: int
+    judged: int
+    left_out: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """How many examples agree with the map that was made from them; it is no accuracy.
+
+    Attributes
+    ----------
+    examples, before, after, judged, left_out : int
+        The sums of the classes'.
+    has_earlier : bool
+        `before` is by an earlier map; else by the words alone.
+    classes : tuple of ClassAgreement
+        Those with examples.
+    """
+
+    examples: int
+    before: int
+    after: int
+    judged: int
+    left_out: int
+    has_earlier: bool
+    classes: tuple[ClassAgreement, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """Land of one class that became another.
+
+    Attributes
+    ----------
+    before, after : str
+        Names of the classes, "unknown" among them.
+    area_m2 : float
+        Square metres, or square map units where the CRS is unknown.
+    share : float
+        Of the area of all labelled pixels, 0..1.
+    """
+
+    before: str
+    after: str
+    area_m2: float
+    share: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class MapResult:
     """A map.
 
@@ -194,6 +265,14 @@ class MapResult:
         Time at work by stage.
     failed : tuple of MissingTile
         Usually none.
+    effect : str or None
+        What examples did to the map, in a sentence; None without examples.
+    agreement : Agreement or None
+        None without examples.
+    changed : tuple of Change or None
+        From the earlier map, the largest first; None where there is none. (The file is "changes".)
+    changed_share : float or None
+        Of all changes together.
     """
 
     event: str = "result"
@@ -207,6 +286,10 @@ class MapResult:
     notices: tuple[Remark, ...]
     seconds: Mapping[str, float]
     failed: tuple[MissingTile, ...]
+    effect: str | None = None
+    agreement: Agreement | None = None
+    changed: tuple[Change, ...] | None = None
+    changed_share: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

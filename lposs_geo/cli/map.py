@@ -39,6 +39,7 @@ from lposs_geo.products import BESIDE_LABELS, PRODUCTS, Product
 from lposs_geo.writers.area_units import unit_for
 
 if TYPE_CHECKING:
+    from lposs_geo.examples.agreement import Agreement
     from lposs_geo.legend.legend import Legend
     from lposs_geo.mapping import Mapper
     from lposs_geo.models import Model
@@ -298,6 +299,8 @@ def _say_finished(scene: str, message: str, as_json: bool, quiet: bool) -> None:
 
 def _finish(result: MapResult, as_json: bool, verbose: bool) -> None:
     """Print what was made; SceneError if parts of it are missing."""
+    from lposs_geo.examples.effect import effect_in_words
+
     if as_json:
         click.echo(answers.to_json(_answer(result)))
     else:
@@ -311,6 +314,8 @@ def _finish(result: MapResult, as_json: bool, verbose: bool) -> None:
         unknown = 1 - sum(area.share for area in result.areas)
         if unknown > 1e-9:
             click.echo(f"  {'unknown':<{width}} {'':>12} {'':{len(unit.plain)}} {unknown:>7.1%}")
+        if effect := effect_in_words(result.agreement, result.changes):
+            click.echo(f"  {effect}")
         if verbose:
             timings = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in result.seconds.items())
             say(f"seconds: {timings}")
@@ -322,7 +327,9 @@ def _finish(result: MapResult, as_json: bool, verbose: bool) -> None:
 
 
 def _answer(result: MapResult) -> answers.MapResult:
-    words = words_here()
+    from lposs_geo.examples.effect import effect_in_words
+
+    words, changes = words_here(), result.changes
     return answers.MapResult(
         scene=result.scene.name,
         outputs={name: str(path) for name, path in result.outputs.paths.items()},
@@ -335,4 +342,20 @@ def _answer(result: MapResult) -> answers.MapResult:
         failed=tuple(
             answers.MissingTile(rows_cols=tile.window.toranges(), reason=tile.reason) for tile in result.failed
         ),
+        effect=effect_in_words(result.agreement, result.changes) or None,
+        agreement=None if result.agreement is None else _agreement(result.agreement),
+        changed=None if changes is None else tuple(answers.Change(**asdict(pair)) for pair in changes.pairs),
+        changed_share=None if changes is None else changes.share,
+    )
+
+
+def _agreement(agreement: Agreement) -> answers.Agreement:
+    return answers.Agreement(
+        examples=agreement.examples,
+        before=agreement.before,
+        after=agreement.after,
+        judged=agreement.judged,
+        left_out=agreement.left_out,
+        has_earlier=agreement.has_earlier,
+        classes=tuple(answers.ClassAgreement(**asdict(each)) for each in agreement.classes),
     )
