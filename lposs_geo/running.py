@@ -31,7 +31,7 @@ from lposs_geo.hints import Notice
 from lposs_geo.legend.legend import Legend
 from lposs_geo.memory import Budget, is_out_of_memory
 from lposs_geo.needs import check_room_for_products, check_room_for_work
-from lposs_geo.planning import ModelIdentity, Plan, Work, plan, survey
+from lposs_geo.planning import ModelIdentity, Plan, Survey, Work, plan, survey
 from lposs_geo.products import Outputs, write_products
 from lposs_geo.progress import Progress
 from lposs_geo.request import Request
@@ -160,7 +160,7 @@ class Run:
     ) -> Plan:
         """Look at the scene, refuse what can't be done, and decide the rest; the encoder is asked for last."""
         seen = survey(src, request, classes)
-        self.outputs.check(seen.scene, sources=seen.sources, overwrite=self.overwrite or self.resume)
+        self._check_outputs(seen, self.overwrite or self.resume)
         check_size(seen.window, len(seen.legend) if work.keep_probabilities else 1, seen.scene.path)
         log.info("bands %s as red, green, blue: %s", ",".join(map(str, seen.scene.bands)), seen.scene.bands_reason)
         _warn(seen.notices)
@@ -174,6 +174,11 @@ class Run:
             )
         return planned
 
+    def _check_outputs(self, seen: Survey, overwrite: bool) -> None:
+        given = {"suggest"} | ({"earlier"} if self.earlier else set()) | ({"lesson"} if seen.examples else set())
+        sources = (*seen.sources, *([self.earlier] if self.earlier else []))
+        self.outputs.check(seen.scene, sources=sources, overwrite=overwrite, given=given)
+
     def carry_out(self, planned: Plan) -> MapResult:
         """Do what is left to be done, in the run's own folder, and put all files in their places."""
         scene, recipe, labels = planned.scene, planned.recipe, self.outputs.labels
@@ -181,7 +186,7 @@ class Run:
         if self.resume and not run_folder(labels).exists() and self.outputs.are_finished(recipe.digest):
             raise FinishedError(f"'{labels}' is finished already, with the same scene, words and numbers")
         overwrites = self.overwrite or (self.resume and may_replace(labels, recipe.begun_with, wanted))
-        self.outputs.check(scene, sources=planned.survey.sources, overwrite=overwrites)
+        self._check_outputs(planned.survey, overwrites)
         opened = open_run(
             labels,
             recipe.begun_with,
