@@ -149,7 +149,7 @@ def test_changes_are_told_and_written(full, tmp_path):
     assert all(colours[each.id][:3] == each.colour for each in LEGEND.classes)
     assert cog_validate(tmp_path / "changes.tif")[0]
     assert [(each.id, each.name) for each in read_label_legend(tmp_path / "changes.tif").classes] == [
-        *((1, "forest"), (2, "grass"), (3, "water")),
+        *((0, "unchanged"), (1, "forest"), (2, "grass"), (3, "water")),
     ]
     style = (tmp_path / "changes.qml").read_text()
     assert 'value="0"' in style and 'label="unchanged"' in style

@@ -21,7 +21,7 @@ __all__ = ["Effect", "ExamplesSection", "changes_picture", "examples_section"]
 SMALL_SIDE = 450
 """Px of a picture's longer side: it shows where to look, not the single pixel."""
 
-MOST_ROWS = 20
+MOST_ROWS = 12
 """Changes from class to class in the table."""
 
 _FADED = 0.25
@@ -135,7 +135,7 @@ def examples_section(
     rows = tuple(
         _ChangeRow(
             change.before, colours.get(change.before, "#ffffff"), change.after, colours[change.after],
-            unit.text(change.area_m2), percent_text(change.share),
+            unit.text(change.area_m2), _share(change.share),
         )
         for change in changes.pairs[:MOST_ROWS]
     )  # fmt: skip
@@ -151,7 +151,7 @@ def examples_section(
         changes=rows,
         more=len(changes.pairs) - len(rows),
         area=unit.text(changes.area_m2),
-        share=percent_text(changes.share),
+        share=_share(changes.share),
         unit=unit.symbol,
         pictures=_pictures(effect, image, labels, legend) if rows else (),
     )
@@ -184,6 +184,11 @@ def changes_picture(
     shown[latest != UNCHANGED] = colours[latest[latest != UNCHANGED]]
     shown[(blocks == NODATA).all(axis=(1, 3))] = 255
     return shown
+
+
+def _share(share: float) -> str:
+    """As the report's other tables have it."""
+    return percent_text(share).replace(" ", "")
 
 
 def _row(own: ClassAgreement, colour: str) -> _ClassRow:

@@ -15,9 +15,12 @@ import pytest
 from PIL import Image
 
 from lposs_geo.errors import OutputError
+from lposs_geo.examples.agreement import Agreement, ClassAgreement
+from lposs_geo.examples.changes import Change, Changes
 from lposs_geo.files.writing import write_text
 from lposs_geo.legend.building import from_words
 from lposs_geo.legend.legend import LandClass, Legend
+from lposs_geo.writers.examples_section import Effect
 from lposs_geo.writers.rasters import ClassArea
 from lposs_geo.writers.report import Report, page
 
@@ -270,3 +273,19 @@ def test_a_browser_shows_it_without_a_complaint(tmp_path):
     assert re.search(r'<html lang="en" class="live">', done.stdout)  # the script ran to its first lines ...
     assert 'aria-valuetext="scene 50%, map 50%"' in done.stdout  # ... and set the swipe
     assert "CONSOLE" not in done.stderr  # neither errors nor refused requests
+
+
+def test_examples_have_a_section_that_calls_nothing_accurate():
+    pairs = (Change(HOSTILE, "forest", 1e4, 0.04), Change("forest", "unknown", 10.0, 0.0001))
+    agreement = Agreement((ClassAgreement(HOSTILE, 3, 1, 3, 2, 1), ClassAgreement("water", 1, 0, 1, 0, 0)), True)
+    earlier = np.ones((40, 60), np.uint8)
+    text = page(_report(effect=Effect(agreement, Changes(pairs, 10010.0, 0.0401), earlier)))
+    read = _Reader(text)
+    assert "1 of 4 examples agreed before, 4 after, 1 of 2 left out; 4.0 % of the area changed" in read.shown
+    assert [HOSTILE, "3", "1", "3", "1 of 2"] in read.rows and ["water", "1", "0", "1", "\u2013"] in read.rows
+    assert [HOSTILE, "forest", "1.000", "4.0%"] in read.rows and ["All changes", "1.001", "4.0%"] in read.rows
+    assert "accura" not in read.shown
+    assert len(read.pictures()) == 6
+    ids = [attributes["id"] for _, attributes in read.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert "Examples" not in page(_report(effect=Effect(None)))

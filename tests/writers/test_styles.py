@@ -15,7 +15,8 @@ from rasterio.crs import CRS
 from lposs_geo.legend.legend import LandClass, Legend
 from lposs_geo.polygons.coverage import PolygonBatch
 from lposs_geo.polygons.files import write_polygons
-from lposs_geo.writers.styles import confidence_qml, labels_qml, labels_sld, polygons_qml, polygons_sld
+from lposs_geo.writers.changes import change_classes
+from lposs_geo.writers.styles import changes_qml, confidence_qml, labels_qml, labels_sld, polygons_qml, polygons_sld
 
 LEGEND = Legend(
     (
@@ -195,3 +196,13 @@ def test_files_are_utf8(tmp_path: Path):
     path = tmp_path / "labels.sld"
     path.write_text(labels_sld(LEGEND), encoding="utf-8")
     assert "Größe & <Maß>" in {entry.get("label") for entry in ElementTree.parse(path).iter()}
+
+
+def test_of_changes_what_is_the_same_lets_the_map_show_through():
+    root = ElementTree.fromstring(changes_qml(change_classes(LEGEND), clear=0))
+    entries = [(each.get("value"), each.get("label"), each.get("alpha")) for each in root.iter("paletteEntry")]
+    assert entries == [
+        ("0", "unchanged", "0"),
+        *((str(each.id), each.name, "255") for each in LEGEND.classes),
+        ("254", "unknown", "255"),
+    ]
