@@ -1,6 +1,7 @@
 from . import batch as batch
 from . import bench as bench
 from . import encoders as encoders
+from . import examples as examples
 from . import graph as graph
 from . import legend as legend
 from . import lposs as lposs
@@ -16,10 +17,13 @@ from . import writers as writers
 from .batch import Outcome as Outcome
 from .batch import map_batch as map_batch
 from .errors import LpossGeoError as LpossGeoError
+from .examples.learned import Learned as Learned
+from .examples.learned import read_learned as read_learned
 from .legend.building import from_words as from_words
 from .legend.legend import Legend as Legend
 from .legend.toml_files import read_legend as read_legend
 from .mapping import Mapper as Mapper
+from .mapping import correct_map as correct_map
 from .mapping import map_scene as map_scene
 from .polygons.vectorize import vectorize as vectorize
 from .release import __version__ as __version__

@@ -17,8 +17,7 @@ from lposs_geo.errors import (
     escaped,
 )
 from lposs_geo.files.outputs import PLACEHOLDER, for_scene
-from lposs_geo.legend.legend import Legend
-from lposs_geo.mapping import Mapper
+from lposs_geo.mapping import Classes, Mapper, model_for
 from lposs_geo.products import BESIDE_LABELS
 from lposs_geo.progress import Listener
 from lposs_geo.request import MapOptions
@@ -47,7 +46,7 @@ class Outcome:
 
 def map_batch(
     scenes: Sequence[str | Path],
-    classes: str | Sequence[str] | Legend,
+    classes: Classes,
     dst: str | Path,
     *,
     mapper: Mapper | None = None,
@@ -60,16 +59,17 @@ def map_batch(
     ----------
     scenes : sequence of str or Path
         A scene that is named twice is mapped once.
-    classes : str, sequence of str, or Legend
+    classes : str, sequence of str, Legend, or Learned
     dst : str or Path
         GeoTIFF to write, with ``{name}`` where the scene's name without its ending goes.
     mapper : Mapper, optional
-        By default the best model that is installed.
+        By default that of the model that the classes were learnt with, else of the best one that is installed.
     progress : callable, optional
         Called with (stage, done, total) of the scene at work.
     **options
         As for `map_scene`; the names of its other outputs have ``{name}`` in them, too. With ``resume`` the scenes
-        whose map is there, made in the same way, are left out.
+        whose map is there, made in the same way, are left out. Of ``examples`` each scene takes those that lie on it,
+        and one on which none lies fails.
 
     Yields
     ------
@@ -96,14 +96,14 @@ def map_batch(
         other = by_name.setdefault(stem(source).casefold(), source)
         if other is not source:
             raise OutputError(f"'{other}' and '{source}' would have the same outputs: map them in two runs")
-    mapper = mapper or Mapper.load()
+    mapper = mapper or Mapper.load(model_for(classes))
     return _map_all(mapper, sources, classes, outputs, options, progress)
 
 
 def _map_all(
     mapper: Mapper,
     scenes: Sequence[str],
-    classes: str | Sequence[str] | Legend,
+    classes: Classes,
     outputs: Mapping[str, str | Path],
     options: MapOptions,
     progress: Listener | None,

@@ -5,21 +5,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Unpack
+from typing import TypeAlias, Unpack, cast
 
 import numpy as np
 import rasterio
-import torch
 from numpy.typing import NDArray
-from rasterio.windows import Window
 
-from lposs_geo import encoders, lposs, models
+from lposs_geo import encoders, models
+from lposs_geo.earlier import EarlierMap, check_grid, find_scene, model_of, read_earlier, with_settings
 from lposs_geo.encoders.encoder import Encoder
-from lposs_geo.errors import ParameterError
+from lposs_geo.errors import OutputError
+from lposs_geo.examples.learned import Learned
+from lposs_geo.hints import Notice
 from lposs_geo.legend.building import from_words
 from lposs_geo.legend.legend import Legend
 from lposs_geo.limits import check_address_space
@@ -27,34 +29,19 @@ from lposs_geo.memory import DEFAULT, Budget
 from lposs_geo.planning import ModelIdentity, Work
 from lposs_geo.products import Outputs
 from lposs_geo.progress import Listener, Progress
-from lposs_geo.request import MapOptions, Request
+from lposs_geo.provenance import settings_of
+from lposs_geo.request import CorrectOptions, MapOptions, Request
 from lposs_geo.running import MapResult, Run, working
 from lposs_geo.scene.names import SceneLike
-from lposs_geo.stages.encode import encode_image
-from lposs_geo.stages.label import decide
-from lposs_geo.stages.propagate import SCENE_PARAMETERS, patch_scores, sample_scores
-from lposs_geo.stages.task import embed
+from lposs_geo.segmenting import Segmentation, segment
 from lposs_geo.store.runs import settle
 
-__all__ = ["Mapper", "Segmentation", "map_scene"]
+__all__ = ["Classes", "Mapper", "Segmentation", "correct_map", "map_scene", "model_for"]
 
+Classes: TypeAlias = str | Sequence[str] | Legend | Learned
+"""The classes as a user may give them: words, a legend, or what was learnt from another map's examples."""
 
-@dataclass(frozen=True)
-class Segmentation:
-    """An image that was labelled in memory.
-
-    Attributes
-    ----------
-    labels : (rows, cols) uint8
-        1 to n in legend order, 0 where unknown.
-    probabilities : (classes, rows, cols) float32
-        0..1, with sum 1.
-    legend : Legend
-    """
-
-    labels: NDArray[np.uint8]
-    probabilities: NDArray[np.float32]
-    legend: Legend
+log = logging.getLogger("lposs_geo")
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,15 +128,51 @@ class Mapper:
     def map(
         self,
         src: SceneLike,
-        classes: str | Sequence[str] | Legend,
+        classes: Classes,
         dst: str | Path,
         *,
         progress: Listener | None = None,
         **options: Unpack[MapOptions],
     ) -> MapResult:
         """Map the land cover of a scene; all is as in `map_scene`."""
+        return self._map(src, classes, dst, options, progress)
+
+    def correct(
+        self,
+        earlier: str | Path,
+        examples: str | Path,
+        dst: str | Path,
+        *,
+        scene: SceneLike | None = None,
+        progress: Listener | None = None,
+        **options: Unpack[CorrectOptions],
+    ) -> MapResult:
+        """Correct a map by examples; all is as in `correct_map`."""
+        asked: MapOptions = {**options, "examples": examples}
+        Request.of(asked)
+        before = read_earlier(earlier)
+        named = frozenset(name for name, value in asked.items() if value is not None)
+        taken = with_settings(before.settings, earlier, asked, named, same_scene=True)
+        src = find_scene(before) if scene is None else scene
+        if before.fingerprint != self.model.fingerprint:
+            model = before.settings.model
+            its = "other weights of it" if model == self.model.name else f"'{self.model.name}'"
+            log.warning("%s", Notice(f"'{earlier}' was made with the model '{model}', and is corrected with {its}"))
+        return self._map(src, before.classes, dst, cast(MapOptions, taken), progress, before)
+
+    def _map(
+        self,
+        src: SceneLike,
+        classes: Classes,
+        dst: str | Path,
+        options: MapOptions,
+        progress: Listener | None,
+        earlier: EarlierMap | None = None,
+    ) -> MapResult:
         request, outputs = Request.of(options), Outputs.of(dst, options)
-        legend = classes if isinstance(classes, Legend) else from_words(classes)
+        known = classes if isinstance(classes, Legend | Learned) else from_words(classes)
+        if earlier is not None:
+            _check_other(outputs, earlier.path)
         work = Work(
             budget=Budget(self.max_memory),
             tile_size=options.get("tile_size"),
@@ -164,10 +187,13 @@ class Mapper:
             progress=Progress(progress),
             resume=options.get("resume", False),
             overwrite=options.get("overwrite", False),
+            earlier=None if earlier is None else earlier.path,
         )
         with rasterio.Env(GDAL_CACHEMAX=work.budget.file_cache), working():
             with run.progress.running("load"):
-                planned = run.prepare(src, request, legend, work, lambda: self.encoder)
+                planned = run.prepare(src, request, known, work, lambda: self.encoder)
+            if earlier is not None:
+                check_grid(earlier, planned.scene.grid.part(planned.task.window), planned.scene.path)
             return run.carry_out(planned)
 
     def segment(
@@ -199,24 +225,14 @@ class Mapper:
         ParameterError
             If the image has another shape or type.
         """
-        pixels = _as_rgb(image)
         legend = classes if isinstance(classes, Legend) else from_words(classes)
         with working():
-            encoder = self.encoder
-            words = embed(legend, encoder)
-            features = encode_image(pixels, encoder, zoom=encoder.zoom(gsd))
-            lattice_scores = patch_scores(features, words.text, encoder, num_rivals=len(words.rivals))
-            whole = Window(0, 0, pixels.shape[2], pixels.shape[1])
-            scores = sample_scores(lattice_scores, features[-1], whole, encoder.device)
-            if refine:
-                scores = lposs.refine(torch.from_numpy(pixels).to(encoder.device), scores, SCENE_PARAMETERS)
-            labels, shares = decide(scores, words, encoder.confidence_power, of_all=True)
-            return Segmentation(labels.cpu().numpy(), shares[1:].cpu().numpy(), legend)
+            return segment(self.encoder, image, legend, gsd, refine)
 
 
 def map_scene(
     src: SceneLike,
-    classes: str | Sequence[str] | Legend,
+    classes: Classes,
     dst: str | Path,
     *,
     model: str | models.Model | None = None,
@@ -233,12 +249,14 @@ def map_scene(
     src : str, Path, DatasetReader, WarpedVRT or MemoryFile, or sequence of them
         Any raster that GDAL opens, an open rasterio dataset, or a MemoryFile, of which a copy is held; a folder or
         several rasters are one mosaic.
-    classes : str, sequence of str, or Legend
-        "forest,water,road", the same as a list, or a `Legend`.
+    classes : str, sequence of str, Legend, or Learned
+        "forest,water,road", the same as a list, a `Legend`, or what examples have taught on another scene, see
+        `examples.read_learned`.
     dst : str or Path
         GeoTIFF to write: uint8 labels on the scene's grid, 1 to n in legend order, 0 where unknown, 255 without data.
     model : str or Model, optional
-        A model's name, or a pair from `models.pair`; by default the best one that is installed.
+        A model's name, or a pair from `models.pair`; by default the one that the classes were learnt with, else the
+        best one that is installed.
     device : str
         "auto", "cpu" or "cuda".
     max_memory : int
@@ -261,12 +279,18 @@ def map_scene(
         HTML page to write.
     stac : str or Path, optional
         JSON file to write a STAC item to.
+    suggest : str or Path, optional
+        File to write points to where examples would help most: .gpkg, .parquet, .fgb or .geojson.
+    save : str or Path, optional
+        File to write what was learnt from the examples to: .lposs.
     bands, scale, collar, warp
         How the scene is read, see `request.Reading`.
     aoi, aoi_layer : str or Path, optional
         Area of interest that the map is cut to, see `request.Where`.
     window : Window, optional
         Map only this part of the scene, px. It still sees what lies around it, and so does an area of interest.
+    examples, examples_layer, add_classes
+        Examples of the classes on this scene, see `request.Learning`.
     gsd, refine, min_confidence
         See `request.Request`.
     simplify, min_area
@@ -290,15 +314,77 @@ def map_scene(
         Finished tiles are kept for `resume`, and a note of the error says so.
     """
     Request.of(options)  # a mistake is said before torch looks for a device
-    mapper = Mapper.load(model, device=device, max_memory=max_memory, use_cache=use_cache)
+    chosen = model_for(classes) if model is None else model
+    mapper = Mapper.load(chosen, device=device, max_memory=max_memory, use_cache=use_cache)
     return mapper.map(src, classes, dst, progress=progress, **options)
 
 
-def _as_rgb(image: NDArray[np.float32] | NDArray[np.uint8]) -> NDArray[np.float32]:
-    if image.ndim != 3 or image.shape[0] != 3 or 0 in image.shape:
-        raise ParameterError(f"image must be (3, rows, cols), not {tuple(image.shape)}")
-    if image.dtype == np.uint8:
-        return (image / np.float32(255)).astype(np.float32)
-    if not np.issubdtype(image.dtype, np.floating) or not (image.min() >= 0 and image.max() <= 1):
-        raise ParameterError("image must be uint8, or floating point from 0 to 1")
-    return np.ascontiguousarray(image, dtype=np.float32)
+def correct_map(
+    earlier: str | Path,
+    examples: str | Path,
+    dst: str | Path,
+    *,
+    scene: SceneLike | None = None,
+    model: str | models.Model | None = None,
+    device: str = "auto",
+    max_memory: int = DEFAULT,
+    use_cache: bool = True,
+    progress: Listener | None = None,
+    **options: Unpack[CorrectOptions],
+) -> MapResult:
+    """Correct a map by examples: the same scene, classes and settings, with what the examples teach.
+
+    Parameters
+    ----------
+    earlier : str or Path
+        A map of `map_scene`, or one that was corrected before: what its examples have taught still counts.
+    examples : str or Path
+        Points, lines or polygons with a field `class`, see `examples.read_examples`.
+    dst : str or Path
+        GeoTIFF to write, on the pixels of the earlier map, which stays as it is.
+    scene : str, Path, and so on, optional
+        What the earlier map was made from; by default what has the name that its tags tell, beside it or in the working
+        folder.
+    model : str or Model, optional
+        By default the earlier map's.
+    device, max_memory, use_cache, progress
+        As in `map_scene`.
+    **options
+        Those of `map_scene`, which win over the earlier map's, and the following. A file that the map was cut to is
+        named again by `aoi`.
+    changes : str or Path, optional
+        GeoTIFF to write what has changed to.
+
+    Returns
+    -------
+    MapResult
+
+    Raises
+    ------
+    LpossGeoError
+        One of its children, with one line that says what is wrong and what to do; then no output was written.
+    """
+    Request.of({**options, "examples": examples})
+    if model is None:
+        model = model_of(settings_of(earlier).model, f"the map '{earlier}'")
+    mapper = Mapper.load(model, device=device, max_memory=max_memory, use_cache=use_cache)
+    return mapper.correct(earlier, examples, dst, scene=scene, progress=progress, **options)
+
+
+def model_for(classes: Classes) -> models.Model | None:
+    """The model that classes were learnt with; None where they weren't, and any will do.
+
+    Raises
+    ------
+    ParameterError, ModelError
+        As in `earlier.model_of`.
+    """
+    return model_of(classes.model, "what was learnt") if isinstance(classes, Learned) else None
+
+
+def _check_other(outputs: Outputs, earlier: Path) -> None:
+    """Refuse to write over the map that is corrected, or what lies beside it."""
+    for output in outputs.files():
+        for file in output.files:
+            if file.exists() and earlier.exists() and file.samefile(earlier):
+                raise OutputError(f"output '{file}' is the map that is corrected", hint="give another name")

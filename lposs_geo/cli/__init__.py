@@ -19,6 +19,7 @@ import click
 from lposs_geo.cli.bench import bench_command
 from lposs_geo.cli.cache import cache_group
 from lposs_geo.cli.console import Terminated, help_without_command, say, tell
+from lposs_geo.cli.correct import correct_command
 from lposs_geo.cli.doctor import doctor_command
 from lposs_geo.cli.failing import TERMINATED, as_failure, exit_code, is_defect
 from lposs_geo.cli.info import info_command
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["cli", "main"]
 
-_WRITE_FILES = ("map", "vectorize")
+_WRITE_FILES = ("map", "correct", "vectorize")
 """Commands whose result is files; what they print only tells of it."""
 
 
@@ -51,6 +52,7 @@ def cli(context: click.Context) -> None:
 
 for _command in (
     map_command,
+    correct_command,
     vectorize_command,
     info_command,
     legends_group,

@@ -245,10 +245,12 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True)
 class MapResult:
-    """A map.
+    """A map, made or corrected.
 
     Attributes
     ----------
+    command : str
+        "map" or "correct".
     scene : str
         Its name.
     outputs : mapping of str to str

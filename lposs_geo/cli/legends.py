@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from lposs_geo.cli import answers
 from lposs_geo.cli.console import help_without_command
 from lposs_geo.cli.options import JSON
+
+if TYPE_CHECKING:
+    from lposs_geo.examples import Learned
 
 __all__ = ["legends_group"]
 
@@ -47,7 +52,24 @@ def legends_list(as_json: bool) -> None:
 @legends_group.command("show", short_help="Print a legend as TOML.")
 @click.argument("name")
 def legends_show(name: str) -> None:
-    """Print legend NAME, or a legend file, as TOML, to edit and give to --legend."""
-    from lposs_geo import legend
+    """Print legend NAME, or a legend file, as TOML, to edit and give to --legend.
 
+    Of what `--save` has kept, the legend that it was learnt for is printed, without what was learnt.
+    """
+    from lposs_geo import examples, legend
+
+    if name.casefold() not in legend.PRESETS and examples.is_learned(name):
+        learned = examples.read_learned(name)
+        click.echo("".join(f"# {line}\n" for line in _about(learned)), nl=False)
+        click.echo(legend.to_toml(learned.legend), nl=False)
+        return
     click.echo(legend.to_toml(legend.find_legend(name)), nl=False)
+
+
+def _about(learned: Learned) -> list[str]:
+    """Lines on what was learnt from what."""
+    counts = ", ".join(f"{name} {count}" for name, count in learned.counts.items())
+    return [
+        f"learnt with the model {learned.model} by lposs-geo {learned.version}",
+        f"from {sum(learned.counts.values())} examples: {counts}",
+    ]

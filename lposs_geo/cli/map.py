@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +13,14 @@ from click.core import ParameterSource
 from lposs_geo.cli import answers
 from lposs_geo.cli.console import messages, remark, say, show_progress, tell
 from lposs_geo.cli.failing import Misuse, as_failure
-from lposs_geo.cli.grouped import GroupedCommand, options
-from lposs_geo.cli.like import model_of, with_settings
+from lposs_geo.cli.grouped import options
 from lposs_geo.cli.options import (
+    ADD_CLASSES,
     BANDS,
+    CACHE,
     COLLAR,
     DEVICE,
+    EXAMPLES_LAYER,
     FILE,
     JSON,
     MAX_MEMORY,
@@ -27,18 +29,22 @@ from lposs_geo.cli.options import (
     NO_NETWORK,
     OVERWRITE,
     QUIET,
+    RESUME,
     SCALE,
     SIMPLIFY,
     VERBOSE,
+    VLM,
+    VM,
     WARP,
 )
+from lposs_geo.cli.outputs import OF_EXAMPLES, OutputsCommand, files_of, keep, named_files, outputs
 from lposs_geo.cli.wording import words_here
-from lposs_geo.errors import FinishedError, LegendError, LpossGeoError, OutputError, SceneError
+from lposs_geo.errors import FinishedError, LegendError, LpossGeoError, SceneError
 from lposs_geo.files.outputs import PLACEHOLDER, for_scene
-from lposs_geo.products import BESIDE_LABELS, PRODUCTS, Product
 from lposs_geo.writers.area_units import unit_for
 
 if TYPE_CHECKING:
+    from lposs_geo.examples import Learned
     from lposs_geo.examples.agreement import Agreement
     from lposs_geo.legend.legend import Legend
     from lposs_geo.mapping import Mapper
@@ -46,41 +52,19 @@ if TYPE_CHECKING:
     from lposs_geo.progress import Listener
     from lposs_geo.running import MapResult
 
-__all__ = ["map_command"]
-
-BESIDE = "beside the map"
-"""What --confidence, --probabilities and --stac mean without a file name."""
-
-_ENDINGS = {product.name: product.default_ending for product in PRODUCTS if product.default_ending is not None}
+__all__ = ["chosen_model", "finish", "loaded", "map_command", "say_finished"]
 
 
-def _output(product: Product) -> Callable[[Any], Any]:
-    """The option for a kind of file; some need no name, and then lie beside the map."""
-    endings = [ending.removeprefix(".").upper() for ending in product.endings.split()]
-    metavar = endings[0] if len(endings) < 3 else "FILE"
-    if product.default_ending is None:
-        return click.option(f"--{product.name}", type=FILE, metavar=metavar, help=product.summary)
-    text = f"{product.summary}  [without a name: MAP{product.default_ending}]"
-    return click.option(f"--{product.name}", metavar=f"[={metavar}]", help=text)
-
-
-class _MapCommand(GroupedCommand):
-    """Names of outputs that may be left out follow an equals sign: what stands behind a blank is the scene."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        bare = {f"--{name}" for name in _ENDINGS}
-        options = args.index("--") if "--" in args else len(args)
-        filled = [f"{arg}={BESIDE}" if arg in bare else arg for arg in args[:options]]
-        return super().parse_args(ctx, filled + args[options:])
-
-
-@click.command("map", cls=_MapCommand, short_help="Map the land cover of a scene.")
+@click.command("map", cls=OutputsCommand, short_help="Map the land cover of a scene.")
 @click.argument("scenes", metavar="SCENE...", nargs=-1, required=True)
 @options(
     "Classes",
     click.option("--classes", metavar="WORDS", help='Classes, like "forest,water=river|lake,road" (| joins synonyms).'),
     click.option(
-        "--legend", "legend_name", metavar="FILE|NAME", help="Legend file, or one of `lposs-geo legends list`, instead."
+        "--legend",
+        "legend_name",
+        metavar="FILE|NAME",
+        help="Legend file, what --save has kept, or one of `lposs-geo legends list`, instead.",
     ),
 )
 @options(
@@ -88,13 +72,27 @@ class _MapCommand(GroupedCommand):
     click.option(
         "-o", "--output", type=FILE, metavar="TIF", help="Map to write.  [default: SCENE_landcover.tif, here]"
     ),
-    *map(_output, PRODUCTS[1:]),
+    *outputs(),
     OVERWRITE,
+)
+@options(
+    "Examples",
+    click.option(
+        "--examples",
+        type=FILE,
+        metavar="FILE",
+        help="Points, lines or polygons on SCENE with a field `class`: the map learns from them, beside the words.",
+    ),
+    EXAMPLES_LAYER,
+    ADD_CLASSES,
+    *outputs(OF_EXAMPLES),
 )
 @options(
     "The scene and how it is read",
     click.option(
-        "--batch", is_flag=True, help="Map each SCENE, or each in a folder, by itself: {name} in names of outputs."
+        "--batch",
+        is_flag=True,
+        help="Map each SCENE, or each in a folder, by itself: {name} in names of outputs, and the examples on it.",
     ),
     BANDS,
     SCALE,
@@ -112,8 +110,8 @@ class _MapCommand(GroupedCommand):
 @options(
     "The model",
     MODEL,
-    click.option("--vlm", metavar="SOURCE", help="Vision-and-language model of your own: open_clip:ARCH/TAG[@FILE]."),
-    click.option("--vm", metavar="SOURCE", help="Vision model of your own: timm:NAME[@FILE]."),
+    VLM,
+    VM,
     click.option(
         "--gsd",
         type=click.FloatRange(min=0, min_open=True),
@@ -123,7 +121,9 @@ class _MapCommand(GroupedCommand):
 )
 @options(
     "The map",
-    click.option("--like", type=FILE, metavar="MAP", help="Take the model and all settings not named from this map."),
+    click.option(
+        "--like", type=FILE, metavar="MAP", help="Take classes, model and all settings that aren't named from this map."
+    ),
     click.option("--refine/--no-refine", default=True, show_default=True, help="Sharpen borders over pixels (LPOSS+)."),
     click.option(
         "--min-confidence",
@@ -140,10 +140,8 @@ class _MapCommand(GroupedCommand):
     DEVICE,
     MAX_MEMORY,
     click.option("--tile-size", type=click.IntRange(min=64), metavar="PX", help="Size of tiles.  [default: what fits]"),
-    click.option(
-        "--cache/--no-cache", "use_cache", default=True, show_default=True, help="Keep features for new words."
-    ),
-    click.option("--resume", is_flag=True, help="Go on with a run that was cut off."),
+    CACHE,
+    RESUME,
 )
 @options("Messages", JSON, VERBOSE, QUIET)
 @click.pass_context
@@ -166,46 +164,36 @@ def map_command(
 ) -> None:
     """Map the land cover of SCENE, any georeferenced raster; several, or a folder, are one mosaic."""
     with messages(as_json, verbose, quiet):
-        chosen = _legend(classes, legend_name)
-    model = _model(model_name, vlm, vm)
+        chosen = _classes(classes, legend_name, like)
+    model = chosen_model(model_name, vlm, vm) or _model_of(chosen, legend_name)
     if like is not None:
-        from lposs_geo import provenance
+        from lposs_geo import earlier, provenance
 
-        earlier = provenance.settings_of(like)
+        before = provenance.settings_of(like)
         named = frozenset(name for name in settings if context.get_parameter_source(name) != ParameterSource.DEFAULT)
-        settings = with_settings(earlier, like, settings, named)
-        model = model or model_of(earlier, like)
+        settings = earlier.with_settings(before, like, settings, named)
+        model = model or earlier.model_of(before.model, f"the map '{like}'")
     source = scenes[0] if len(scenes) == 1 else scenes
     output = output or Path(f"{PLACEHOLDER if batch else _stem(source)}_landcover.tif")
-    for name, ending in _ENDINGS.items():
-        if settings[name] is not None:
-            beside = settings[name] == BESIDE
-            settings[name] = output.with_name(output.stem + ending) if beside else Path(settings[name])
+    settings = named_files(settings, output)
     sources = _each(scenes) if batch else []
-    outputs = [output, *(settings[name] for name in BESIDE_LABELS if settings[name] is not None)]
-    files = [for_scene(path, _stem(each)) for each in sources for path in outputs] or outputs
-    if legend_name is not None:
-        _keep(Path(legend_name), "the legend", files)
-    if like is not None:
-        _keep(like, "the earlier map", files)
+    files = [for_scene(path, _stem(each)) for each in sources for path in files_of(settings, output)]
+    files = files or files_of(settings, output)
+    told = {"the legend": legend_name, "the earlier map": like, "the file of examples": settings["examples"]}
+    for what, file in told.items():
+        if file is not None:
+            keep(Path(file), what, files)
     with messages(as_json, verbose, quiet), show_progress(as_json, quiet) as progress:
-        mapper = _mapper(context, model, settings)
+        mapper = loaded(context, model, settings)
         if batch:
             _map_each(mapper, sources, chosen, output, settings, progress, as_json, verbose, quiet)
             return
         try:
             result = mapper.map(source, chosen, output, progress=progress, **settings)
         except FinishedError as error:
-            _say_finished(str(source), error.worded(words_here()), as_json, quiet)
+            say_finished(str(source), error.worded(words_here()), as_json, quiet)
         else:
-            _finish(result, as_json, verbose)
-
-
-def _keep(file: Path, what: str, outputs: Sequence[Path]) -> None:
-    """Refuse to write over a file that only tells how to map."""
-    for path in outputs:
-        if path.exists() and file.exists() and path.samefile(file):
-            raise OutputError(f"output '{path}' is {what} itself", hint="give another name")
+            finish(result, as_json, verbose)
 
 
 def _each(scenes: Sequence[str]) -> list[str]:
@@ -221,22 +209,40 @@ def _stem(source: str | tuple[str, ...]) -> str:
     return stem(source)
 
 
-def _legend(classes: str | None, name: str | None) -> Legend:
-    from lposs_geo import legend
+def _classes(words: str | None, legend_name: str | None, like: Path | None) -> Legend | Learned:
+    """The classes that are named; those of the map that the new one is like, where none are."""
+    from lposs_geo import examples, legend
 
-    if (classes is None) == (name is None):
-        problem = "no classes are named" if name is None else "the classes are named twice"
+    if words is None and legend_name is None and like is not None:
+        from lposs_geo import earlier
+
+        return earlier.classes_of(like)
+    if (words is None) == (legend_name is None):
+        problem = "no classes are named" if legend_name is None else "the classes are named twice"
         raise Misuse(problem, hint="name the classes with <classes>, or a legend with <legend>")
-    if name is not None:
-        return legend.find_legend(name)
-    assert classes is not None
+    if legend_name is not None:
+        is_preset = legend_name.casefold() in legend.PRESETS
+        is_learned = not is_preset and examples.is_learned(legend_name)
+        return examples.read_learned(legend_name) if is_learned else legend.find_legend(legend_name)
+    assert words is not None
     try:
-        return legend.from_words(classes)
+        return legend.from_words(words)
     except LegendError as error:
         raise Misuse(error.problem, hint=error.hint) from error
 
 
-def _model(name: str | None, vlm: str | None, vm: str | None) -> Model | None:
+def _model_of(classes: Legend | Learned, legend_name: str | None) -> Model | None:
+    """The model that classes were learnt with, if they were."""
+    from lposs_geo.earlier import model_of
+    from lposs_geo.examples import Learned
+
+    if legend_name is None or not isinstance(classes, Learned):
+        return None
+    return model_of(classes.model, f"the legend '{legend_name}'")
+
+
+def chosen_model(name: str | None, vlm: str | None, vm: str | None) -> Model | None:
+    """The model that a command's options name, if they do."""
     from lposs_geo import models
 
     if (vlm is None) != (vm is None) or (vlm is not None and name is not None):
@@ -244,7 +250,7 @@ def _model(name: str | None, vlm: str | None, vm: str | None) -> Model | None:
     return models.pair(vlm, vm) if vlm and vm else models.find(name) if name else None
 
 
-def _mapper(context: click.Context, model: Model | None, options: dict[str, Any]) -> Mapper:
+def loaded(context: click.Context, model: Model | None, options: dict[str, Any]) -> Mapper:
     """The model to map with, by the options that aren't of one map; a program that calls this may hand one in."""
     from lposs_geo.mapping import Mapper
 
@@ -256,7 +262,7 @@ def _mapper(context: click.Context, model: Model | None, options: dict[str, Any]
 def _map_each(
     mapper: Mapper,
     sources: Sequence[str],
-    legend: Legend,
+    classes: Legend | Learned,
     output: Path,
     options: dict[str, Any],
     progress: Listener,
@@ -269,14 +275,14 @@ def _map_each(
 
     done, failed = 0, list[str]()
     try:
-        for outcome in map_batch(sources, legend, output, mapper=mapper, progress=progress, **options):
+        for outcome in map_batch(sources, classes, output, mapper=mapper, progress=progress, **options):
             try:
                 if outcome.error is not None:
                     raise outcome.error
                 if outcome.result is None:
-                    _say_finished(outcome.name, f"{outcome.name} is finished already", as_json, quiet)
+                    say_finished(outcome.name, f"{outcome.name} is finished already", as_json, quiet)
                 else:
-                    _finish(outcome.result, as_json, verbose)
+                    finish(outcome.result, as_json, verbose)
                 done += 1
             except LpossGeoError as error:
                 failed.append(outcome.name)
@@ -292,17 +298,18 @@ def _map_each(
         say(f"{done} scenes mapped")
 
 
-def _say_finished(scene: str, message: str, as_json: bool, quiet: bool) -> None:
+def say_finished(scene: str, message: str, as_json: bool, quiet: bool) -> None:
+    """Say that there is nothing to do."""
     if as_json or not quiet:
         tell(answers.Finished(scene=scene, message=message), message, as_json)
 
 
-def _finish(result: MapResult, as_json: bool, verbose: bool) -> None:
+def finish(result: MapResult, as_json: bool, verbose: bool, *, command: str = "map") -> None:
     """Print what was made; SceneError if parts of it are missing."""
     from lposs_geo.examples.effect import effect_in_words
 
     if as_json:
-        click.echo(answers.to_json(_answer(result)))
+        click.echo(answers.to_json(_answer(result, command)))
     else:
         for path in result.outputs.paths.values():
             click.echo(path)
@@ -326,11 +333,12 @@ def _finish(result: MapResult, as_json: bool, verbose: bool) -> None:
         )
 
 
-def _answer(result: MapResult) -> answers.MapResult:
+def _answer(result: MapResult, command: str) -> answers.MapResult:
     from lposs_geo.examples.effect import effect_in_words
 
     words, changes = words_here(), result.changes
     return answers.MapResult(
+        command=command,
         scene=result.scene.name,
         outputs={name: str(path) for name, path in result.outputs.paths.items()},
         model=result.model,

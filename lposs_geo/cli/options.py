@@ -13,9 +13,12 @@ from lposs_geo.errors import ParameterError
 from lposs_geo.memory import DEFAULT, parse_size
 
 __all__ = [
+    "ADD_CLASSES",
     "BANDS",
+    "CACHE",
     "COLLAR",
     "DEVICE",
+    "EXAMPLES_LAYER",
     "FILE",
     "JSON",
     "MAX_MEMORY",
@@ -24,9 +27,12 @@ __all__ = [
     "NO_NETWORK",
     "OVERWRITE",
     "QUIET",
+    "RESUME",
     "SCALE",
     "SIMPLIFY",
     "VERBOSE",
+    "VLM",
+    "VM",
     "WARP",
 ]
 
@@ -74,6 +80,8 @@ MAX_MEMORY = click.option(
     help="Memory that the work may take beside the model.  [default: 4GB]",
 )
 MODEL = click.option("--model", "model_name", metavar="NAME", help="Model to use.  [default: the best installed]")
+VLM = click.option("--vlm", metavar="SOURCE", help="Vision-and-language model of your own: open_clip:ARCH/TAG[@FILE].")
+VM = click.option("--vm", metavar="SOURCE", help="Vision model of your own: timm:NAME[@FILE].")
 DEVICE = click.option(
     "--device", default="auto", show_default=True, metavar="auto|cpu|cuda", help="Device to compute on."
 )
@@ -94,10 +102,18 @@ COLLAR = click.option(
 WARP = click.option(
     "--warp", is_flag=True, help="Map a scene that only has ground control points or RPCs on a north-up grid."
 )
+EXAMPLES_LAYER = click.option("--examples-layer", metavar="NAME", help="Layer of the file of examples.")
+ADD_CLASSES = click.option(
+    "--add-classes", is_flag=True, help="Add a class for each name in the examples that the legend lacks."
+)
 NO_NETWORK = click.option(
     "--no-network", is_flag=True, is_eager=True, expose_value=False, callback=_keep_local,
     help="Read nothing from the network, whatever a file names.  [also: LPOSS_GEO_LOCAL_ONLY=1]",
 )  # fmt: skip
+CACHE = click.option(
+    "--cache/--no-cache", "use_cache", default=True, show_default=True, help="Keep features for new words and examples."
+)
+RESUME = click.option("--resume", is_flag=True, help="Go on with a run that was cut off.")
 VERBOSE = click.option("-v", "--verbose", is_flag=True, help="Print more; show where an unexpected error arose.")
 QUIET = click.option("-q", "--quiet", is_flag=True, help="Print only the result and errors.")
 JSON = click.option(

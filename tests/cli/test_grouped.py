@@ -1,6 +1,7 @@
 import re
 
 import click
+import pytest
 from click.testing import CliRunner
 
 from lposs_geo.cli import cli
@@ -23,11 +24,12 @@ def test_options_stand_under_their_titles_in_order():
     assert CliRunner().invoke(command, ["a", "-o", "b", "--device", "c"]).output == "a b None c\n"
 
 
-def test_the_groups_of_map_hold_all_its_options():
-    titles = cli.commands["map"].callback.titles
-    parameters = {each.name for each in cli.commands["map"].params if isinstance(each, click.Option)}
+@pytest.mark.parametrize(("name", "count"), [("map", 9), ("correct", 6)])
+def test_the_groups_of_a_command_hold_all_its_options(name, count):
+    titles = cli.commands[name].callback.titles
+    parameters = {each.name for each in cli.commands[name].params if isinstance(each, click.Option)}
     assert titles.keys() == parameters
-    assert len(set(titles.values())) == 8
+    assert len(set(titles.values())) == count
 
 
 def test_no_line_about_a_command_is_cut_off():
