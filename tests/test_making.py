@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from lposs_geo.examples.learned import Learned, read_learned
 from lposs_geo.examples.lesson import Lesson
 from lposs_geo.examples.runs import Line, Runs
 from lposs_geo.examples.suggest import Suggestion
+from lposs_geo.files import room
 from lposs_geo.finished import are_as_written
 from lposs_geo.legend.building import from_words
 from lposs_geo.needs import check_room_for_products
@@ -233,3 +235,11 @@ def test_the_report_tells_what_examples_did(full, tmp_path):
     page = (tmp_path / "map.html").read_text()
     assert "2 of 4 examples agreed before, 4 after, 3 of 4 left out; 59.7 % of the area changed" in page
     assert page.count("<figure>") >= 3
+
+
+def test_changes_need_room_too(full, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda _: usage._replace(free=1))
+    outputs = Outputs.of(tmp_path / "map.tif", {"changes": tmp_path / "changes.tif"})
+    with pytest.raises(OutputError, match="labels and changes will take"):
+        check_room_for_products(outputs, full, Polygons(), tmp_path)
