@@ -222,8 +222,8 @@ def fit_head(samples: Samples, scene: Observations) -> Fit:
     -------
     Fit
     """
-    active, anchors = np.unique(samples.classes), _anchors(samples, scene)
     blocks = [_Block.of(name, features) for name, features in scene.features.items()]
+    active, anchors = np.unique(samples.classes), _anchors(samples, scene, blocks)
     used = samples[evenly(samples.classes, MOST_ROWS)]
     judged = used[evenly(used.classes, MOST_JUDGED)]
     num_judged, is_all = len(judged), len(judged) == len(used)
@@ -271,19 +271,36 @@ def _mean_head(
     return Head(float(trust), _single(bias), {name: _single(part) for name, part in weights.items()})
 
 
-def _anchors(samples: Samples, scene: Observations) -> Samples:
-    """Stand-ins for examples of the classes that have none: patches that the words are surer of than of most."""
+def _anchors(samples: Samples, scene: Observations, blocks: Sequence[_Block]) -> Samples:
+    """Stand-ins for examples of the classes that have none.
+
+    They are patches that the words are surer of than of most, and that look less like the examples than most do: what
+    looks like an example of another class may be what the words get wrong.
+    """
     counts = np.bincount(samples.classes, weights=samples.weights, minlength=scene.words.shape[1])
     number = min(MOST_ANCHORS, math.ceil(counts.sum() / np.count_nonzero(counts)))
     best, margins = scene.words.argmax(axis=1), np.diff(np.sort(scene.words, axis=1)[:, -2:], axis=1)[:, 0]
+    few = samples[evenly(samples.classes, MOST_JUDGED)].observations
     chosen = [np.zeros(0, np.int64)]
     for index in np.flatnonzero(counts == 0):
         own = np.flatnonzero(best == index)
         own = own[np.argsort(-margins[own], kind="stable")][: -(-len(own) // 2)]
+        if len(own):
+            unlike = np.argsort(_likeness(scene[own], few, blocks), kind="stable")[: -(-len(own) // 2)]
+            own = own[np.sort(unlike)]
         taken = min(number, len(own))
         chosen.append(own[np.arange(taken) * len(own) // max(taken, 1)])
     rows = np.concatenate(chosen)
     return Samples(scene[rows], best[rows], np.ones(len(rows)), np.arange(len(rows)))
+
+
+def _likeness(one: Observations, others: Observations, blocks: Sequence[_Block]) -> Floats:
+    """How much each patch looks like the most similar one of others, (n,)."""
+    total = np.zeros((len(one), len(others)))
+    for block in blocks:
+        mine, theirs = block.scaled(one), block.scaled(others)
+        total -= (mine**2).sum(axis=1)[:, None] - 2 * mine @ theirs.T + (theirs**2).sum(axis=1)
+    return np.asarray(total.max(axis=1))
 
 
 def _evened(head: Head, samples: Samples, scene: Observations, power: float) -> Floats:

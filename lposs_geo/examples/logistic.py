@@ -91,7 +91,8 @@ def left_out_logits(
     """Logits (n, C) of each observation by coefficients that were fitted without its group.
 
     One Newton step from the fit with it, class by class: a fit of its own for each group would take n times as long.
-    For a squared loss it would be exact, the well-known residual over one minus leverage.
+    For a squared loss it would be exact, the well-known residual over one minus leverage; here it is a little too
+    severe, since the classes share what is left.
 
     Parameters
     ----------

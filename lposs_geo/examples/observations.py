@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -91,9 +92,7 @@ def evenly(classes: NDArray[np.int64], most: int) -> NDArray[np.int64]:
     most : int
     """
     counts = np.bincount(classes)
-    limit = most
-    while int(np.minimum(counts, limit).sum()) > most and limit > 1:
-        limit -= max(1, (int(np.minimum(counts, limit).sum()) - most) // max(1, int((counts >= limit).sum())))
+    limit = max(1, bisect_right(range(most + 1), most, key=lambda each: int(np.minimum(counts, each).sum())) - 1)
     rows = []
     for index in np.flatnonzero(counts):
         own = np.flatnonzero(classes == index)
