@@ -131,13 +131,20 @@ def labels_file(content: Content, path: Path) -> Iterator[LabelWriter]:
     write_text(path.with_suffix(".sld"), styles.labels_sld(content.legend))
 
 
+def _tags_beside(content: Content) -> dict[str, str]:
+    """The tags of a raster beside the labels: what was learnt, which is long, only they have."""
+    from lposs_geo.provenance import LEARNED_TAG
+
+    return {name: value for name, value in content.tags.items() if name != LEARNED_TAG}
+
+
 @contextmanager
 def confidence_file(content: Content, path: Path) -> Iterator[LayerWriter]:
     """Open the labels' confidence, which has its style beside it at the end."""
     from lposs_geo.writers.rasters import percent_writer
     from lposs_geo.writers.styles import confidence_qml
 
-    with percent_writer(path, content.grid, ["confidence"], dict(content.tags)) as write:
+    with percent_writer(path, content.grid, ["confidence"], _tags_beside(content)) as write:
         yield write
     write_text(path.with_suffix(".qml"), confidence_qml())
 
@@ -146,7 +153,7 @@ def probabilities_file(content: Content, path: Path) -> AbstractContextManager[L
     """Open the probabilities of all classes."""
     from lposs_geo.writers.rasters import percent_writer
 
-    return percent_writer(path, content.grid, content.legend.names, dict(content.tags))
+    return percent_writer(path, content.grid, content.legend.names, _tags_beside(content))
 
 
 @contextmanager
@@ -155,7 +162,7 @@ def changes_file(content: Content, path: Path) -> Iterator[LayerWriter]:
     from lposs_geo.writers.changes import UNCHANGED_CLASS, change_classes, change_writer
     from lposs_geo.writers.styles import changes_qml
 
-    with change_writer(path, content.grid, content.legend, dict(content.tags)) as writer:
+    with change_writer(path, content.grid, content.legend, _tags_beside(content)) as writer:
         yield lambda layers, window: writer.write(layers[0], window)
     write_text(path.with_suffix(".qml"), changes_qml(change_classes(content.legend), clear=UNCHANGED_CLASS.id))
 

@@ -26,6 +26,7 @@ from lposs_geo.legend.building import from_words
 from lposs_geo.needs import check_room_for_products
 from lposs_geo.products import Outputs, Written, write_products
 from lposs_geo.progress import Progress
+from lposs_geo.provenance import LEARNED_TAG
 from lposs_geo.request import Polygons
 from lposs_geo.scene.description import describe
 from lposs_geo.writers.rasters import read_label_legend
@@ -243,3 +244,12 @@ def test_changes_need_room_too(full, tmp_path, monkeypatch):
     outputs = Outputs.of(tmp_path / "map.tif", {"changes": tmp_path / "changes.tif"})
     with pytest.raises(OutputError, match="labels and changes will take"):
         check_room_for_products(outputs, full, Polygons(), tmp_path)
+
+
+def test_only_the_labels_bear_what_was_learnt(full, tmp_path):
+    content = dataclasses.replace(full, tags={**full.tags, LEARNED_TAG: "letters"})
+    _write(content, tmp_path, changes="c.tif", confidence="s.tif")
+    for name, bears in (("map.tif", True), ("c.tif", False), ("s.tif", False)):
+        with rasterio.open(tmp_path / name) as dataset:
+            assert (LEARNED_TAG in dataset.tags()) == bears
+            assert dataset.tags()["LPOSS_GEO_MODEL"] == "mini"
