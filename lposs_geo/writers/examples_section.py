@@ -29,6 +29,8 @@ _FADED = 0.25
 
 _JPEG_QUALITY = 85
 
+_NO_BREAK = "\N{NO-BREAK SPACE}"
+
 
 @dataclass(frozen=True)
 class Effect:
@@ -143,7 +145,7 @@ def examples_section(
         "All", agreement.examples, agreement.before, agreement.after, agreement.judged, agreement.left_out
     )
     return ExamplesSection(
-        sentence=f"{sentence[0].upper()}{sentence[1:]}.",
+        sentence=f"{sentence[0].upper()}{sentence[1:]}.".replace(" %", _NO_BREAK + "%"),
         agreements=tuple(_row(each, colours.get(each.name, "#ffffff")) for each in agreement.classes),
         total=_row(whole, "") if agreement.examples else None,
         has_left_out=agreement.judged > 0,

@@ -29,7 +29,9 @@ def test_nothing_known_is_no_section():
 
 def test_rows_bear_colours_and_sums():
     section = _section(Effect(AGREEMENT, CHANGES, np.ones_like(LABELS)))
-    assert section.sentence.startswith("3 of 5 examples agreed before, 5 after, 1 of 2 left out; 31.0 %")
+    assert section.sentence.startswith(
+        "3 of 5 examples agreed before, 5 after, 1 of 2 left out; 31.0\N{NO-BREAK SPACE}%"
+    )
     assert section.sentence.endswith(".")
     assert [(row.name, row.before, row.after, row.left_out) for row in section.agreements] == [
         *(("forest", 1, 3, "1 of 2"), ("water", 2, 2, None)),
