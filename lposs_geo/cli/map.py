@@ -92,7 +92,7 @@ __all__ = ["chosen_model", "finish", "loaded", "map_command", "say_finished"]
     click.option(
         "--batch",
         is_flag=True,
-        help="Map each SCENE, or each in a folder, by itself: {name} in names of outputs, and the examples on it.",
+        help="Map each SCENE, or each in a folder, by itself, with the examples on it: {name} in names of outputs.",
     ),
     BANDS,
     SCALE,

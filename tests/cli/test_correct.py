@@ -180,6 +180,24 @@ def test_another_scene_is_no_scene_of_the_map(run, first):
     assert not Path("m.tif").exists()
 
 
+def test_a_mosaic_is_found_as_a_folder_and_named_part_by_part(run, first):
+    Path("parts").mkdir()
+    with rasterio.open("scene.tif") as scene:
+        for name, window in (("a.tif", Window(0, 0, 50, 96)), ("b.tif", Window(50, 0, 46, 96))):
+            part = {"width": window.width, "transform": scene.window_transform(window)}
+            with rasterio.open(Path("parts") / name, "w", **(scene.profile | part)) as target:
+                target.write(scene.read(window=window))
+    words = ["--classes", "red,green,blue", "--no-refine", "-q"]
+    assert run("map", "parts", *words, "-o", "m.tif")[0] == 0
+    assert run("correct", "m.tif", "examples.gpkg", "-q")[0] == 0
+    assert run("map", "parts/a.tif", "parts/b.tif", *words, "-o", "n.tif")[0] == 0
+    code, _, err = run("correct", "n.tif", "examples.gpkg")
+    assert (code, "'a.tif and 1 more', is neither beside it nor here" in err) == (1, True)
+    code, _, err = run("correct", "n.tif", "examples.gpkg", "--scene", "parts/a.tif", "--scene", "parts/b.tif", "-q")
+    assert (code, err) == (0, "")
+    assert np.array_equal(labels("m_corrected.tif"), labels("n_corrected.tif"))
+
+
 def test_what_was_learnt_is_kept_as_a_legend(run, first):
     code, _, err = run("correct", first, "examples.gpkg", "-o", "m.tif", "--save", "heath.lposs", "-q")
     assert (code, err) == (0, "")
