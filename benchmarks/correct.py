@@ -4,9 +4,9 @@
 
 Scenes are the bundled one, repeated (benchmarks/scale.py), and a stand-in takes the encoder's place; 900 is the bundled
 scene itself with `mini`. Each is mapped by words first, and then with examples: points all over the scene whose classes
-are those of the map there, but for one in five. A process corrects twice: the second time, tiles whose scores are as they
-were are taken from before. Memory is the most that it ever held beyond what it held at first. Both must give the same
-bytes.
+are those of the map there, but for one in five. A process corrects twice: the second time, tiles whose scores are as
+they were are taken from before. Memory is the most that it ever held beyond what it held at first. Both must give the
+same bytes.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--child", type=Path, nargs="+", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
-        run_child(*(args.child + [None])[:3], args.max_memory)
+        run_child(*[*args.child, None][:3], args.max_memory)
         return
     for side in args.sides:
         with tempfile.TemporaryDirectory(dir=args.folder) as name:
