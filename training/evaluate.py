@@ -46,10 +46,16 @@ BOUNDARY_SHARE = 0.02
 
 @dataclass(frozen=True)
 class Example:
-    """An image (3, H, W) in 0..1 and its labels (H, W): 0 ignore, 1..n."""
+    """An image (3, H, W) in 0..1 and its labels (H, W): 0 ignore, 1..n.
+
+    `bands` (B, H, W) are all that is known of it, in any unit: the image itself, unless there is more. `source` is the
+    picture or the folder of pictures that it was taken from.
+    """
 
     image: np.ndarray
     labels: np.ndarray
+    bands: np.ndarray
+    source: str
 
 
 @dataclass(frozen=True)
@@ -93,16 +99,34 @@ class Tally:
                 self.common[number] += (truth & answer).sum()
                 self.either[number] += (truth | answer).sum()
 
+    @property
+    def iou(self) -> np.ndarray:
+        """Of each class, (n,)."""
+        hits = np.diag(self.matrix)
+        return hits / np.maximum(self.matrix.sum(0) + self.matrix.sum(1) - hits, 1)
+
+    @property
+    def counted(self) -> np.ndarray:
+        """The classes of which there is enough to be counted, (n,) bool."""
+        return self.matrix.sum(1) >= MIN_SHARE * self.matrix.sum()
+
+    @property
+    def mean_iou(self) -> float:
+        """Over the classes that are counted."""
+        return float(self.iou[self.counted].mean())
+
+    @property
+    def boundary_iou(self) -> float:
+        """Likewise, of the px on boundaries."""
+        return float((self.common / np.maximum(self.either, 1))[self.counted].mean())
+
     def report(self, name: str, words: Sequence[str]) -> None:
         """Print accuracy, mIoU, boundary IoU, and IoU per class."""
-        hits = np.diag(self.matrix)
-        iou = hits / np.maximum(self.matrix.sum(0) + self.matrix.sum(1) - hits, 1)
-        counted = self.matrix.sum(1) >= MIN_SHARE * self.matrix.sum()
-        each = " ".join(f"{w} {v:.2f}{'' if c else '*'}" for w, v, c in zip(words, iou, counted, strict=True))
-        edge = (self.common / np.maximum(self.either, 1))[counted].mean()
-        on_edges = f"boundary IoU {edge:.3f} " if self.either.any() else ""
-        accuracy = hits.sum() / self.matrix.sum()
-        print(f"{name:24s} accuracy {accuracy:.3f} mIoU {iou[counted].mean():.3f} {on_edges}| {each}", flush=True)
+        rated = zip(words, self.iou, self.counted, strict=True)
+        each = " ".join(f"{w} {v:.2f}{'' if c else '*'}" for w, v, c in rated)
+        on_edges = f"boundary IoU {self.boundary_iou:.3f} " if self.either.any() else ""
+        accuracy = np.diag(self.matrix).sum() / self.matrix.sum()
+        print(f"{name:24s} accuracy {accuracy:.3f} mIoU {self.mean_iou:.3f} {on_edges}| {each}", flush=True)
 
 
 def boundary(mask: np.ndarray, width: float) -> np.ndarray:
@@ -112,16 +136,20 @@ def boundary(mask: np.ndarray, width: float) -> np.ndarray:
 
 
 def dense_examples(folder: Path, pattern: str, window: int | None) -> Iterator[Example]:
-    """Images with ``*_labels.png`` beside them; only their central `window` px where one is given."""
+    """Images with ``*_labels.png`` beside them, and maybe ``*_nir.png``, the infrared band.
+
+    Only their central `window` px where one is given.
+    """
     for path in sorted(folder.glob(pattern)):
-        image = next(
-            p for p in (path.with_name(path.name.replace("_labels.png", e)) for e in (".jpg", ".png")) if p.exists()
-        )
-        pixels, labels = np.asarray(Image.open(image).convert("RGB")), np.asarray(Image.open(path))
+        beside = (path.with_name(path.name.replace("_labels.png", e)) for e in ("_nir.png", ".jpg", ".png"))
+        *infrared, image = (p for p in beside if p.exists())
+        planes = [Image.open(image).convert("RGB"), *(Image.open(p).convert("L") for p in infrared), Image.open(path)]
+        pixels = np.dstack([np.asarray(plane) for plane in planes])
         if window:
-            top, left = (max(0, (n - window) // 2) for n in labels.shape)
-            pixels, labels = (a[top : top + window, left : left + window] for a in (pixels, labels))
-        yield Example(as_image(pixels), labels)
+            top, left = (max(0, (n - window) // 2) for n in pixels.shape[:2])
+            pixels = pixels[top : top + window, left : left + window]
+        bands = as_image(pixels[..., :-1])
+        yield Example(bands[:3], pixels[..., -1].copy(), bands, path.parent.name)
 
 
 def drawn_example(picture: str, polygons: Sequence[Polygon], data: Path, names: Mapping[str, int]) -> Example:
@@ -129,14 +157,16 @@ def drawn_example(picture: str, polygons: Sequence[Polygon], data: Path, names: 
     if picture.startswith("examples/"):
         scene = describe(REPOSITORY / picture)
         with open_scene(scene) as reader:
-            image, _ = reader.read(Window(0, 0, scene.grid.width, scene.grid.height))
+            whole = Window(0, 0, scene.grid.width, scene.grid.height)
+            image, bands = reader.read(whole)[0], reader.read_bands(whole)[0]
     else:
-        image = as_image(np.asarray(Image.open(data / picture).convert("RGB")))
-    return Example(image, burn(polygons, (image.shape[2], image.shape[1]), names, empty=0))
+        image = bands = as_image(np.asarray(Image.open(data / picture).convert("RGB")))
+    labels = burn(polygons, (image.shape[2], image.shape[1]), names, empty=0)
+    return Example(image, labels, bands, Path(picture).stem)
 
 
 def as_image(pixels: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 -> (3, H, W) float32 in 0..1."""
+    """(H, W, bands) uint8 -> (bands, H, W) float32 in 0..1."""
     return np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32) / 255
 
 
