@@ -226,7 +226,7 @@ def fit_head(samples: Samples, scene: Observations) -> Fit:
     active, anchors = np.unique(samples.classes), _anchors(samples, scene, blocks)
     used = samples[evenly(samples.classes, MOST_ROWS)]
     judged = used[evenly(used.classes, MOST_JUDGED)]
-    num_judged, is_all = len(judged), len(judged) == len(used)
+    num_judged, is_all, odds = len(judged), len(judged) == len(used), _odds(used)
     if len(anchors):
         used, judged = used.joined(anchors), judged.joined(anchors)
     kinds = sorted({name not in OPTIONAL for name in scene.features} | {False})
@@ -245,7 +245,7 @@ def fit_head(samples: Samples, scene: Observations) -> Fit:
         paths = [_Path.of(used, blocks, path.with_optional, path.trust) for path in paths]
         fitted = [list(path.fit(used, active, own > 0)) for path, own in zip(paths, by_path, strict=True)]
     head = _mean_head(blocks, paths, by_path, fitted, active, samples.observations.words.shape[1])
-    shift = _evened(head, used, scene, 1 - words_share)
+    shift = _evened(head, odds, scene, 1 - words_share)
     return Fit(
         head=replace(head, bias=_single(head.bias + shift)),
         left_out=_by_group(samples, judged, softmax(left_out + shift)),
@@ -303,16 +303,23 @@ def _likeness(one: Observations, others: Observations, blocks: Sequence[_Block])
     return np.asarray(total.max(axis=1))
 
 
-def _evened(head: Head, samples: Samples, scene: Observations, power: float) -> Floats:
+def _odds(samples: Samples) -> Floats:
+    """The share (C,) of each class among examples."""
+    counts = np.bincount(samples.classes, weights=samples.weights, minlength=samples.observations.words.shape[1])
+    return np.asarray(counts / counts.sum())
+
+
+def _evened(head: Head, odds: Floats, scene: Observations, power: float) -> Floats:
     """What to add to the logits of classes of which examples show more, or less, than the scene does.
 
     Examples are drawn evenly over the classes, and land isn't. As with any classifier, the odds of the classes among
-    the examples become those of the scene, as far as the examples decide and not the words.
+    the examples become those of the scene, as far as the examples decide and not the words. A class without examples is
+    left out: its anchors say nothing of how much of it there is.
     """
-    among = np.bincount(samples.classes, weights=samples.weights, minlength=len(head.bias))
-    there = softmax(head.logits(scene)).mean(axis=0)
-    ratio = np.maximum(there, LEAST_THERE) / np.where(among > 0, among / among.sum(), 1.0)
-    return np.asarray(EVENING * power**4 * np.where(among > 0, np.log(ratio), 0.0))
+    has_examples = odds > 0
+    there = np.where(has_examples, softmax(head.logits(scene)).mean(axis=0), 0.0)
+    ratio = np.maximum(there / max(float(there.sum()), LEAST_THERE), LEAST_THERE) / np.where(has_examples, odds, 1.0)
+    return np.asarray(EVENING * power**4 * np.where(has_examples, np.log(ratio), 0.0))
 
 
 def _single(array: Floats) -> NDArray[np.float32]:

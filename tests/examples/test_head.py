@@ -60,8 +60,11 @@ def test_examples_of_one_class_never_delete_another():
 
 def test_a_class_without_examples_has_no_weights():
     land = Land({1: 0})
-    head = fit_head(land.examples({1: 3, 2: 3}), land.patches).head
+    fit = fit_head(land.examples({1: 9, 2: 3}), land.patches)
+    head = fit.head
+    assert fit.words_share < 0.5
     assert not head.weights["vlm0"][:, [0, 3]].any()
+    assert not head.bias[[0, 3]].any()
     assert head.weights["vlm0"][:, [1, 2]].any()
 
 
