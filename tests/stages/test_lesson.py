@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 
+from lposs_geo import models
 from lposs_geo.errors import ModelError, ParameterError
 from lposs_geo.mapping import Mapper
 from lposs_geo.memory import Budget
@@ -196,3 +197,26 @@ def test_examples_without_data_are_counted_and_none_at_all_is_refused(scene, wri
 
 def test_a_map_without_examples_tells_no_lesson(scene, tmp_path):
     assert MAPPER.map(scene, CLASSES, tmp_path / "map.tif").lesson is None
+
+
+def test_a_pair_whose_seeds_are_cosines_learns_too(checkpoints, chip, tmp_path):
+    pair = models.pair(
+        f"open_clip:ViT-S-32-alt@{checkpoints / 'clip.safetensors'}",
+        f"timm:vit_tiny_patch16_224@{checkpoints / 'vit.pth'}",
+    )
+    mapper = Mapper.load(pair, use_cache=False)
+    with rasterio.open(chip) as dataset:
+        points = [("forest", 60, 60), ("forest", 200, 80), ("water", 120, 200), ("water", 230, 230)]
+        rows = [
+            f'{word},"POINT ({" ".join(map(str, dataset.transform * (c + 0.5, r + 0.5)))})"' for word, c, r in points
+        ]
+        examples = tmp_path / "e.csv"
+        examples.write_text("class,WKT\n" + "\n".join(rows) + "\n")
+    result = mapper.map(chip, "water,forest", tmp_path / "map.tif", examples=examples, confidence=tmp_path / "c.tif")
+    labels = _labels(tmp_path / "map.tif")
+    assert [labels[row, col] for _, col, row in points] == [2, 2, 1, 1]
+    assert [name for name, _ in result.lesson.learned.layout][:2] == ["vlm0", "vm"]
+    confidence = _labels(tmp_path / "c.tif")
+    assert (confidence[labels != 255] >= 50).all()  # of two classes, the likelier one
+    mapper.map(chip, result.lesson.learned, tmp_path / "learned.tif")
+    assert (_labels(tmp_path / "learned.tif") == labels).mean() > 0.9
