@@ -561,28 +561,6 @@ def _fields() -> np.ndarray:
     return picture
 
 
-@pytest.mark.parametrize("refine", [True, False])
-def test_an_image_in_memory_is_labelled_as_a_scene_is(write_raster, tmp_path, refine):
-    picture, mapper = _fields(), Mapper.of(ColourEncoder(), "colours")
-    segmented = mapper.segment(picture, "red,green,blue", refine=refine)
-    path = write_raster(picture, crs=None, transform=rasterio.Affine.identity())
-    mapper.map(path, "red,green,blue", tmp_path / "map.tif", refine=refine)
-    assert np.array_equal(segmented.labels, _labels(tmp_path / "map.tif"))
-    assert np.allclose(segmented.probabilities.sum(axis=0), 1, atol=1e-5)
-    assert np.array_equal(
-        mapper.segment(picture / np.float32(255), "red,green,blue", refine=refine).labels, segmented.labels
-    )
-
-
-@pytest.mark.parametrize(
-    "image",
-    [np.zeros((2, 50, 50), "uint8"), np.zeros((50, 50), "uint8"), np.full((3, 9, 9), 2.0), np.zeros((3, 9, 9), int)],
-)
-def test_an_image_of_another_kind_is_refused(image):
-    with pytest.raises(ParameterError, match="image must be"):
-        Mapper.of(ColourEncoder(), "colours").segment(image, "red,green")
-
-
 def test_polygons_come_as_a_table(write_raster, tmp_path):
     mapper = Mapper.of(ColourEncoder(), "colours")
     result = mapper.map(write_raster(_fields()), "red,blue", tmp_path / "m.tif", vector=tmp_path / "m.parquet")
