@@ -74,8 +74,8 @@ def fit_logistic(
         slope = steps * (features.T @ errors[:, active] + penalty * coefficients)
         return float(entropy + penalty / 2 * (coefficients**2).sum()), slope.ravel()
 
-    found = minimize(loss, (start / steps).ravel(), jac=True, method="L-BFGS-B", options=OPTIONS)
-    return np.asarray(steps * found.x.reshape(shape))
+    solution = minimize(loss, (start / steps).ravel(), jac=True, method="L-BFGS-B", options=OPTIONS)
+    return np.asarray(steps * solution.x.reshape(shape))
 
 
 def left_out_logits(
