@@ -26,12 +26,16 @@ from lposs_geo.models import Model
 from lposs_geo.provenance import FINGERPRINT_TAG, LEARNED_TAG, SOURCE_TAG, Settings, settings_in, tags_of
 from lposs_geo.request import OF_EXAMPLES, MapOptions
 from lposs_geo.scene.aoi import is_box
+from lposs_geo.scene.names import SceneLike, on_disk
 from lposs_geo.writers.rasters import LEGEND_TAG, read_label_legend
 
 __all__ = ["EarlierMap", "check_grid", "classes_of", "find_scene", "model_of", "read_earlier", "with_settings"]
 
 MOST_NAMED = 5
 """Of the names in a message."""
+
+LONGEST_NAME = 256
+"""Letters of a scene's name, and one more."""
 
 NEAR = 0.01
 """Px that two grids may differ by, when files have rounded them."""
@@ -193,25 +197,32 @@ def model_of(name: str, whose: str) -> Model:
     return models.find(name)
 
 
-def find_scene(earlier: EarlierMap) -> Path:
-    """The scene of an earlier map, beside it or in the working folder.
+def find_scene(earlier: EarlierMap, named: SceneLike | None = None) -> SceneLike:
+    """The scene of an earlier map: the one that is named, else what lies beside the map or in the working folder.
 
     Raises
     ------
     SceneError
-        If it is in neither, or the map's tags name no file.
+        If it is in neither, the map's tags name no file, or it is the map itself.
     """
+    if named is not None:
+        if isinstance(named, str | Path) and _is_file(str(named), earlier.path):
+            raise SceneError(f"'{named}' is the map that is corrected, and no scene", hint="name its scene by <scene>")
+        return named
     name = earlier.source
-    if name and name == Path(name).name and name.strip(".") and len(name) < 256 and "\0" not in name:
+    if name and name == Path(name).name and name.strip(".") and len(name) < LONGEST_NAME and "\0" not in name:
         for folder in (earlier.path.parent, Path()):
-            try:
-                if (folder / name).exists():
-                    return folder / name
-            except OSError:  # a folder that others may not look into
-                continue
+            path = on_disk(str(folder / name))
+            if path is not None and not _is_file(str(path), earlier.path):
+                return path
     raise SceneError(
         f"the scene of '{earlier.path}', {quoted(name)}, is neither beside it nor here", hint="name it by <scene>"
     )
+
+
+def _is_file(name: str, file: Path) -> bool:
+    path = on_disk(name)
+    return path is not None and path.samefile(file)
 
 
 def check_grid(earlier: EarlierMap, grid: Grid, scene: str) -> None:

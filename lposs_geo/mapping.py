@@ -153,7 +153,7 @@ class Mapper:
         before = read_earlier(earlier)
         named = frozenset(name for name, value in asked.items() if value is not None)
         taken = with_settings(before.settings, earlier, asked, named, same_scene=True)
-        src = find_scene(before) if scene is None else scene
+        src = find_scene(before, scene)
         if before.fingerprint != self.model.fingerprint:
             model = before.settings.model
             its = "other weights of it" if model == self.model.name else f"'{self.model.name}'"

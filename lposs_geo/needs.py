@@ -16,6 +16,7 @@ from lposs_geo.products import PRODUCTS, Outputs
 from lposs_geo.request import Polygons
 from lposs_geo.scene.description import Scene
 from lposs_geo.scene.reader import open_scene
+from lposs_geo.stages.bands import missing_band_bytes
 from lposs_geo.stages.features import missing_bytes
 from lposs_geo.stages.label import finished_tiles
 from lposs_geo.stages.task import Task
@@ -56,7 +57,10 @@ def check_room_for_work(task: Task, scene: Scene, store: Journal, journal: Journ
     left = 1 - finished_tiles(journal, task.plan) / len(task.plan)
     if not left:
         return
-    features = missing_bytes(task.looks(grid), store, int(task.words.text.shape[1]))
+    looks = task.looks(grid)
+    features = missing_bytes(looks, store, int(task.words.text.shape[1]))
+    if task.teaching is not None:
+        features += missing_band_bytes(looks[-1], store, len(scene.all_bands))
     pixels = int(area.height) * int(area.width)
     nodes = pixels * (task.zooms[-1] / task.encoder.patch_size) ** 2
     results = left * (task.num_layers * pixels + 4 * len(task.words.text) * nodes)

@@ -23,6 +23,7 @@ from lposs_geo.encoders.encoder import Encoder
 from lposs_geo.errors import DamagedError, FinishedError, OutOfMemoryError, OutputError, SceneChangedError, SceneError
 from lposs_geo.examples.agreement import Agreement
 from lposs_geo.examples.changes import Changes
+from lposs_geo.examples.effect import effect_in_words
 from lposs_geo.examples.learned import Learned
 from lposs_geo.examples.lesson import Lesson
 from lposs_geo.examples.suggest import Suggestion
@@ -100,6 +101,11 @@ class MapResult:
     agreement: Agreement | None = None
     changes: Changes | None = None
     lesson: Lesson | None = None
+
+    @property
+    def effect(self) -> str:
+        """What examples did to the map, in a sentence; empty without them."""
+        return effect_in_words(self.agreement, self.changes)
 
     @property
     def labels(self) -> Path:

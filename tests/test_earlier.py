@@ -105,6 +105,13 @@ def test_a_scene_is_looked_for_by_a_plain_name_only(retagged, name):
         find_scene(earlier)
 
 
+def test_a_map_is_no_scene_of_its_own(made):
+    earlier = read_earlier(made / "map.tif")
+    with pytest.raises(SceneError, match="is the map that is corrected, and no scene"):
+        find_scene(earlier, made / ".." / made.name / "map.tif")
+    assert find_scene(earlier, ["a.tif", "b.tif"]) == ["a.tif", "b.tif"]
+
+
 def test_a_scene_is_looked_for_in_the_working_folder_too(retagged, made, monkeypatch):
     earlier = read_earlier(retagged())
     monkeypatch.chdir(made)

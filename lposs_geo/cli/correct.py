@@ -81,11 +81,10 @@ def correct_command(
     quiet: bool,
     **settings: Any,
 ) -> None:
-    """Correct MAP, which `lposs-geo map` has made, by EXAMPLES.
+    """Correct MAP by EXAMPLES: a file of points, lines or polygons with a field `class`.
 
-    EXAMPLES is a file of points, lines or polygons, each with a class in its field `class`: what they show is learnt,
-    and the map made anew. Words, model and settings are those of MAP, which stays as it is; what it had learnt before
-    still counts.
+    The scene is mapped anew with what they teach beside the words. Classes, model and settings are those of MAP, and
+    what it had learnt before still counts; MAP itself stays as it is.
     """
     output = output or Path(f"{labels.stem}_corrected.tif")
     settings = named_files(settings, output)

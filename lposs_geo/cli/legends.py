@@ -68,7 +68,7 @@ def legends_show(name: str) -> None:
 
 def _about(learned: Learned) -> list[str]:
     """Lines on what was learnt from what."""
-    counts = ", ".join(f"{name} {count}" for name, count in learned.counts.items())
+    counts = ", ".join(f"{name} {learned.counts[name]}" for name in learned.legend.names if name in learned.counts)
     return [
         f"learnt with the model {learned.model} by lposs-geo {learned.version}",
         f"from {sum(learned.counts.values())} examples: {counts}",

@@ -92,7 +92,7 @@ __all__ = ["chosen_model", "finish", "loaded", "map_command", "say_finished"]
     click.option(
         "--batch",
         is_flag=True,
-        help="Map each SCENE, or each in a folder, by itself: {name} in names of outputs, and the examples on it.",
+        help="Map each SCENE, or each in a folder, by itself, with the examples on it: {name} in names of outputs.",
     ),
     BANDS,
     SCALE,
@@ -306,8 +306,6 @@ def say_finished(scene: str, message: str, as_json: bool, quiet: bool) -> None:
 
 def finish(result: MapResult, as_json: bool, verbose: bool, *, command: str = "map") -> None:
     """Print what was made; SceneError if parts of it are missing."""
-    from lposs_geo.examples.effect import effect_in_words
-
     if as_json:
         click.echo(answers.to_json(_answer(result, command)))
     else:
@@ -321,8 +319,8 @@ def finish(result: MapResult, as_json: bool, verbose: bool, *, command: str = "m
         unknown = 1 - sum(area.share for area in result.areas)
         if unknown > 1e-9:
             click.echo(f"  {'unknown':<{width}} {'':>12} {'':{len(unit.plain)}} {unknown:>7.1%}")
-        if effect := effect_in_words(result.agreement, result.changes):
-            click.echo(f"  {effect}")
+        if result.effect:
+            click.echo(f"  {result.effect}")
         if verbose:
             timings = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in result.seconds.items())
             say(f"seconds: {timings}")
@@ -334,8 +332,6 @@ def finish(result: MapResult, as_json: bool, verbose: bool, *, command: str = "m
 
 
 def _answer(result: MapResult, command: str) -> answers.MapResult:
-    from lposs_geo.examples.effect import effect_in_words
-
     words, changes = words_here(), result.changes
     return answers.MapResult(
         command=command,
@@ -350,7 +346,7 @@ def _answer(result: MapResult, command: str) -> answers.MapResult:
         failed=tuple(
             answers.MissingTile(rows_cols=tile.window.toranges(), reason=tile.reason) for tile in result.failed
         ),
-        effect=effect_in_words(result.agreement, result.changes) or None,
+        effect=result.effect or None,
         agreement=None if result.agreement is None else _agreement(result.agreement),
         changed=None if changes is None else tuple(answers.Change(**asdict(pair)) for pair in changes.pairs),
         changed_share=None if changes is None else changes.share,

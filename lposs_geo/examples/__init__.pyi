@@ -1,4 +1,10 @@
+from .agreement import Agreement as Agreement
+from .agreement import agreement_of as agreement_of
 from .candidates import Patches as Patches
+from .changes import Change as Change
+from .changes import Changes as Changes
+from .changes import compared_with as compared_with
+from .effect import effect_in_words as effect_in_words
 from .examples import Examples as Examples
 from .learned import Learned as Learned
 from .learned import check_fits as check_fits

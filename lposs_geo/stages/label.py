@@ -26,8 +26,10 @@ from lposs_geo.scene.description import Scene
 from lposs_geo.scene.identity import check_unchanged
 from lposs_geo.scene.reader import SceneReader, open_scene
 from lposs_geo.stages.ahead import prefetch
+from lposs_geo.stages.drawn import assert_drawn, clamp
 from lposs_geo.stages.encode import Encoded, encode_scene
 from lposs_geo.stages.features import LatticeFeatures, has_features, stored_features
+from lposs_geo.stages.kept_tiles import digest_of_tile, keep_tile, kept_tile
 from lposs_geo.stages.lesson import taught_by
 from lposs_geo.stages.propagate import (
     SCENE_PARAMETERS,
@@ -126,7 +128,7 @@ def label_scene(task: Task, scene: Scene, store: Journal, journal: Journal, prog
                 while waiting is not None and _lowest_patch(waiting[0], features) < finished_rows:
                     tile, pixels = waiting
                     with progress.running("refine"):
-                        layers = _label_or_reason(tile, pixels, _Labeller(task, reader, scores, features))
+                        layers = _label_or_kept(tile, pixels, _Labeller(task, reader, scores, features), store)
                     check_unchanged(scene)
                     if isinstance(layers, Exception):
                         failed.append(FailedTile(tile.core, one_line(layers)))
@@ -280,13 +282,13 @@ class _Labeller:
         device, drawn = task.encoder.device, self._drawn(tile.padded)
         scores = sample_scores(self.scores, self.features, tile.padded, device)
         if drawn is not None:
-            _clamp(scores, drawn.to(device), task.words.num_classes)
+            clamp(scores, drawn.to(device), task.words.num_classes)
         if task.refine:
             pixels, mask = torch.from_numpy(image).to(device), torch.from_numpy(valid).to(device)
             scores = lposs.refine(pixels, scores, SCENE_PARAMETERS, valid=mask)
         labels, shares = decide(scores[:, *core], task.words, task.confidence_power, of_all=task.keep_probabilities)
         if drawn is not None:
-            _assert_drawn(labels, shares, drawn[core].to(device))
+            assert_drawn(labels, shares, drawn[core].to(device))
         percent = (100 * shares).round().to(torch.uint8)
         layers = torch.cat([labels[None], percent]).cpu().numpy()
         layers[:, ~wanted] = NODATA
@@ -297,27 +299,6 @@ class _Labeller:
         teaching = self.task.teaching
         drawn = None if teaching is None or teaching.examples is None else teaching.examples.burn(window)
         return None if drawn is None or not drawn.any() else torch.from_numpy(drawn)
-
-
-def _clamp(scores: torch.Tensor, drawn: torch.Tensor, num_classes: int) -> None:
-    """Give all scores (C, rows, cols) of pixels that examples are drawn on to their classes, in place."""
-    is_drawn = drawn > 0
-    total = scores[:num_classes, is_drawn].clamp_min(0).sum(dim=0)
-    index = drawn[is_drawn].long() - 1
-    scores[:, is_drawn] = 0
-    rows, cols = is_drawn.nonzero(as_tuple=True)
-    scores[index, rows, cols] = total
-
-
-def _assert_drawn(labels: torch.Tensor, shares: torch.Tensor, drawn: torch.Tensor) -> None:
-    """Let examples be what the user says, whatever their surroundings, in place."""
-    is_drawn = drawn > 0
-    labels[is_drawn] = drawn[is_drawn]
-    shares[0, is_drawn] = 1
-    if len(shares) > 1:
-        shares[1:, is_drawn] = 0
-        rows, cols = is_drawn.nonzero(as_tuple=True)
-        shares[drawn[is_drawn].long(), rows, cols] = 1
 
 
 def decide(scores: torch.Tensor, words: Words, power: float, *, of_all: bool) -> tuple[torch.Tensor, torch.Tensor]:
@@ -353,6 +334,23 @@ def decide(scores: torch.Tensor, words: Words, power: float, *, of_all: bool) ->
     labels = torch.where(is_known, best.indices + 1, UNKNOWN).to(torch.uint8)
     confidence = (lposs.probabilities(own, power, of=best.values) * is_known)[None]
     return labels, torch.cat([confidence, lposs.probabilities(own, power)]) if of_all else confidence
+
+
+def _label_or_kept(
+    tile: Tile, pixels: _Pixels | SceneError | None, labeller: _Labeller, store: Journal
+) -> NDArray[np.uint8] | Exception:
+    """Label a tile, unless it was labelled before and its scores are as they were then."""
+    task = labeller.task
+    if pixels is None or not task.keep_graphs:
+        return _label_or_reason(tile, pixels, labeller)
+    digest = digest_of_tile(tile, task, labeller.scores, labeller.features)
+    kept = kept_tile(store, tile, digest)
+    if kept is not None:
+        return kept
+    layers = _label_or_reason(tile, pixels, labeller)
+    if not isinstance(layers, Exception) and layers.size:
+        keep_tile(store, tile, digest, layers)
+    return layers
 
 
 def _label_or_reason(

@@ -34,6 +34,7 @@ __all__ = [
     "parameters_for",
     "patch_scores",
     "patch_seeds",
+    "patches_under",
     "sample_scores",
 ]
 
@@ -279,6 +280,11 @@ def has_patches(features: LatticeFeatures, window: Window) -> NDArray[np.bool_]:
     valid = features.valid[near]
     in_row = valid[upper - upper[0]] | valid[lower - upper[0]]
     return np.asarray(in_row[:, left - left[0]] | in_row[:, right - left[0]])
+
+
+def patches_under(features: LatticeFeatures, window: Window) -> tuple[slice, slice]:
+    """Rows and cols of the lattice that the pixels of a window of the scene are interpolated from."""
+    return _taps(features, features.patch_size, *window.toslices())[1]
 
 
 _Taps = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
