@@ -47,7 +47,7 @@ def write_examples(path: Path, labels: Path, count: int) -> None:
 
 
 def _ground(transform: rasterio.Affine, rows: np.ndarray, cols: np.ndarray) -> list[tuple[float, float]]:
-    return [transform * (col + 0.5, row + 0.5) for row, col in zip(rows.tolist(), cols.tolist(), strict=True)]
+    return [transform @ (col + 0.5, row + 0.5) for row, col in zip(rows.tolist(), cols.tolist(), strict=True)]
 
 
 def run_child(scene: Path, folder: Path, examples: Path | None, max_memory: int) -> None:

@@ -72,7 +72,7 @@ def test_only_tiles_whose_scores_changed_are_labelled_again(write_raster, tmp_pa
 def test_a_map_of_tiles_from_before_is_the_map_of_a_whole_run(write_raster, tmp_path, labelled):
     scene = write_raster(noise(120, 160), crs="EPSG:32632")
     with rasterio.open(scene) as dataset:
-        point = {"type": "Point", "coordinates": dataset.transform * (20.5, 20.5)}
+        point = {"type": "Point", "coordinates": dataset.transform @ (20.5, 20.5)}
     crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32632"}}
     feature = {"type": "Feature", "properties": {"class": "green"}, "geometry": point}
     examples = tmp_path / "e.geojson"

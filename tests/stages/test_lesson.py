@@ -49,7 +49,7 @@ def write_examples(tmp_path, scene):
 
     def write(*examples, name="examples.geojson"):
         with rasterio.open(scene) as dataset:
-            ground = [dataset.transform * (col + 0.5, row + 0.5) for _, col, row in examples]
+            ground = [dataset.transform @ (col + 0.5, row + 0.5) for _, col, row in examples]
         features = [
             {"type": "Feature", "properties": {"class": word}, "geometry": {"type": "Point", "coordinates": point}}
             for (word, _, _), point in zip(examples, ground, strict=True)
@@ -208,7 +208,7 @@ def test_a_pair_whose_seeds_are_cosines_learns_too(checkpoints, chip, tmp_path):
     with rasterio.open(chip) as dataset:
         points = [("forest", 60, 60), ("forest", 200, 80), ("water", 120, 200), ("water", 230, 230)]
         rows = [
-            f'{word},"POINT ({" ".join(map(str, dataset.transform * (c + 0.5, r + 0.5)))})"' for word, c, r in points
+            f'{word},"POINT ({" ".join(map(str, dataset.transform @ (c + 0.5, r + 0.5)))})"' for word, c, r in points
         ]
         examples = tmp_path / "e.csv"
         examples.write_text("class,WKT\n" + "\n".join(rows) + "\n")
