@@ -7,7 +7,8 @@
 n points a class are drawn at random from a set's labelled px, five times; those for fewer points are among those for
 more. The head that ships is compared with the words alone and with published ways to join words and examples, each
 before and after propagation. Suggested points begin with one random point a class; then `examples.suggest` names as
-many as the others have got, and the labels answer.
+many as the others have got, and the labels answer. Random points of each class know the classes beforehand, which no
+user does: so points drawn anywhere, with the same beginning, are measured, too.
 
 It prints mIoU after propagation, and writes all of it as JSON.
 """
@@ -25,7 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 from curves import Curve, figure
-from labelled import COARSE, Example, LabelledSet, prepare, scenes
+from labelled import COARSE, Example, LabelledSet, Tally, prepare, scenes
 from rasterio.windows import Window
 from rivals import Problem, clamping, examples_alone, logistic, lp_plus_plus, prototypes, ridge, words
 
@@ -105,7 +106,7 @@ METHODS: dict[str, Method] = {
 }
 """By their names in the tables."""
 
-SHIPPED, SUGGESTED, WORDS = "head", "head, suggested", "words"
+SHIPPED, SUGGESTED, ANYWHERE, WORDS = "head", "head, suggested", "head, anywhere", "words"
 
 OTHERS = ("clamping", "prototypes", "LP++", "ridge", "logistic")
 """What the figure compares it with."""
@@ -190,46 +191,68 @@ def suggested_draws(problem: Problem, criterion: Criterion = USUAL) -> dict[int,
     return draws
 
 
+def drawn_anywhere(problem: Problem, seed: int) -> dict[int, Problem]:
+    """Likewise, with px drawn from all that are labelled, whatever they show, in place of the suggested ones."""
+    patch, kind = problem.scene.points
+    order = np.random.default_rng([seed, DRAWS]).permutation(len(patch))
+    draws = {}
+    for count in COUNTS:
+        more = order[: count * len(problem.scene.counted) - len(problem.classes)]
+        patches, classes = np.append(problem.patches, patch[more]), np.append(problem.classes, kind[more])
+        draws[count] = replace(problem, patches=patches, classes=classes)
+    return draws
+
+
 def half_of(problem: Problem, seed: int) -> Problem:
     """Only the examples of every other class."""
     keep = np.isin(problem.classes, problem.scene.counted[seed % 2 :: 2])
     return replace(problem, patches=problem.patches[keep], classes=problem.classes[keep])
 
 
-def rated(scene: LabelledSet, seeds: Sequence[np.ndarray]) -> list[dict[str, Any]]:
-    """What seeds are worth: mIoU as they are and once propagated, and each class's IoU then."""
+def rated(tallies: Sequence[Tally], classes: Sequence[np.ndarray] | None = None) -> list[float]:
+    """Mean IoU of each of several answers: over the classes that are counted, or over some of its own."""
+    if classes is None:
+        return [round(tally.mean_iou, 4) for tally in tallies]
+    return [round(float(tally.iou[own].mean()), 4) for tally, own in zip(tallies, classes, strict=True)]
+
+
+def answers(scene: LabelledSet, seeds: Sequence[np.ndarray]) -> dict[str, list[Tally]]:
+    """What seeds say of the labels as they are, and once propagated."""
     singles = [one.astype(np.float32) for one in seeds]
-    raw = scene.compare(singles)
-    spread = scene.compare([scene.spread(one) for one in singles])
-    return [
-        {"seeds": before.mean_iou, "propagated": after.mean_iou, "classes": after.iou.tolist()}
-        for before, after in zip(raw, spread, strict=True)
-    ]
+    return {"seeds": scene.compare(singles), "propagated": scene.compare([scene.spread(one) for one in singles])}
 
 
 def measure(scene: LabelledSet, scale: float, draws: int) -> dict[str, Any]:
-    """All that is measured on a set: a list over draws for each method and number of points."""
+    """All that is measured on a set: for each method, number of points, and stage a list over draws."""
     ways = {name: way for name, way in METHODS.items() if scene.num_bands > 3 or way is not head_by_colours}
     nothing = Problem(scene, scale, np.zeros(0, int), np.zeros(0, int))
-    result: dict[str, Any] = {"patches": len(scene.observations), "bands": scene.num_bands}
-    result["counted"] = [scene.words[index] for index in scene.counted]
-    (result[WORDS],) = rated(scene, [words(nothing)])
-    methods: dict[str, dict[str, Any]] = {name: {} for name in (*ways, SUGGESTED, "half")}
     problems = {seed: {n: Problem(scene, scale, *scene.draw(n, seed)) for n in COUNTS} for seed in range(draws)}
-    chosen = {seed: suggested_draws(of[COUNTS[0]]) for seed, of in problems.items()}
+    chosen = {
+        SUGGESTED: [suggested_draws(of[COUNTS[0]]) for of in problems.values()],
+        ANYWHERE: [drawn_anywhere(of[COUNTS[0]], seed) for seed, of in problems.items()],
+    }
+    by_words = answers(scene, [words(nothing)])
+    methods: dict[str, Any] = {name: {} for name in (*ways, *chosen)}
+    halves: dict[str, Any] = {}
     for count in COUNTS:
-        for name, way in ways.items():
-            methods[name][str(count)] = rated(scene, [way(of[count]) for of in problems.values()])
-        methods[SUGGESTED][str(count)] = rated(scene, [head(of[count]) for of in chosen.values()])
-        halves = {seed: half_of(of[count], seed) for seed, of in problems.items()}
-        ratings = rated(scene, [head(half) for half in halves.values()])
-        for half, rating in zip(halves.values(), ratings, strict=True):
-            without = np.setdiff1d(scene.counted, half.classes)
-            rating["others"] = float(np.mean(np.array(rating["classes"])[without]))
-            rating["others_by_words"] = float(np.mean(np.array(result[WORDS]["classes"])[without]))
-        methods["half"][str(count)] = ratings
+        arms = {name: [way(of[count]) for of in problems.values()] for name, way in ways.items()}
+        arms |= {name: [head(of[count]) for of in each] for name, each in chosen.items()}
+        for name, seeds in arms.items():
+            methods[name][str(count)] = {stage: rated(found) for stage, found in answers(scene, seeds).items()}
+        each = [half_of(of[count], seed) for seed, of in problems.items()]
+        without = [np.setdiff1d(scene.counted, half.classes) for half in each]
+        found = answers(scene, [head(half) for half in each])["propagated"]
+        before = by_words["propagated"] * draws
+        halves[str(count)] = {"head": rated(found, without), WORDS: rated(before, without), "all": rated(found)}
         print(f"  {scene.name}: {count} points a class done", flush=True)
-    result["methods"] = methods
+    result = {
+        "patches": len(scene.observations),
+        "bands": scene.num_bands,
+        "counted": [scene.words[index] for index in scene.counted],
+        WORDS: {stage: rated(found)[0] for stage, found in by_words.items()},
+        "methods": methods,
+        "half": halves,
+    }
     if len(scene.observations) <= LARGEST_REFINED:
         result["refined"] = {
             WORDS: refined(scene, [words(nothing)]),
@@ -245,12 +268,12 @@ def refined(scene: LabelledSet, seeds: Sequence[np.ndarray]) -> list[float]:
         return lposs.refine(torch.from_numpy(example.image), planes, SCENE_PARAMETERS)
 
     scores = [scene.spread(one.astype(np.float32)) for one in seeds]
-    return [tally.mean_iou for tally in scene.compare(scores, refine)]
+    return rated(scene.compare(scores, refine))
 
 
 def curve(result: Mapping[str, Any], method: str, stage: str = "propagated") -> Curve:
     """Mean IoU of a method at each number of points, 0 (the words alone) included, and its spread over draws."""
-    each = [[rating[stage] for rating in result["methods"][method][str(count)]] for count in COUNTS]
+    each = [result["methods"][method][str(count)][stage] for count in COUNTS]
     start = result[WORDS][stage]
     return Curve((0, *COUNTS), np.array([start, *map(np.mean, each)]), np.array([0.0, *map(np.std, each)]))
 
@@ -272,7 +295,7 @@ def report(results: Mapping[str, Any]) -> None:
             mean = mean_curve([curve(result, method, stage) for result in having]).mean
             note = "" if len(having) == len(usual) else f" ({len(having)} sets)"
             print(f"| {method}{note} | " + " | ".join(f"{value:.3f}" for value in mean) + " |")
-    for method in (SHIPPED, SUGGESTED):
+    for method in (SHIPPED, SUGGESTED, ANYWHERE):
         print(f"\n{method}, propagated:\n")
         print("| set | " + " | ".join(map(str, (0, *COUNTS))) + " |\n" + "|---" * (2 + len(COUNTS)) + "|")
         for name, result in results.items():
@@ -281,8 +304,7 @@ def report(results: Mapping[str, Any]) -> None:
             print(f"| {name} | " + " | ".join(cells) + " |")
     print("\nExamples of half of the classes, the others' IoU, and by the words:\n")
     for name, result in results.items():
-        each = [result["methods"]["half"][str(count)] for count in COUNTS]
-        pairs = [[np.mean([one[key] for one in part]) for key in ("others", "others_by_words")] for part in each]
+        pairs = [[np.mean(result["half"][str(count)][key]) for key in ("head", WORDS)] for count in COUNTS]
         print(f"{name}: " + ", ".join(f"{others:.3f} ({by_words:.3f})" for others, by_words in pairs))
     print(f"\nAfter the pixel stage, by words and with {REFINED_AT} points a class:\n")
     for name, result in results.items():
@@ -302,25 +324,38 @@ def draw(results: Mapping[str, Any]) -> str:
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--build", type=Path, required=True)
-    parser.add_argument("--cache", type=Path, required=True, help="folder for encoded pictures")
+    parser.add_argument("--build", type=Path)
+    parser.add_argument("--cache", type=Path, default=Path("build/examples"), help="folder for encoded pictures")
+    parser.add_argument("--again", type=Path, nargs="+", help="JSON of earlier runs to report instead of measuring")
     parser.add_argument("--sets", nargs="+", help="only these, by name")
     parser.add_argument("--draws", type=int, default=DRAWS)
     parser.add_argument("--json", type=Path, help="file to write all figures to")
     parser.add_argument("--figure", type=Path, help="SVG to write")
     args = parser.parse_args()
+    if (args.build is None) == (args.again is None):
+        parser.error("give either --build or --again")
+    if args.again:
+        runs = [json.loads(path.read_text()) for path in args.again]
+        run = {**runs[0], "sets": {name: result for one in runs for name, result in one["sets"].items()}}
+    else:
+        run = measured(args.build / "data", args.cache, args.draws, args.sets)
+    report(run["sets"])
+    if args.json:
+        args.json.write_text(json.dumps(run) + "\n")
+    if args.figure:
+        args.figure.write_text(draw(run["sets"]), encoding="utf-8")
+
+
+def measured(data: Path, cache: Path, draws: int, names: Sequence[str] | None) -> dict[str, Any]:
+    """What the JSON holds: when and where it was measured, and the figures of each set."""
     encoder = encoders.load(models.find("mini"), torch.device("cpu"))
     assert encoder.seed_scale is not None
     results = {}
-    for benchmark in scenes(args.build / "data"):
-        if not args.sets or benchmark.name in args.sets:
-            results[benchmark.name] = measure(prepare(benchmark, encoder, args.cache), encoder.seed_scale, args.draws)
-    report(results)
-    facts = {"date": datetime.now(UTC).date().isoformat(), "machine": machine_facts(encoder.device)}
-    if args.json:
-        args.json.write_text(json.dumps({**facts, "draws": args.draws, "sets": results}, indent=1) + "\n")
-    if args.figure:
-        args.figure.write_text(draw(results), encoding="utf-8")
+    for benchmark in scenes(data):
+        if names is None or benchmark.name in names:
+            results[benchmark.name] = measure(prepare(benchmark, encoder, cache), encoder.seed_scale, draws)
+    machine = machine_facts(encoder.device)
+    return {"date": datetime.now(UTC).date().isoformat(), "machine": machine, "draws": draws, "sets": results}
 
 
 if __name__ == "__main__":

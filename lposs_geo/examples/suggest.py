@@ -57,8 +57,8 @@ class Criterion:
         Margins are averaged this many patches around each, so that mixed patches on a border count for less.
     """
 
-    doubt: float = 2.0
-    area: float = 1.0
+    doubt: float = 1.0
+    area: float = 2.0
     novelty: float = 1.0
     spacing: float = 0.5
     reach: int = 1

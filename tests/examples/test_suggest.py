@@ -97,7 +97,7 @@ def test_a_patch_that_stands_for_many_is_worth_more(make_patches):
     scores[14:18, 14:18], features[14:18, 14:18] = (0.1, 0.5, 0.4), (0, 0, 1, 0)
     scores[3, 17], features[3, 17] = (0.5, 0.5, 0), (0, 0, 0, 1)
     patches = make_patches(20, 20, scores=scores, features=features, valid=np.ones((20, 20), bool))
-    found = suggest(patches, 3, criterion=Criterion(reach=0))
+    found = suggest(patches, 3, criterion=Criterion(area=1.0, reach=0))
     assert [(one.first, one.second) for one in found] == [(1, 2), (2, 3), (1, 2)]
     assert 20 <= found[0].px[0] < 120
     assert found[2].px == (175, 35)
