@@ -278,7 +278,7 @@ def _write_rasters(
 _LACKING = {
     "earlier": ("there is no earlier map to compare with", "correct a map"),
     "lesson": ("nothing is learnt that could be saved", "name <examples>"),
-    "suggest": ("no points can be suggested for this map", "name <examples>"),
+    "suggest": ("no points can be suggested where there is one class only", "name another class"),
 }
 """What a map may lack, and what to do, by attributes of `Content`."""
 

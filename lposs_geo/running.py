@@ -54,9 +54,6 @@ if TYPE_CHECKING:
 
 __all__ = ["MapResult", "Run", "working"]
 
-MOST_SUGGESTED = 10
-"""Points: a dozen examples mend a map, and the next ones are best suggested with those known."""
-
 log = logging.getLogger("lposs_geo")
 
 
@@ -181,7 +178,12 @@ class Run:
         return planned
 
     def _check_outputs(self, seen: Survey, overwrite: bool) -> None:
-        given = {"suggest"} | ({"earlier"} if self.earlier else set()) | ({"lesson"} if seen.examples else set())
+        has = {
+            "suggest": len(seen.legend) > 1,
+            "earlier": self.earlier is not None,
+            "lesson": seen.examples is not None,
+        }
+        given = {name for name, is_there in has.items() if is_there}
         sources = (*seen.sources, *([self.earlier] if self.earlier else []))
         self.outputs.check(seen.scene, sources=sources, overwrite=overwrite, given=given)
 
@@ -245,7 +247,7 @@ class Run:
         suggestions: tuple[Suggestion, ...] = ()
         if "suggest" in self.outputs.paths:
             with self.progress.running("learn"):
-                suggestions = next_examples(task, source, store, journal, MOST_SUGGESTED)
+                suggestions = next_examples(task, source, store, journal)
         return _Labelled(source, failed, suggestions)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lposs_geo.examples.candidates import Patches
-from lposs_geo.examples.suggest import Suggestion, suggest
+from lposs_geo.examples.suggest import DEFAULT_COUNT, Suggestion, suggest
 from lposs_geo.scene.description import Scene
 from lposs_geo.scene.reader import open_scene
 from lposs_geo.stages.encode import encode_scene
@@ -21,7 +21,7 @@ from lposs_geo.store.journal import Journal
 __all__ = ["next_examples"]
 
 
-def next_examples(task: Task, scene: Scene, store: Journal, journal: Journal, count: int) -> tuple[Suggestion, ...]:
+def next_examples(task: Task, scene: Scene, store: Journal, journal: Journal) -> tuple[Suggestion, ...]:
     """Suggest points where an example would help most.
 
     Parameters
@@ -32,8 +32,6 @@ def next_examples(task: Task, scene: Scene, store: Journal, journal: Journal, co
         Of features; what it lacks is encoded.
     journal : Journal
         Of the run: `label.label_scene` has come to its end.
-    count : int
-        At most so many.
     """
     looks = task.looks(scene.grid)
     with open_scene(scene) as reader:
@@ -45,7 +43,7 @@ def next_examples(task: Task, scene: Scene, store: Journal, journal: Journal, co
     patches = Patches(classes, finest.vm, finest.valid, finest.patch_size, task.window, power=task.confidence_power)
     examples = None if task.teaching is None else task.teaching.examples
     drawn = None if examples is None else np.stack(examples.pixels(1)[:0:-1], axis=1)
-    return suggest(patches, count, examples=drawn, inside=task.inside)
+    return suggest(patches, DEFAULT_COUNT, examples=drawn, inside=task.inside)
 
 
 @dataclass(frozen=True)

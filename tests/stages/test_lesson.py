@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import geopandas
 import numpy as np
 import pytest
 import rasterio
@@ -220,3 +221,20 @@ def test_a_pair_whose_seeds_are_cosines_learns_too(checkpoints, chip, tmp_path):
     assert (confidence[labels != 255] >= 50).all()  # of two classes, the likelier one
     mapper.map(chip, result.lesson.learned, tmp_path / "learned.tif")
     assert (_labels(tmp_path / "learned.tif") == labels).mean() > 0.9
+
+
+def test_points_are_suggested_where_there_is_a_choice(scene, write_examples, tmp_path):
+    suggested = tmp_path / "next.geojson"
+    result = MAPPER.map(scene, CLASSES, tmp_path / "map.tif", suggest=suggested)
+    points = geopandas.read_file(suggested)
+    assert list(points["class"].fillna("")) == [""] * len(points)
+    assert 1 <= len(points) <= 10
+    assert set(points["first"]) | set(points["second"]) <= set(result.legend.names)
+    # filled in, the file is one of examples
+    points["class"] = points["first"]
+    points.to_file(suggested)
+    again = MAPPER.map(scene, CLASSES, tmp_path / "again.tif", examples=suggested)
+    assert sum(again.lesson.examples.counts.values()) == len(points)
+    with pytest.raises(ParameterError, match="one class only"):
+        MAPPER.map(scene, "red", tmp_path / "one.tif", suggest=tmp_path / "one.geojson")
+    assert not (tmp_path / "one.tif").exists()
