@@ -154,7 +154,7 @@ def measure(
         gpu_peak = torch.cuda.max_memory_allocated(torch_device) if torch_device.type == "cuda" else None
     encoder = mapper.encoder
     return Report(
-        machine=_machine(torch_device),
+        machine=machine_facts(torch_device),
         scene=described.name,
         model=result.model,
         device=result.device,
@@ -261,7 +261,7 @@ def _best_time(work: Callable[[], object], device: torch.device) -> float:
     return best
 
 
-def _machine(device: torch.device) -> dict[str, str]:
+def machine_facts(device: torch.device) -> dict[str, str]:
     facts = {
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
