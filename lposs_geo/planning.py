@@ -226,13 +226,20 @@ def plan(survey: Survey, encoder: Encoder, model: ModelIdentity, work: Work) -> 
         inside=survey.inside.mask if survey.inside else None,
         teaching=_teaching(survey, model),
     )
-    unfamiliar = tuple(encoder.unfamiliar([word for words in legend.prompts for word in words]))
+    unfamiliar = tuple(encoder.unfamiliar(_words_to_know(survey)))
     return Plan(
         survey=survey,
         task=task,
         recipe=_recipe(survey, legend, task, model, unfamiliar),
         notices=(*survey.notices, *_notices_of_legend(legend), *_notices_of_model(scene, model, encoder, unfamiliar)),
     )
+
+
+def _words_to_know(survey: Survey) -> list[str]:
+    """Words of the classes that nothing but them tells of."""
+    examples, learned = survey.examples, survey.learned
+    taught = {*(() if examples is None else examples.counts), *(() if learned is None else learned.counts)}
+    return [word for each in survey.legend.classes if each.name not in taught for word in each.prompts]
 
 
 def _teaching(survey: Survey, model: ModelIdentity) -> Teaching | None:

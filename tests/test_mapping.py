@@ -352,7 +352,7 @@ def test_a_damaged_cache_changes_no_map(write_raster, tmp_path, monkeypatch, cap
     (records,) = (tmp_path / "cache").rglob("records")
     index = [json.loads(line[9:]) for line in records.with_name("index.jsonl").read_text().splitlines()]
     filled = [record for record in index if 0 not in record["shape"]]
-    assert {record["key"].split("/")[0] for record in filled} == {"widths", "0", "graph"}
+    assert {record["key"].split("/")[0] for record in filled} == {"widths", "0", "graph", "tile"}
     for record in (filled[0], filled[1], filled[-4], filled[-1]):
         content = bytearray(records.read_bytes())
         content[record["offset"]] ^= 4

@@ -37,7 +37,7 @@ def percent_text(share: float) -> str:
 def _agreement(agreement: Agreement) -> str:
     many = agreement.examples
     examples = "example" if many == 1 else "examples"
-    before = "before" if agreement.has_earlier else "with the words alone"
+    before = "before" if agreement.has_earlier else "without them"
     text = f"{agreement.before} of {many} {examples} agreed {before}, {agreement.after} after"
     if agreement.judged:
         text += f", {agreement.left_out} of {agreement.judged} left out"

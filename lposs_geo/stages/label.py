@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -349,7 +350,8 @@ def _label_or_kept(
         return kept
     layers = _label_or_reason(tile, pixels, labeller)
     if not isinstance(layers, Exception) and layers.size:
-        keep_tile(store, tile, digest, layers)
+        with suppress(OutputError):  # the map needs it no more; a full disk is told by what it does need
+            keep_tile(store, tile, digest, layers)
     return layers
 
 

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio.windows import Window
 
+from lposs_geo.errors import SceneError
 from lposs_geo.examples.candidates import Patches
 from lposs_geo.examples.suggest import DEFAULT_COUNT, Suggestion, suggest
 from lposs_geo.scene.description import Scene
-from lposs_geo.scene.reader import open_scene
+from lposs_geo.scene.reader import SceneReader, open_scene
 from lposs_geo.stages.encode import encode_scene
 from lposs_geo.stages.features import LatticeArray, stored_features
 from lposs_geo.stages.label import scores_in
@@ -43,7 +45,18 @@ def next_examples(task: Task, scene: Scene, store: Journal, journal: Journal) ->
     patches = Patches(classes, finest.vm, finest.valid, finest.patch_size, task.window, power=task.confidence_power)
     examples = None if task.teaching is None else task.teaching.examples
     drawn = None if examples is None else np.stack(examples.pixels(1)[:0:-1], axis=1)
-    return suggest(patches, DEFAULT_COUNT, examples=drawn, inside=task.inside)
+    suggested = suggest(patches, 2 * DEFAULT_COUNT, examples=drawn, inside=task.inside)
+    with open_scene(scene) as reader:
+        return tuple(point for point in suggested if _has_data(reader, point))[:DEFAULT_COUNT]
+
+
+def _has_data(reader: SceneReader, point: Suggestion) -> bool:
+    """True if the pixel of a suggestion is valid; of its patch, another one may be."""
+    col, row = point.px
+    try:
+        return bool(reader.read(Window(int(col), int(row), 1, 1))[1].all())
+    except SceneError:
+        return False
 
 
 @dataclass(frozen=True)

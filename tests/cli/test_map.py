@@ -41,7 +41,7 @@ def examples(chip, tmp_path):
 
 def test_what_examples_did_is_told_in_a_sentence_and_as_json(run, chip, examples):
     out = run("map", chip, "--classes", WORDS, "--no-refine", "--examples", examples, "-o", "m.tif")
-    assert " of 4 examples agreed with the words alone, " in out
+    assert " of 4 examples agreed without them, " in out
     run("map", chip, "--classes", WORDS, "--no-refine", "-o", "words.tif")
     correct = ("correct", "words.tif", examples, "--scene", chip)
     out = run(*correct, "-o", "c.tif", "--changes", "changes.tif")

@@ -30,7 +30,7 @@ BOTH = _agreement((14, 10, 14, 14, 12), (10, 9, 10, 10, 9))
         ),
         (BOTH, None, "19 of 24 examples agreed before, 24 after, 21 of 24 left out"),
         (BOTH, _changes(), "19 of 24 examples agreed before, 24 after, 21 of 24 left out; nothing changed"),
-        (_agreement((1, 0, 1, 0, 0), has_earlier=False), None, "0 of 1 example agreed with the words alone, 1 after"),
+        (_agreement((1, 0, 1, 0, 0), has_earlier=False), None, "0 of 1 example agreed without them, 1 after"),
         (_agreement(), _changes(0.0001), "<0.1 % of the area changed: forest to c0 <0.1 %"),
         (
             None,
