@@ -17,7 +17,7 @@ from lposs_geo.encoders.encoder import Encoder
 from lposs_geo.errors import ParameterError
 from lposs_geo.examples.examples import Examples
 from lposs_geo.examples.learned import Learned, check_fits, to_bytes
-from lposs_geo.examples.learned_head import head_of
+from lposs_geo.examples.learned_head import head_of, scale_of
 from lposs_geo.examples.read import read_examples
 from lposs_geo.examples.usable import digest_of_bands, usable
 from lposs_geo.grid import Grid, overstates_areas, rounded
@@ -250,7 +250,7 @@ def _teaching(survey: Survey, model: ModelIdentity) -> Teaching | None:
     bands = digest_of_bands(survey.scene)
     if learned is not None:
         head_of(learned)
-        check_fits(learned, model.name, model.fingerprint, learned.layout, bands if learned.digest else "")
+        check_fits(learned, model.name, model.fingerprint, learned.layout, bands if scale_of(learned) else "")
     return Teaching(survey.legend, model.name, model.fingerprint, bands, survey.examples, learned)
 
 

@@ -19,6 +19,9 @@ BANDS = "bands"
 _BIAS, _MEAN, _STD = "bias", "bands_mean", "bands_std"
 _TRUST = "trust"
 
+LARGEST_WEIGHT = 1e20
+"""No fit comes near it, and sums of such weights are still numbers."""
+
 
 @dataclass(frozen=True, eq=False)
 class BandScale:
@@ -91,7 +94,8 @@ def head_of(learned: Learned, num_classes: int | None = None) -> Head:
         wanted |= dict.fromkeys((_MEAN, _STD), (wanted[BANDS][0],))
     trust = learned.numbers.get(_TRUST)
     shapes = {name: tensor.shape for name, tensor in learned.tensors.items()}
-    if shapes != wanted or not isinstance(trust, int | float) or isinstance(trust, bool) or not 0 <= trust <= 1:
+    are_small = all((np.abs(tensor) <= LARGEST_WEIGHT).all() for tensor in learned.tensors.values())
+    if shapes != wanted or not are_small or not isinstance(trust, int | float) or isinstance(trust, bool) or not 0 <= trust <= 1:
         raise LegendError("what was learnt is damaged: its numbers don't fit each other", hint="learn it again")
     more = (num_classes or own) - own
 

@@ -27,6 +27,9 @@ TRAINING = "training"
 MOST_NAMED = 5
 """Rows that a message names."""
 
+LEAST_WEIGHT, MOST_WEIGHT = 1e-6, 1e6
+"""Beyond these an example counts for nothing, or nothing else counts, and sums lose their digits."""
+
 
 @dataclass(frozen=True)
 class Tally:
@@ -83,7 +86,7 @@ def labelled_rows(vectors: Vectors, tally: Tally) -> NDArray[np.int64]:
 
 
 def weights_of(vectors: Vectors, rows: NDArray[np.int64], tally: Tally) -> NDArray[np.float64]:
-    """The weights of some rows, 1 where none is given; ParameterError if one isn't a number above 0."""
+    """The weights of some rows, 1 where none is given; ParameterError if one is no number above 0, or too far from 1."""
     values = vectors.columns.get(WEIGHT)
     if values is None:
         return np.ones(len(rows))
@@ -102,5 +105,11 @@ def _weight(value: Any, row: int, tally: Tally) -> float:
         raise ParameterError(
             f"weight {shown(value)} in row {row + 1} of the examples '{tally.named}' must be a number above 0",
             hint="leave it empty to count like any other",
+        )
+    if not LEAST_WEIGHT <= weight <= MOST_WEIGHT:
+        raise ParameterError(
+            f"weight {shown(value)} in row {row + 1} of the examples '{tally.named}' is too "
+            f"{'small' if weight < 1 else 'large'}",
+            hint=f"weights may be from {LEAST_WEIGHT:f} to {MOST_WEIGHT:,.0f}",
         )
     return weight

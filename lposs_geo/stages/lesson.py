@@ -6,14 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lposs_geo.examples.learned import Learned, from_bytes, to_bytes
+from lposs_geo.examples.learned import Learned, check_fits, from_bytes, to_bytes
 from lposs_geo.examples.learned_head import BandScale, head_of, learned_of, scale_of
 from lposs_geo.examples.lesson import Lesson
 from lposs_geo.scene.reader import SceneReader
+from lposs_geo.stages.band_statistics import num_features
 from lposs_geo.stages.bands import band_scale, encode_bands, stored_bands
 from lposs_geo.stages.features import LatticeFeatures
 from lposs_geo.stages.task import Task
-from lposs_geo.stages.taught import Bands, Taught
+from lposs_geo.stages.taught import BANDS, VM, Bands, Taught, vlm
 from lposs_geo.stages.teach import sources_of, teach
 from lposs_geo.store.journal import Journal
 
@@ -43,6 +44,11 @@ def taught_by(
     -------
     Taught or None
         None if the words are all there is.
+
+    Raises
+    ------
+    ModelError
+        If what was learnt before is for other features than the scene's.
     """
     teaching, finest, num_classes = task.teaching, features[-1], task.words.num_classes
     if teaching is None:
@@ -50,6 +56,11 @@ def taught_by(
     examples, earlier = teaching.examples, teaching.learned
     before = None if earlier is None else head_of(earlier, num_classes)
     scale = None if earlier is None else scale_of(earlier)
+    if earlier is not None:
+        widths = {vlm(number): look.vlm.shape[2] for number, look in enumerate(features)} | {VM: finest.vm.shape[2]}
+        if scale is not None:
+            widths[BANDS] = num_features(len(reader.scene.all_bands))
+        check_fits(earlier, teaching.model, teaching.fingerprint, tuple(widths.items()), earlier.digest)
     bands = None
     if examples is not None or scale is not None:
         bands = _bands(task, finest, reader, store, scale)

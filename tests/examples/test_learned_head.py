@@ -71,6 +71,7 @@ def test_numbers_that_do_not_fit_each_other_are_refused_in_one_line(examples):
         replace(learned, tensors={name: part for name, part in learned.tensors.items() if name != "bias"}),
         replace(learned, tensors=dict(learned.tensors) | {"vm": np.zeros((6, 3), np.float32)}),
         replace(learned, tensors=dict(learned.tensors) | {"more": np.zeros(2, np.float32)}),
+        replace(learned, tensors=dict(learned.tensors) | {"vm": np.full((6, 2), 3e38, np.float32)}),
     ]
     for other in others:
         with pytest.raises(LegendError, match="what was learnt is damaged"):

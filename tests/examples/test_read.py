@@ -180,6 +180,11 @@ def test_weights(tmp_path):
         path = write(tmp_path / "b.gpkg", shapes, classes, weight=[weight] * 3)
         text = refused(path)
         assert "in row 1 of the examples" in text and "must be a number above 0" in text
+    for weight, fault in ((1.1e6, "too large"), (9e-7, "too small"), (1e308, "too large"), (5e-324, "too small")):
+        path = write(tmp_path / "d.gpkg", shapes, classes, weight=[1.0, weight, 1.0])
+        with pytest.raises(ParameterError, match=fault) as caught:
+            read_examples(path, LEGEND, GRID)
+        assert "in row 2 of the examples" in str(caught.value)
     # of what isn't used, it doesn't matter
     path = write(tmp_path / "c.gpkg", shapes, ["forest", None, "water"], weight=[1, -1, 0], use=["", "", "other"])
     assert read_examples(path, LEGEND, GRID)[0].weights.tolist() == [1]

@@ -238,3 +238,21 @@ def test_points_are_suggested_where_there_is_a_choice(scene, write_examples, tmp
     with pytest.raises(ParameterError, match="one class only"):
         MAPPER.map(scene, "red", tmp_path / "one.tif", suggest=tmp_path / "one.geojson")
     assert not (tmp_path / "one.tif").exists()
+
+
+@pytest.mark.parametrize("change", ["another kind", "too few", "twice", "bands of none"])
+@pytest.mark.parametrize("with_examples", [False, True])
+def test_what_was_learnt_of_other_features_is_refused(scene, write_examples, tmp_path, change, with_examples):
+    examples = write_examples(*DULL_IS_GREEN)
+    learned = MAPPER.map(scene, CLASSES, tmp_path / "map.tif", examples=examples).lesson.learned
+    (first, *others), tensors = learned.layout, learned.tensors
+    changed = {
+        "another kind": {"layout": (*learned.layout, ("x", 2)), "tensors": tensors | {"x": np.ones((2, 3), np.float32)}},
+        "too few": {"layout": (("vlm0", 2), *others), "tensors": tensors | {"vlm0": np.ones((2, 3), np.float32)}},
+        "twice": {"layout": (first, first, *others)},
+        "bands of none": {"digest": ""},
+    }[change]
+    given = {"examples": examples} if with_examples else {}
+    with pytest.raises(ModelError, match="the legend was learnt on"):
+        MAPPER.map(scene, replace(learned, **changed), tmp_path / "again.tif", **given)
+    assert not (tmp_path / "again.tif").exists()
