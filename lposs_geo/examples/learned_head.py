@@ -94,8 +94,10 @@ def head_of(learned: Learned, num_classes: int | None = None) -> Head:
         wanted |= dict.fromkeys((_MEAN, _STD), (wanted[BANDS][0],))
     trust = learned.numbers.get(_TRUST)
     shapes = {name: tensor.shape for name, tensor in learned.tensors.items()}
-    are_small = all((np.abs(tensor) <= LARGEST_WEIGHT).all() for tensor in learned.tensors.values())
-    if shapes != wanted or not are_small or not isinstance(trust, int | float) or isinstance(trust, bool) or not 0 <= trust <= 1:
+    are_numbers = all((np.abs(tensor) <= LARGEST_WEIGHT).all() for tensor in learned.tensors.values())
+    if not isinstance(trust, int | float) or isinstance(trust, bool):
+        trust = -1
+    if shapes != wanted or not are_numbers or not 0 <= trust <= 1:
         raise LegendError("what was learnt is damaged: its numbers don't fit each other", hint="learn it again")
     more = (num_classes or own) - own
 

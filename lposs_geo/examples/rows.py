@@ -86,7 +86,7 @@ def labelled_rows(vectors: Vectors, tally: Tally) -> NDArray[np.int64]:
 
 
 def weights_of(vectors: Vectors, rows: NDArray[np.int64], tally: Tally) -> NDArray[np.float64]:
-    """The weights of some rows, 1 where none is given; ParameterError if one is no number above 0, or too far from 1."""
+    """The weights of some rows, 1 where none is given; ParameterError if one can't be used."""
     values = vectors.columns.get(WEIGHT)
     if values is None:
         return np.ones(len(rows))

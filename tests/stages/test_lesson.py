@@ -245,10 +245,10 @@ def test_points_are_suggested_where_there_is_a_choice(scene, write_examples, tmp
 def test_what_was_learnt_of_other_features_is_refused(scene, write_examples, tmp_path, change, with_examples):
     examples = write_examples(*DULL_IS_GREEN)
     learned = MAPPER.map(scene, CLASSES, tmp_path / "map.tif", examples=examples).lesson.learned
-    (first, *others), tensors = learned.layout, learned.tensors
+    (first, *others), tensors, two = learned.layout, learned.tensors, np.ones((2, 3), np.float32)
     changed = {
-        "another kind": {"layout": (*learned.layout, ("x", 2)), "tensors": tensors | {"x": np.ones((2, 3), np.float32)}},
-        "too few": {"layout": (("vlm0", 2), *others), "tensors": tensors | {"vlm0": np.ones((2, 3), np.float32)}},
+        "another kind": {"layout": (*learned.layout, ("x", 2)), "tensors": tensors | {"x": two}},
+        "too few": {"layout": (("vlm0", 2), *others), "tensors": tensors | {"vlm0": two}},
         "twice": {"layout": (first, first, *others)},
         "bands of none": {"digest": ""},
     }[change]
