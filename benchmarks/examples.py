@@ -246,6 +246,7 @@ def measure(scene: LabelledSet, scale: float, draws: int) -> dict[str, Any]:
         halves[str(count)] = {"head": rated(found, without), WORDS: rated(before, without), "all": rated(found)}
         print(f"  {scene.name}: {count} points a class done", flush=True)
     result = {
+        "draws": draws,
         "patches": len(scene.observations),
         "bands": scene.num_bands,
         "counted": [scene.words[index] for index in scene.counted],
@@ -355,7 +356,7 @@ def measured(data: Path, cache: Path, draws: int, names: Sequence[str] | None) -
         if names is None or benchmark.name in names:
             results[benchmark.name] = measure(prepare(benchmark, encoder, cache), encoder.seed_scale, draws)
     machine = machine_facts(encoder.device)
-    return {"date": datetime.now(UTC).date().isoformat(), "machine": machine, "draws": draws, "sets": results}
+    return {"date": datetime.now(UTC).date().isoformat(), "machine": machine, "sets": results}
 
 
 if __name__ == "__main__":
