@@ -143,13 +143,28 @@ def patch_seeds(
         total += _interpolate_valid(coarse, look.valid[near], *taps).permute(1, 2, 0).cpu().numpy()
     seeds = total[..., : len(text)] / np.float32(len(features))
     if taught is not None:
-        classes = slice(len(text) - num_rivals)
-        logits = taught.head.trust * words_as_logits(seeds[..., classes]) + taught.head.bias + total[..., len(text) :]
-        seeds[..., classes] = softmax(logits)
+        seeds = _taught(seeds, total[..., len(text) :], taught, num_rivals)
     seeds[~finest.valid[rows, cols]] = 0.0
     if taught is not None and taught.sources is not None:
         taught.sources.put_into(seeds, rows, cols)
     return np.asarray(seeds)
+
+
+def _taught(
+    seeds: NDArray[np.float32], more: NDArray[np.float32], taught: Taught, num_rivals: int
+) -> NDArray[np.float32]:
+    """Probabilities (rows, cols, C) by a head of the words' seeds; `more` is what its weights add to the logits.
+
+    A rival is a class without examples: the words are trusted as little for it, or it would win where they are doubted.
+    """
+    logits = taught.head.trust * words_as_logits(seeds)
+    classes = logits[..., : more.shape[-1]] + taught.head.bias + more
+    if not num_rivals:
+        return softmax(classes)
+    largest = classes.max(axis=-1, keepdims=True)
+    total = largest + np.log(np.exp(classes - largest).sum(axis=-1, keepdims=True))
+    beside = np.exp(np.minimum(logits[..., -num_rivals:] - total, 0))
+    return np.concatenate([softmax(classes), beside], axis=-1)
 
 
 def _of_look(

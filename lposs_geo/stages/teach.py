@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -108,9 +108,9 @@ def teach(
     Answers
     """
     finest = features[-1]
-    drawn, classes = _drawn(examples, finest)
+    everywhere, classes = _drawn(examples, finest)
     chosen = evenly(classes, MOST_ROWS)
-    drawn, classes = drawn[chosen], classes[chosen]
+    drawn, classes = everywhere[chosen], classes[chosen]
 
     def observed(rows: Indices, cols: Indices) -> Observations:
         seen = observe(features, words, encoder, rows, cols, bands)
@@ -120,7 +120,7 @@ def teach(
     fit = fit_head(samples, observed(*_all_over(finest, window)))
     head = fit.head if before is None else fit.head.after(before)
     answers = Answers(
-        by_words=_answer(_means(samples, len(examples))),
+        by_words=_answer(_by_words(samples, everywhere, len(examples), observed)),
         left_out=_answer(
             np.pad(fit.left_out, ((0, len(examples) - len(fit.left_out)), (0, 0)), constant_values=np.nan)
         ),
@@ -165,6 +165,19 @@ def _all_over(finest: LatticeFeatures, window: Window) -> tuple[Indices, Indices
     chosen_rows, chosen_cols = (each.ravel() for each in np.meshgrid(row, col, indexing="ij"))
     valid = _are_valid(finest, chosen_rows, chosen_cols)
     return chosen_rows[valid], chosen_cols[valid]
+
+
+def _by_words(
+    samples: Samples, drawn: _Drawn, count: int, observed: Callable[[Indices, Indices], Observations]
+) -> NDArray[np.float64]:
+    """Mean logits of each example; of those that aren't among the samples, as of many, by one patch each."""
+    means = _means(samples, count)
+    groups, first = np.unique(drawn.groups, return_index=True)
+    others = first[np.isnan(means[groups]).any(axis=1)]
+    for start in range(0, len(others), MOST_ROWS):
+        part = drawn[others[start : start + MOST_ROWS]]
+        means[part.groups] = observed(part.rows, part.cols).words
+    return means
 
 
 def _means(samples: Samples, count: int) -> NDArray[np.float64]:

@@ -256,3 +256,12 @@ def test_what_was_learnt_of_other_features_is_refused(scene, write_examples, tmp
     with pytest.raises(ModelError, match="the legend was learnt on"):
         MAPPER.map(scene, replace(learned, **changed), tmp_path / "again.tif", **given)
     assert not (tmp_path / "again.tif").exists()
+
+
+def test_the_words_are_asked_of_all_examples_however_many(scene, write_examples, tmp_path, monkeypatch):
+    examples = write_examples(*DULL_IS_GREEN)
+    few = MAPPER.map(scene, CLASSES, tmp_path / "few.tif", examples=examples).lesson
+    monkeypatch.setattr("lposs_geo.stages.teach.MOST_ROWS", 4)
+    lesson = MAPPER.map(scene, CLASSES, tmp_path / "many.tif", examples=examples).lesson
+    assert np.count_nonzero(lesson.left_out) < 10
+    assert lesson.by_words.tolist() == few.by_words.tolist()

@@ -86,3 +86,18 @@ def test_rivals_take_no_share_from_the_classes():
     assert torch.from_numpy(with_rival[..., 2]).max() <= 1
     part = patch_seeds(features, text, encoder, Window(3, 2, 4, 5), 1, Taught(head))
     assert part == pytest.approx(with_rival[2:7, 3:7], abs=1e-6)
+
+
+def test_words_that_are_trusted_less_are_trusted_less_for_rivals_too():
+    encoder = StandIn(crop_size=56, stride=42, seed_scale=3.0)
+    features = _scene(encoder)[-1:]
+    valid = features[-1].valid
+    text = encoder.text_embeddings([["red"], ["green"], ["blue"]])
+    first, doubted = (
+        patch_seeds(features, text, encoder, num_rivals=1, taught=Taught(Head(trust, np.zeros(2, np.float32), {})))[
+            valid
+        ]
+        for trust in (1.0, 0.1)
+    )
+    margins = [np.log(seeds[:, 2] / seeds[:, :2].max(axis=1)) for seeds in (first, doubted)]
+    assert margins[1] == pytest.approx(0.1 * margins[0], abs=1e-4)
