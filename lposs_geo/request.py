@@ -261,12 +261,13 @@ class Request:
     def to_tags(self) -> dict[str, Any]:
         """The settings by their keywords, ready for JSON; of the files of an area and of examples only the names.
 
-        Folders are nobody's business to whom a map is given.
+        Folders are nobody's business to whom a map is given. A map without examples tells nothing of them.
         """
         own = {name: getattr(self, name) for name in _own(type(self))}
         of_parts = {name: getattr(getattr(self, part), name) for part, kind in _PARTS.items() for name in _own(kind)}
-        settings = {name: (own | of_parts)[name] for name in SETTINGS}
-        files = {name: settings[name] for name in ("aoi", "examples")}
+        left_out = OF_EXAMPLES if self.learning.examples is None else ()
+        settings = {name: (own | of_parts)[name] for name in SETTINGS if name not in left_out}
+        files = {name: settings[name] for name in ("aoi", "examples") if name in settings}
         return settings | {name: None if file is None else Path(file).name for name, file in files.items()}
 
     @staticmethod

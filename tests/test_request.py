@@ -41,7 +41,7 @@ ASKED = {
 def test_every_keyword_decides_the_map_or_is_a_file_or_changes_no_label():
     work = {"tile_size", "resume", "overwrite"}
     assert set(MapOptions.__annotations__) == {*SETTINGS, *BESIDE_LABELS, *work}
-    assert set(Request().to_tags()) == set(SETTINGS)
+    assert set(Request.of(ASKED).to_tags()) == set(SETTINGS)
     assert MapOptions.__annotations__.keys() - CorrectOptions.__annotations__.keys() == {"examples"}
 
 
@@ -53,6 +53,12 @@ def test_a_request_comes_back_from_its_tags_but_for_folders():
     assert Request.of(Request.from_tags(settings)) == Request.of(ASKED | files)
     assert request.where == Where(aoi="folder/area.gpkg", aoi_layer="lake")
     assert request.reading == Reading(bands=("B4", 3, 2), scale=(0.0, 3000.0), collar=False, warp=True)
+
+
+def test_a_map_without_examples_tells_nothing_of_them():
+    settings = Request().to_tags()
+    assert set(settings) == set(SETTINGS) - set(OF_EXAMPLES)
+    assert Request.of(Request.from_tags(settings)) == Request()
 
 
 def test_examples_are_a_part_of_what_is_asked_for():
