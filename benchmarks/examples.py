@@ -288,13 +288,14 @@ def mean_curve(curves: Sequence[Curve]) -> Curve:
 def report(results: Mapping[str, Any]) -> None:
     """Print what was measured as tables, in Markdown."""
     usual = [name for name in results if name != COARSE]
-    for stage in ("propagated", "seeds"):
-        print(f"\nMean of the sets but {COARSE}, {stage}:\n")
+    for sets, stage in ((list(results), "propagated"), (usual, "propagated"), (usual, "seeds")):
+        which = "all sets" if len(sets) == len(results) else f"the sets but {COARSE}"
+        print(f"\nMean of {which}, {stage}:\n")
         print("| method | " + " | ".join(map(str, (0, *COUNTS))) + " |\n" + "|---" * (2 + len(COUNTS)) + "|")
-        for method in results[usual[0]]["methods"]:
-            having = [results[name] for name in usual if method in results[name]["methods"]]
+        for method in results[sets[0]]["methods"]:
+            having = [results[name] for name in sets if method in results[name]["methods"]]
             mean = mean_curve([curve(result, method, stage) for result in having]).mean
-            note = "" if len(having) == len(usual) else f" ({len(having)} sets)"
+            note = "" if len(having) == len(sets) else f" ({len(having)} sets)"
             print(f"| {method}{note} | " + " | ".join(f"{value:.3f}" for value in mean) + " |")
     for method in (SHIPPED, SUGGESTED, ANYWHERE):
         print(f"\n{method}, propagated:\n")
@@ -340,6 +341,8 @@ def main() -> None:
         run = {**runs[0], "sets": {name: result for one in runs for name, result in one["sets"].items()}}
     else:
         run = measured(args.build / "data", args.cache, args.draws, args.sets)
+        if not run["sets"]:
+            parser.error(f"no set is called {' or '.join(args.sets)}")
     report(run["sets"])
     if args.json:
         args.json.write_text(json.dumps(run) + "\n")
