@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-__all__ = ["Candidates", "LatticeArray", "Leaders", "Patches", "candidates_of", "leaders"]
+__all__ = ["Candidates", "Inside", "LatticeArray", "Leaders", "Patches", "candidates_of", "leaders"]
 
 MOST_CELLS = 2048
 """Of the coarse grid, each of which has one candidate."""

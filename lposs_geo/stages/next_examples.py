@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from lposs_geo.errors import SceneError
-from lposs_geo.examples.candidates import Patches
+from lposs_geo.examples.candidates import Inside, Patches
+from lposs_geo.examples.examples import Examples
 from lposs_geo.examples.suggest import DEFAULT_COUNT, Suggestion, suggest
 from lposs_geo.scene.description import Scene
 from lposs_geo.scene.reader import SceneReader, open_scene
@@ -45,9 +46,21 @@ def next_examples(task: Task, scene: Scene, store: Journal, journal: Journal) ->
     patches = Patches(classes, finest.vm, finest.valid, finest.patch_size, task.window, power=task.confidence_power)
     examples = None if task.teaching is None else task.teaching.examples
     drawn = None if examples is None else np.stack(examples.pixels(1)[:0:-1], axis=1)
-    suggested = suggest(patches, 2 * DEFAULT_COUNT, examples=drawn, inside=task.inside)
+    suggested = suggest(patches, 2 * DEFAULT_COUNT, examples=drawn, inside=_not_drawn(examples, task.inside))
     with open_scene(scene) as reader:
         return tuple(point for point in suggested if _has_data(reader, point))[:DEFAULT_COUNT]
+
+
+def _not_drawn(examples: Examples | None, inside: Inside | None) -> Inside | None:
+    """The pixels that a point may lie at: within the area of interest, and on no example."""
+    if examples is None:
+        return inside
+
+    def may_hold(window: Window) -> NDArray[np.bool_]:
+        free = examples.burn(window) == 0
+        return np.asarray(free if inside is None else free & inside(window))
+
+    return may_hold
 
 
 def _has_data(reader: SceneReader, point: Suggestion) -> bool:

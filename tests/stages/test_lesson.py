@@ -9,6 +9,7 @@ import geopandas
 import numpy as np
 import pytest
 import rasterio
+import shapely
 
 from lposs_geo import models
 from lposs_geo.errors import ModelError, ParameterError
@@ -265,3 +266,19 @@ def test_the_words_are_asked_of_all_examples_however_many(scene, write_examples,
     lesson = MAPPER.map(scene, CLASSES, tmp_path / "many.tif", examples=examples).lesson
     assert np.count_nonzero(lesson.left_out) < 10
     assert lesson.by_words.tolist() == few.by_words.tolist()
+
+
+def test_no_point_is_suggested_on_an_example(scene, tmp_path):
+    with rasterio.open(scene) as dataset:
+        left, bottom, right, top = dataset.bounds
+        transform = dataset.transform
+    middle = (left + right) / 2
+    frame = geopandas.GeoDataFrame(
+        {"class": ["red"]}, geometry=[shapely.box(left, bottom, middle, top)], crs="EPSG:32632"
+    )
+    frame.to_file(tmp_path / "half.gpkg")
+    suggested = tmp_path / "next.geojson"
+    MAPPER.map(scene, CLASSES, tmp_path / "map.tif", examples=tmp_path / "half.gpkg", suggest=suggested)
+    points = geopandas.read_file(suggested).to_crs("EPSG:32632").geometry
+    assert len(points) > 3
+    assert (points.x > middle - abs(transform.a)).all()
