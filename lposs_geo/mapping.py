@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from lposs_geo import encoders, models
 from lposs_geo.earlier import EarlierMap, check_grid, find_scene, model_of, read_earlier, with_settings
 from lposs_geo.encoders.encoder import Encoder
-from lposs_geo.errors import OutputError
+from lposs_geo.errors import OutputError, ParameterError
 from lposs_geo.examples.learned import Learned
 from lposs_geo.hints import Notice
 from lposs_geo.legend.building import from_words
@@ -199,7 +199,7 @@ class Mapper:
     def segment(
         self,
         image: NDArray[np.float32] | NDArray[np.uint8],
-        classes: str | Sequence[str] | Legend,
+        classes: Classes,
         *,
         gsd: float | None = None,
         refine: bool = True,
@@ -223,8 +223,13 @@ class Mapper:
         Raises
         ------
         ParameterError
-            If the image has another shape or type.
+            If the image has another shape or type, or the classes are what was learnt from examples.
         """
+        if isinstance(classes, Learned):  # it may look at bands that an image in memory doesn't have
+            raise ParameterError(
+                "what was learnt from examples maps scenes, and no images in memory",
+                hint="<classes=learned.legend> takes its words alone",
+            )
         legend = classes if isinstance(classes, Legend) else from_words(classes)
         with working():
             return segment(self.encoder, image, legend, gsd, refine)

@@ -3,6 +3,8 @@ import pytest
 import rasterio
 
 from lposs_geo.errors import ParameterError
+from lposs_geo.examples.learned import Learned
+from lposs_geo.legend.building import from_words
 from lposs_geo.mapping import Mapper
 from lposs_geo.testing.encoders import ColourEncoder
 
@@ -37,3 +39,12 @@ def test_an_image_in_memory_is_labelled_as_a_scene_is(write_raster, tmp_path, re
 def test_an_image_of_another_kind_is_refused(image):
     with pytest.raises(ParameterError, match="image must be"):
         Mapper.of(ColourEncoder(), "colours").segment(image, "red,green")
+
+
+def test_what_was_learnt_from_examples_is_refused_in_one_line():
+    legend = from_words("red,green")
+    learned = Learned(legend, "colours", "", (), {"bias": np.zeros(2, np.float32)})
+    mapper = Mapper.of(ColourEncoder(), "colours")
+    with pytest.raises(ParameterError, match="no images in memory"):
+        mapper.segment(_fields(), learned)
+    assert mapper.segment(_fields(), learned.legend).labels.shape == (150, 201)
