@@ -262,7 +262,7 @@ def test_like_a_map_with_its_classes(run, first):
     Path("examples.gpkg").unlink()  # what is taken over isn't the file
     code, _, err = run("map", "scene.tif", "--like", "second.tif", "-o", "third.tif", "-q")
     assert (code, err) == (0, "")
-    assert json.loads(tags("third.tif")["LPOSS_GEO_OPTIONS"])["examples"] is None
+    assert "examples" not in json.loads(tags("third.tif")["LPOSS_GEO_OPTIONS"])
 
 
 @pytest.mark.parametrize("forged", ["/etc/passwd", "http://127.0.0.1:9/e.gpkg", "examples.gpkg"])
