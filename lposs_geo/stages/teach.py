@@ -23,7 +23,7 @@ __all__ = ["Answers", "sources_of", "teach"]
 PIXELS_EACH = 64
 """Most pixels of an example whose patches are looked at."""
 
-SIDE = 96
+SIDE = 64
 """Patches along each side of an even choice from all over a scene."""
 
 Indices = NDArray[np.int64]
