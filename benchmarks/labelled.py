@@ -21,13 +21,13 @@ from rasterio.windows import Window
 from lposs_geo import models
 from lposs_geo.encoders.encoder import Encoder
 from lposs_geo.examples.observations import Observations
-from lposs_geo.graph.patches import PatchAffinity, lattice_affinity
+from lposs_geo.graph.patches import PatchAffinity
 from lposs_geo.propagation import propagate
 from lposs_geo.stages.band_statistics import patch_spans, patch_statistics, spectral_features
 from lposs_geo.stages.encode import encode_image
 from lposs_geo.stages.features import LatticeFeatures
 from lposs_geo.stages.observe import observe
-from lposs_geo.stages.propagate import parameters_for, sample_scores
+from lposs_geo.stages.propagate import patch_graph, sample_scores
 from lposs_geo.stages.task import Words
 from lposs_geo.stages.taught import Bands
 
@@ -208,7 +208,9 @@ def prepare(benchmark: Benchmark, encoder: Encoder, cache: Path) -> LabelledSet:
     parts: list[Observations] = []
     for example, looks, own in zip(benchmark.examples, encoded, bands, strict=True):
         first = pictures[-1].patches.stop if pictures else 0
-        pictures.append(Picture(example, looks[-1], _graph(looks[-1], encoder), first))
+        lattice = looks[-1].lattice
+        graph = patch_graph(looks[-1], encoder, Window(0, 0, lattice.cols, lattice.rows))
+        pictures.append(Picture(example, looks[-1], graph, first))
         rows, cols = (index.ravel() for index in np.indices(pictures[-1].shape))
         parts.append(observe(looks, words, encoder, rows, cols, own))
     return LabelledSet(
@@ -230,20 +232,6 @@ def _encoded(benchmark: Benchmark, encoder: Encoder, cache: Path) -> list[Looks]
         cache.mkdir(parents=True, exist_ok=True)
         path.write_bytes(pickle.dumps(looks))
     return pickle.loads(path.read_bytes())
-
-
-def _graph(finest: LatticeFeatures, encoder: Encoder) -> PatchAffinity:
-    chosen = parameters_for(encoder)
-    return lattice_affinity(
-        lambda first, last: finest.vm[first:last, :],
-        finest.valid[:, :],
-        finest.lattice.patch_size,
-        n_neighbors=chosen.n_neighbors,
-        gamma=chosen.gamma,
-        sigma=chosen.sigma,
-        radius=chosen.search_radius,
-        device=encoder.device,
-    )
 
 
 def _joined(parts: Sequence[Observations]) -> Observations:

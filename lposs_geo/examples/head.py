@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from lposs_geo.examples.logistic import fit_logistic, left_out_logits, softmax
 from lposs_geo.examples.observations import Observations, Samples, evenly
 
-__all__ = ["MOST_ROWS", "Fit", "Head", "fit_head"]
+__all__ = ["BANDS", "MOST_ROWS", "Fit", "Head", "fit_head"]
 
 Floats = NDArray[np.float64]
 
@@ -57,7 +57,10 @@ LEAST_DIRECTION = 1e-9
 LEAST_LENGTH = 1e-12
 """The same as a number, where all features are the scene's mean."""
 
-OPTIONAL = frozenset({"bands"})
+BANDS = "bands"
+"""The kind of features that all bands of a scene give."""
+
+OPTIONAL = frozenset({BANDS})
 """Kinds of features that a head may do without, if examples that are left out say so."""
 
 MOST_ANCHORS = 32
@@ -147,36 +150,52 @@ class _Block:
 
 
 @dataclass(frozen=True, eq=False)
-class _Path:
-    """Heads that differ by their penalty only.
+class _Span:
+    """What patches span of the features: a penalised head lies in it, whatever its penalty and its trust in the words.
 
     Attributes
     ----------
-    with_optional : bool
-    trust : float
     blocks : tuple of _Block
         Those used.
     basis : (F, r)
-        Directions that the patches span in the scaled features, joined block by block: a penalised head lies in them.
+        Directions in the scaled features, joined block by block.
     features : (n, r)
         The patches' own along them.
     """
 
-    with_optional: bool
-    trust: float
     blocks: tuple[_Block, ...]
     basis: Floats
     features: Floats
 
     @classmethod
-    def of(cls, samples: Samples, blocks: Sequence[_Block], with_optional: bool, trust: float) -> _Path:
+    def of(cls, samples: Samples, blocks: Sequence[_Block], with_optional: bool) -> _Span:
         used = tuple(block for block in blocks if with_optional or block.name not in OPTIONAL)
         joined = np.concatenate([block.scaled(samples.observations) for block in used], axis=1)
         is_wide = joined.shape[0] <= joined.shape[1]
         values, vectors = np.linalg.eigh(joined @ joined.T if is_wide else joined.T @ joined)
         kept = np.flatnonzero(values > max(values[-1] * LEAST_DIRECTION, LEAST_LENGTH))[-MOST_RANK:]
         basis = joined.T @ vectors[:, kept] / np.sqrt(values[kept]) if is_wide else vectors[:, kept]
-        return cls(with_optional, trust, used, basis, joined @ basis)
+        return cls(used, basis, joined @ basis)
+
+    def raw_weights(self, coefficients: Floats) -> dict[str, Floats]:
+        """Weights (F, A) of each block's features as they are."""
+        ends = np.cumsum([len(block.centre) for block in self.blocks])
+        parts = np.split(self.basis @ coefficients, ends[:-1])
+        return {block.name: part / block.scale for block, part in zip(self.blocks, parts, strict=True)}
+
+
+@dataclass(frozen=True, eq=False)
+class _Path:
+    """Heads that differ by their penalty only.
+
+    Attributes
+    ----------
+    span : _Span
+    trust : float
+    """
+
+    span: _Span
+    trust: float
 
     def log_prior(self, penalty: float) -> float:
         """Of a head, up to a number."""
@@ -187,25 +206,21 @@ class _Path:
         self, samples: Samples, active: NDArray[np.int64], wanted: NDArray[np.bool_] | None = None
     ) -> Iterator[Floats]:
         """Coefficients (r, A) for each penalty; zero for those that aren't wanted."""
-        start = np.zeros((self.basis.shape[1], len(active)))
+        start = np.zeros((self.span.basis.shape[1], len(active)))
         for number, penalty in enumerate(PENALTIES):
             if wanted is not None and not wanted[number]:
                 yield np.zeros_like(start)
                 continue
             offset, targets = self.trust * samples.observations.words, samples.targets
-            start = fit_logistic(self.features, offset, targets, samples.weights, active, penalty, start)
+            start = fit_logistic(self.span.features, offset, targets, samples.weights, active, penalty, start)
             yield start
 
     def left_out(self, samples: Samples, active: NDArray[np.int64], penalty: float, coefficients: Floats) -> Floats:
         """Logits (n, C) of each patch by a head that was fitted without its example."""
         offset, targets, groups = self.trust * samples.observations.words, samples.targets, samples.groups
-        return left_out_logits(self.features, offset, targets, samples.weights, active, penalty, coefficients, groups)
-
-    def raw_weights(self, coefficients: Floats) -> dict[str, Floats]:
-        """Weights (F, A) of each block's features as they are."""
-        ends = np.cumsum([len(block.centre) for block in self.blocks])
-        parts = np.split(self.basis @ coefficients, ends[:-1])
-        return {block.name: part / block.scale for block, part in zip(self.blocks, parts, strict=True)}
+        return left_out_logits(
+            self.span.features, offset, targets, samples.weights, active, penalty, coefficients, groups
+        )
 
 
 def fit_head(samples: Samples, scene: Observations) -> Fit:
@@ -230,7 +245,7 @@ def fit_head(samples: Samples, scene: Observations) -> Fit:
     if len(anchors):
         used, judged = used.joined(anchors), judged.joined(anchors)
     kinds = sorted({name not in OPTIONAL for name in scene.features} | {False})
-    paths = [_Path.of(judged, blocks, *each) for each in product(kinds, TRUSTS)]
+    paths = _paths(judged, blocks, kinds)
     fitted = [list(path.fit(judged, active)) for path in paths]
     answers = [
         path.left_out(judged, active, penalty, coefficients)
@@ -242,7 +257,7 @@ def fit_head(samples: Samples, scene: Observations) -> Fit:
     by_path, words_share = shares[:-1].reshape(len(paths), len(PENALTIES)), float(shares[-1])
     if not is_all:
         by_path = np.where(by_path < LEAST_SHARE, 0.0, by_path)
-        paths = [_Path.of(used, blocks, path.with_optional, path.trust) for path in paths]
+        paths = _paths(used, blocks, kinds)
         fitted = [list(path.fit(used, active, own > 0)) for path, own in zip(paths, by_path, strict=True)]
     head = _mean_head(blocks, paths, by_path, fitted, active, samples.observations.words.shape[1])
     shift = _evened(head, odds, scene, 1 - words_share)
@@ -251,6 +266,12 @@ def fit_head(samples: Samples, scene: Observations) -> Fit:
         left_out=_by_group(samples, judged, softmax(left_out + shift)),
         words_share=words_share,
     )
+
+
+def _paths(samples: Samples, blocks: Sequence[_Block], kinds: Sequence[bool]) -> list[_Path]:
+    """Without and with optional features, each at all trusts."""
+    spans = [_Span.of(samples, blocks, with_optional) for with_optional in kinds]
+    return [_Path(span, trust) for span, trust in product(spans, TRUSTS)]
 
 
 def _mean_head(
@@ -264,7 +285,7 @@ def _mean_head(
     """The mean of heads by their shares (paths, penalties); what is missing to one belongs to the words alone."""
     weights = {block.name: np.zeros((len(block.centre), num_classes)) for block in blocks}
     for path, own, coefficients in zip(paths, shares, fitted, strict=True):
-        for name, part in path.raw_weights(np.tensordot(own, np.stack(coefficients), axes=1)).items():
+        for name, part in path.span.raw_weights(np.tensordot(own, np.stack(coefficients), axes=1)).items():
             weights[name][:, active] += part
     bias = -sum((block.centre @ weights[block.name] for block in blocks), np.zeros(num_classes))
     trust = shares.sum(axis=1) @ [path.trust for path in paths] + 1 - shares.sum()

@@ -9,13 +9,12 @@ from numpy.typing import NDArray
 
 from lposs_geo.errors import LegendError
 from lposs_geo.examples.examples import Examples
-from lposs_geo.examples.head import OPTIONAL, Head
+from lposs_geo.examples.head import BANDS, OPTIONAL, Head
 from lposs_geo.examples.learned import Learned
 from lposs_geo.legend.legend import Legend
 
 __all__ = ["BandScale", "head_of", "learned_of", "scale_of"]
 
-BANDS = "bands"
 _BIAS, _MEAN, _STD = "bias", "bands_mean", "bands_std"
 _TRUST = "trust"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from lposs_geo.stages.task import Words
 from lposs_geo.stages.taught import BANDS, VM, Bands, scale_of_words, vlm, words_as_logits
 from lposs_geo.tiling import bilinear_taps
 
-__all__ = ["observe"]
+__all__ = ["gather", "observe"]
 
 Indices = NDArray[np.int64]
 
@@ -60,18 +61,18 @@ def observe(
         kinds[vlm(number)] = np.zeros((len(rows), look.vlm.shape[2]), np.float32)
         total, of_look = np.zeros(len(rows), np.float32), np.zeros_like(seeds)
         for weight, row, col in _corners(look, look.patch_size / finest.patch_size, finest, rows, cols):
-            unit = _unit(_gather(look.vlm, row, col))
-            weight = weight * _gather(look.valid, row, col).astype(np.float32)
+            unit = _unit(gather(look.vlm, row, col))
+            weight = weight * gather(look.valid, row, col).astype(np.float32)
             kinds[vlm(number)] += weight[:, None] * unit
             of_look += weight[:, None] * seeds_of(unit)
             total += weight
         kinds[vlm(number)] /= np.maximum(total, 1e-6)[:, None]
         seeds += of_look / np.maximum(total, 1e-6)[:, None]
-    kinds[vlm(len(features) - 1)] = _unit(_gather(finest.vlm, rows, cols))
+    kinds[vlm(len(features) - 1)] = _unit(gather(finest.vlm, rows, cols))
     seeds += seeds_of(kinds[vlm(len(features) - 1)])
-    kinds[VM] = _unit(_gather(finest.vm, rows, cols))
+    kinds[VM] = _unit(gather(finest.vm, rows, cols))
     if bands is not None:
-        kinds[BANDS] = _gather(bands, rows, cols)
+        kinds[BANDS] = gather(bands, rows, cols)
     logits = words_as_logits(seeds[:, : words.num_classes] / np.float32(len(features)))
     return Observations(kinds, logits.astype(np.float64))
 
@@ -81,7 +82,7 @@ def _unit(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
     return np.asarray(wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-12))
 
 
-def _gather(array: LatticeArray | Bands, rows: Indices, cols: Indices) -> NDArray[np.float32]:
+def gather(array: LatticeArray | Bands, rows: Indices, cols: Indices) -> NDArray[Any]:
     """Values (n, ...) at single patches, read row by row."""
     if not len(rows):
         return array[slice(0, 0), slice(0, 1)].reshape(0, *array[slice(0, 1), slice(0, 1)].shape[2:])

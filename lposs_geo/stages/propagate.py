@@ -32,6 +32,7 @@ __all__ = [
     "blocks",
     "has_patches",
     "parameters_for",
+    "patch_graph",
     "patch_scores",
     "patch_seeds",
     "patches_under",
@@ -231,7 +232,7 @@ def patch_scores(
     scores = patch_seeds(features, text, encoder, window, num_rivals, taught)
     if not valid.any():
         return scores
-    affinity = _graph(finest, encoder, window, graphs)
+    affinity = patch_graph(finest, encoder, window, graphs)
     seeds = torch.from_numpy(scores[valid]).to(encoder.device)
     solution = propagate(
         affinity, seeds, alpha=chosen.alpha, solver=chosen.solver, num_steps=chosen.num_steps, measure=False
@@ -240,7 +241,9 @@ def patch_scores(
     return scores
 
 
-def _graph(finest: LatticeFeatures, encoder: Encoder, window: Window, graphs: Journal | None) -> PatchAffinity:
+def patch_graph(
+    finest: LatticeFeatures, encoder: Encoder, window: Window, graphs: Journal | None = None
+) -> PatchAffinity:
     """The patch graph of a window: the kept one, or a new one, which is kept."""
     chosen = parameters_for(encoder)
     assert chosen.search_radius is not None

@@ -9,14 +9,14 @@ import torch
 from numpy.typing import NDArray
 
 from lposs_geo.encoders.encoder import Encoder
-from lposs_geo.examples.head import Head
+from lposs_geo.examples.head import BANDS, Head
 from lposs_geo.stages.band_statistics import normalised
 from lposs_geo.stages.features import LatticeArray
 
 __all__ = ["BANDS", "VM", "Bands", "Sources", "Taught", "scale_of_words", "vlm", "words_as_logits"]
 
-VM, BANDS = "vm", "bands"
-"""Kinds of features that a head knows, beside those of `vlm`."""
+VM = "vm"
+"""The kind of features that the VM gives; a head knows those of `vlm`, and `BANDS`, too."""
 
 COSINE_SCALE = 100.0
 """Inverse temperature of CLIP's own training: where cosines are the seeds, it makes probabilities of them."""

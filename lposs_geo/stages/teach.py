@@ -14,7 +14,7 @@ from lposs_geo.examples.examples import Examples
 from lposs_geo.examples.head import MOST_ROWS, Head, fit_head
 from lposs_geo.examples.observations import Observations, Samples, evenly
 from lposs_geo.stages.features import LatticeFeatures
-from lposs_geo.stages.observe import observe
+from lposs_geo.stages.observe import gather, observe
 from lposs_geo.stages.task import Words
 from lposs_geo.stages.taught import Bands, Sources, Taught
 
@@ -141,17 +141,8 @@ def sources_of(examples: Examples, finest: LatticeFeatures, num_classes: int) ->
 def _drawn(examples: Examples, finest: LatticeFeatures) -> tuple[_Drawn, Indices]:
     """The valid patches that examples are drawn on, and their classes."""
     drawn = _Drawn.of(examples, finest)
-    drawn = drawn[_are_valid(finest, drawn.rows, drawn.cols)]
+    drawn = drawn[gather(finest.valid, drawn.rows, drawn.cols)]
     return drawn, examples.class_ids.astype(np.int64)[drawn.groups] - 1
-
-
-def _are_valid(finest: LatticeFeatures, rows: Indices, cols: Indices) -> NDArray[np.bool_]:
-    are = np.zeros(len(rows), bool)
-    for row in np.unique(rows):
-        own = rows == row
-        left, right = int(cols[own].min()), int(cols[own].max()) + 1
-        are[own] = finest.valid[slice(int(row), int(row) + 1), slice(left, right)][0, cols[own] - left]
-    return are
 
 
 def _all_over(finest: LatticeFeatures, window: Window) -> tuple[Indices, Indices]:
@@ -163,7 +154,7 @@ def _all_over(finest: LatticeFeatures, window: Window) -> tuple[Indices, Indices
     row = np.unique(np.linspace(top, bottom - 1, min(SIDE, bottom - top)).round().astype(np.int64))
     col = np.unique(np.linspace(left, right - 1, min(SIDE, right - left)).round().astype(np.int64))
     chosen_rows, chosen_cols = (each.ravel() for each in np.meshgrid(row, col, indexing="ij"))
-    valid = _are_valid(finest, chosen_rows, chosen_cols)
+    valid = gather(finest.valid, chosen_rows, chosen_cols)
     return chosen_rows[valid], chosen_cols[valid]
 
 
